@@ -1,0 +1,341 @@
+"""Deadlines as facts: what every process does with the clocks that its timeline implies (design.md 3, points 1 and 2).
+
+A process enumerates its `Clock`s, past ones included. `keep` compares them with the dues written in its stream, proposes the facts
+that are missing, and judges each written due. Which clocks there are is the process's business and not decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from domain.core import (
+    SYSTEM,
+    Alarm,
+    Because,
+    Command,
+    EventId,
+    Fact,
+    Instant,
+    Obligation,
+    ObligationState,
+    Recorded,
+    Step,
+    StreamId,
+    Window,
+)
+
+# --- facts ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The due that another start or basis would have given; shown to auditors, governs nothing."""
+
+    name: str
+    due_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueSet(Fact):
+    """A promise got its instant, under a rule of a policy version. `generation` counts how often this due was written."""
+
+    key: str
+    rule: str
+    generation: int
+    opens_at: Instant
+    due_at: Instant
+    closes_at: Instant
+    policy: str
+    cause: tuple[EventId, ...]
+    governing: bool = True
+    variants: tuple[Variant, ...] = ()
+    late_on_arrival: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueWithdrawn(Fact):
+    """Nothing is owed any more under this due; the reason is the fact that stopped it."""
+
+    key: str
+    rule: str
+    reason: str
+    stopped_by: tuple[EventId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlineMissed(Fact):
+    """The due passed unmet; `occurred_at` of the record is the due itself. `learned_at` is when we knew of what we owed: after the
+    due where `late_on_arrival`."""
+
+    key: str
+    rule: str
+    due_at: Instant
+    policy: str
+    governing: bool
+    late_on_arrival: bool
+    learned_at: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissWithdrawn(Fact):
+    """A miss turned out not to be one: something from before the due became known, or the due itself moved."""
+
+    key: str
+    rule: str
+    due_at: Instant
+    reason: str
+    evidence: tuple[EventId, ...] = ()
+
+
+ClockFact = DueSet | DueWithdrawn | DeadlineMissed | MissWithdrawn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepClock(Command):
+    """Write what a plan found out about a due."""
+
+    fact: ClockFact
+
+
+# --- state ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenDue:
+    """What the stream says of one due: the last `DueSet` and what became of it."""
+
+    due: DueSet
+    set_by: EventId
+    withdrawn: DueWithdrawn | None = None
+    missed: DeadlineMissed | None = None
+    facts_ever: int = 1
+    misses_ever: tuple[EventId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """All dues ever written in a stream, by key."""
+
+    written: Mapping[str, WrittenDue] = field(default_factory=dict)
+
+    def evolve(self, recorded: Recorded) -> Clocks:
+        fact = recorded.fact
+        old = self.written.get(fact.key)
+        match fact:
+            case DueSet():
+                if old is None:
+                    new = WrittenDue(fact, recorded.event_id)
+                else:
+                    new = replace(old, due=fact, set_by=recorded.event_id, withdrawn=None, facts_ever=old.facts_ever + 1)
+            case DueWithdrawn() if old is not None:
+                new = replace(old, withdrawn=fact, facts_ever=old.facts_ever + 1)
+            case DeadlineMissed() if old is not None:
+                new = replace(old, missed=fact, facts_ever=old.facts_ever + 1, misses_ever=(*old.misses_ever, recorded.event_id))
+            case MissWithdrawn() if old is not None:
+                new = replace(old, missed=None, facts_ever=old.facts_ever + 1)
+            case _:
+                return self
+        return Clocks({**self.written, fact.key: new})
+
+    def decide(self, fact: ClockFact) -> tuple[Fact, ...]:
+        """The fact, or nothing where the stream already says so."""
+        old = self.written.get(fact.key)
+        match fact:
+            case DueSet():
+                already = old is not None and old.withdrawn is None and _same_due(old.due, fact)
+            case DueWithdrawn():
+                already = old is None or old.withdrawn is not None
+            case DeadlineMissed():
+                already = old is None or (old.missed is not None and old.missed.due_at == fact.due_at)
+            case MissWithdrawn():
+                already = old is None or old.missed is None
+            case _:
+                assert_never(fact)
+        return () if already else (fact,)
+
+
+def _same_due(a: DueSet, b: DueSet) -> bool:
+    return replace(a, generation=0) == replace(b, generation=0)
+
+
+# --- planning ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """One promise that the timeline of outside facts implies, whatever is written of it so far.
+
+    `key` names rule and cause. `met_at`/`met_by`: the first thing that satisfies it (None: nothing yet); only what has occurred by
+    now may be given. `stopped_at`: the instant from which nothing is owed. `suspended_since`: the clock rests from then until
+    further notice. `known_at` is when the cause was recorded.
+    """
+
+    key: str
+    rule: str
+    window: Window
+    policy: str
+    cause: tuple[EventId, ...]
+    known_at: Instant
+    owed_by: str
+    subject: StreamId
+    met_at: Instant | None = None
+    met_by: EventId | None = None
+    stopped_at: Instant | None = None
+    stopped_by: EventId | None = None
+    stop_reason: str = ""
+    suspended_since: Instant | None = None
+    governing: bool = True
+    variants: tuple[Variant, ...] = ()
+    act_by: Instant | None = None
+    how: str = ""
+    feasible: bool = True
+
+    @property
+    def as_due(self) -> DueSet:
+        return DueSet(
+            key=self.key,
+            rule=self.rule,
+            generation=0,
+            opens_at=self.window.opens,
+            due_at=self.window.due,
+            closes_at=self.window.closes,
+            policy=self.policy,
+            cause=self.cause,
+            governing=self.governing,
+            variants=self.variants,
+            late_on_arrival=self.known_at >= self.window.due,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What `keep` found: the steps that bring the written dues up to date, and the obligations that the written dues are."""
+
+    steps: tuple[Step, ...]
+    obligations: tuple[Obligation, ...]
+
+
+def keep(stream: StreamId, clocks: Iterable[Clock], ledger: Clocks, alarm: Alarm) -> Kept:
+    """Compare the clocks that should run with the dues that are written, and judge the written ones at `alarm.now`."""
+    steps: list[Step] = []
+    obligations: list[Obligation] = []
+    implied: set[str] = set()
+    for clock in clocks:
+        assert clock.key not in implied, f"two clocks share a key: {clock.rule}"
+        implied.add(clock.key)
+        written = ledger.written.get(clock.key)
+        wanted = clock.as_due
+        if written is None:
+            steps.append(_step(stream, wanted, 0, alarm.now))
+            continue
+        wanted = replace(wanted, late_on_arrival=written.due.late_on_arrival)
+        if not _same_due(wanted, written.due):
+            steps.append(_step(stream, replace(wanted, generation=written.facts_ever), written.facts_ever, alarm.now))
+            continue
+        obligation = _judge(clock, written, alarm)
+        obligations.append(obligation)
+        steps.extend(_verdict_steps(stream, clock, written, obligation.state, alarm.now))
+    for key, written in ledger.written.items():
+        if key not in implied:
+            steps.extend(_forget(stream, written, alarm.now))
+    return Kept(tuple(steps), tuple(obligations))
+
+
+def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
+    due = written.due
+    window = Window(due.opens_at, due.due_at, due.closes_at)
+    met_at = clock.met_at
+    stopped = clock.stopped_at is not None and alarm.reached(clock.stopped_at)
+    rests_at = clock.suspended_since
+    if met_at is not None and stopped and clock.stopped_at is not None and met_at > clock.stopped_at:
+        met_at = None
+    if met_at is not None and met_at < window.due:
+        state = ObligationState.MET
+    elif stopped and clock.stopped_at is not None and clock.stopped_at < window.due:
+        state = ObligationState.WITHDRAWN
+    elif rests_at is not None and rests_at < window.due:
+        state = ObligationState.OPEN
+    elif not alarm.reached(window.due):
+        state = ObligationState.OPEN if clock.feasible else ObligationState.INFEASIBLE
+    elif met_at is not None and met_at < window.closes:
+        state = ObligationState.MET_LATE
+    else:
+        state = ObligationState.MISSED
+    suspended = state is ObligationState.OPEN and rests_at is not None
+    if state is ObligationState.OPEN:
+        alarm.reached(window.opens)
+    return Obligation(
+        key=clock.key,
+        window=window,
+        act_by=min(clock.act_by or window.due, window.due),
+        state=state,
+        owed_by=clock.owed_by,
+        because=Because(
+            rule=clock.rule,
+            policy=due.policy,
+            facts=tuple(dict.fromkeys((*due.cause, *_evidence(clock, met_at, state)))),
+            reason=clock.stop_reason if state is ObligationState.WITHDRAWN else "",
+        ),
+        subject=clock.subject,
+        governing=clock.governing,
+        suspended=suspended,
+        met_at=met_at if state in (ObligationState.MET, ObligationState.MET_LATE) else None,
+        how=clock.how,
+    )
+
+
+def _evidence(clock: Clock, met_at: Instant | None, state: ObligationState) -> tuple[EventId, ...]:
+    if met_at is not None and clock.met_by is not None:
+        return (clock.met_by,)
+    if state is ObligationState.WITHDRAWN and clock.stopped_by is not None:
+        return (clock.stopped_by,)
+    return ()
+
+
+def _verdict_steps(stream: StreamId, clock: Clock, written: WrittenDue, state: ObligationState, now: Instant) -> Iterable[Step]:
+    due, generation = written.due, written.facts_ever
+    missed = state in (ObligationState.MISSED, ObligationState.MET_LATE)
+    if written.missed is not None and (not missed or written.missed.due_at != due.due_at):
+        missed_due = written.missed.due_at
+        reason = "due_moved" if missed_due != due.due_at else "learned_late" if clock.met_by else clock.stop_reason or "corrected"
+        evidence = tuple(e for e in (clock.met_by or clock.stopped_by,) if e is not None)
+        withdrawal = MissWithdrawn(key=due.key, rule=due.rule, due_at=missed_due, reason=reason, evidence=evidence)
+        yield _step(stream, withdrawal, generation, now)
+    elif missed and written.missed is None:
+        yield _step(
+            stream,
+            DeadlineMissed(
+                key=due.key,
+                rule=due.rule,
+                due_at=due.due_at,
+                policy=due.policy,
+                governing=due.governing,
+                late_on_arrival=due.late_on_arrival,
+                learned_at=clock.known_at,
+            ),
+            generation,
+            due.due_at,
+        )
+    elif state is ObligationState.WITHDRAWN and written.withdrawn is None:
+        stopped_by = (clock.stopped_by,) if clock.stopped_by else ()
+        fact_ = DueWithdrawn(key=due.key, rule=due.rule, reason=clock.stop_reason, stopped_by=stopped_by)
+        yield _step(stream, fact_, generation, now)
+    elif state is not ObligationState.WITHDRAWN and written.withdrawn is not None:
+        yield _step(stream, replace(due, generation=generation), generation, now)
+
+
+def _forget(stream: StreamId, written: WrittenDue, now: Instant) -> Iterable[Step]:
+    """A due whose cause is gone: it is withdrawn, and so is its miss."""
+    due, generation = written.due, written.facts_ever
+    if written.missed is not None:
+        miss = MissWithdrawn(key=due.key, rule=due.rule, due_at=written.missed.due_at, reason="cause_gone")
+        yield _step(stream, miss, generation, now)
+    elif written.withdrawn is None:
+        yield _step(stream, DueWithdrawn(key=due.key, rule=due.rule, reason="cause_gone"), generation, now)
+
+
+def _step(stream: StreamId, fact: ClockFact, generation: int, as_of: Instant) -> Step:
+    key = f"{type(fact).__name__}/{fact.key}/{generation}"
+    return Step(key, KeepClock(stream=stream, by=SYSTEM, occurred_at=as_of, fact=fact), as_of)

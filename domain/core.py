@@ -1,0 +1,294 @@
+"""The vocabulary of the core: facts recorded, commands decided, processes planned (design.md 3).
+
+Everything that decides about a member's care speaks in these types. Nothing here may read a clock, do I/O or import beyond the
+standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+StreamId = str
+"""`<kind>-<uuid>`: also the workflow id, the URL and the span attribute. Opaque: says nothing about the member."""
+
+EventId = str
+Instant = datetime
+"""An aware datetime in UTC."""
+
+SYSTEM = "system"
+"""The actor of what the software itself decided (a miss, a proposal, a request)."""
+
+
+class Fact:
+    """Something that happened or was decided, in the past tense. Subclasses are frozen dataclasses."""
+
+    __slots__ = ()
+
+
+def personal() -> Any:
+    """A fact's field of personal data: sealed with the member's own key in the log, None after the key was erased."""
+    return field(default=None, metadata={"personal": True})
+
+
+def personal_fields(kind: type) -> tuple[str, ...]:
+    """The names of the fields of a fact or command class that were declared with `personal()`."""
+    return tuple(f.name for f in fields(kind) if f.metadata.get("personal"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something that somebody asks for, in the imperative. Subclasses add what it says.
+
+    `stream` is where its facts go. `by` is the actor: a staff stream id, `system`, or `source:<name>`. `occurred_at` is when it
+    happened in the world (None: now). `said_at` is when a hospital's system said so; `message_id` names the inbox row.
+    """
+
+    stream: StreamId
+    by: str
+    occurred_at: Instant | None = None
+    said_at: Instant | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class On:
+    """A fact that a decision writes to another stream than the command's own: a claim, made or released with it."""
+
+    stream: StreamId
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A command that the rules do not allow: a value that the API shows. `because` names the field and the remedy."""
+
+    code: str
+    because: str
+
+
+Decision = tuple[Fact | On, ...] | Refusal
+"""What `decide` returns. An empty tuple means: already so, harmless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A fact as the log keeps it: what `evolve` and `route` see.
+
+    `position` is its place in the whole log, `version` its place in its stream (from 1). `occurred_at` is when it happened in the
+    world, `said_at` when a hospital's system said so (MSH-7), `recorded_at` when it entered the log.
+    """
+
+    fact: Any
+    event_id: EventId
+    stream: StreamId
+    version: int
+    position: int
+    occurred_at: Instant
+    said_at: Instant | None
+    recorded_at: Instant
+    actor: str
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The folded state of a stream and the version up to which it is folded (0: the stream is empty)."""
+
+    state: Any
+    version: int
+
+
+Context = Mapping[StreamId, Loaded]
+"""The streams that a decision or a plan read besides its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRef:
+    """A long-running process: the kind is also its folder in `domain/`; `<kind>-<id>` is its stream and its workflow id."""
+
+    kind: str
+    id: str
+
+    @property
+    def stream(self) -> StreamId:
+        return f"{self.kind}-{self.id}"
+
+    @classmethod
+    def of(cls, stream: StreamId) -> ProcessRef:
+        kind, _, id = stream.partition("-")
+        assert kind and id, stream
+        return cls(kind, id)
+
+
+@dataclass(frozen=True, slots=True)
+class AllOpen:
+    """Every open process of the kind that carries the tag; resolved by the router's index."""
+
+    kind: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Half-open: `opens <= t < due` is on time, `due <= t < closes` is late, afterwards it can no longer be met."""
+
+    opens: Instant
+    due: Instant
+    closes: Instant
+
+    def __post_init__(self) -> None:
+        assert self.opens <= self.due <= self.closes, self
+
+
+class ObligationState(StrEnum):
+    OPEN = "open"
+    MET = "met"
+    MET_LATE = "met_late"
+    MISSED = "missed"
+    WITHDRAWN = "withdrawn"
+    INFEASIBLE = "infeasible"
+
+
+@dataclass(frozen=True, slots=True)
+class Because:
+    """Why something is owed or was decided: the rule, the policy version that held it, and the facts that it rests on."""
+
+    rule: str
+    policy: str
+    facts: tuple[EventId, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Obligation:
+    """A promise: what is owed, by when, by whom, and why.
+
+    `act_by` is the last moment at which acting is still allowed (quiet hours before a midnight due). `owed_by` is a staff stream
+    id, or a role where nobody is assigned. `subject` is the stream of whom or what it concerns. `governing` is False for a
+    verdict that is computed and shown beside the one that counts. `suspended` obligations do not run.
+    """
+
+    key: str
+    window: Window
+    act_by: Instant
+    state: ObligationState
+    owed_by: str
+    because: Because
+    subject: StreamId = ""
+    governing: bool = True
+    suspended: bool = False
+    met_at: Instant | None = None
+    how: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command that the plan wants carried out. `as_of` is when it counts as having happened: the due instant for a miss.
+
+    `key` names the rule, the cause and a generation that only grows; `command_id = uuid5(process, key)`.
+    """
+
+    key: str
+    command: Command
+    as_of: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A request written in the log that has no outcome yet. `deliver` carries it out."""
+
+    key: str
+    kind: str
+    expires_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a process does next, seen from its whole folded state at one instant."""
+
+    steps: tuple[Step, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    wake_at: Instant | None = None
+    waiting_for: str = ""
+    done: bool = False
+
+
+class Alarm:
+    """Keeps the earliest instant strictly later than `now` of all that a plan compares with it (design.md 3, point 5)."""
+
+    __slots__ = ("at", "now")
+
+    def __init__(self, now: Instant) -> None:
+        self.now = now
+        self.at: Instant | None = None
+
+    def reached(self, instant: Instant | None) -> bool:
+        """Whether the instant has come; if not, the plan is to look again then."""
+        if instant is None:
+            return False
+        if instant <= self.now:
+            return True
+        if self.at is None or instant < self.at:
+            self.at = instant
+        return False
+
+
+class PolicyReader(Protocol):
+    """Marks a parameter that is a `domain.policy.PolicyBook`, which this module may not import."""
+
+
+Evolve = Callable[[Any, Recorded], Any]
+Decide = Callable[[Any, Any, Context, Any, Instant], Decision]
+Planner = Callable[[Any, Context, Any, Instant], Plan]
+Reads = Callable[[StreamId, Any, Context], tuple[StreamId, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """One kind of stream: how its state begins, changes and answers commands.
+
+    `initial(stream)` gives the empty state. `reads(command, state, context)` names the other streams that deciding a command needs;
+    it is asked repeatedly until it names nothing new, at most `READ_ROUNDS` times.
+    """
+
+    kind: str
+    initial: Callable[[StreamId], Any]
+    evolve: Evolve
+    decide: Decide
+    reads: Callable[[Any, Any, Context], tuple[StreamId, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A decider that also plans: `plan(state, context, book, now)` after `reads(ref, state, context)` was followed."""
+
+    kind: str
+    plan: Planner
+    reads: Callable[[ProcessRef, Any, Context], tuple[StreamId, ...]]
+
+
+READ_ROUNDS = 4
+
+
+def fold(decider: Decider, stream: StreamId, history: Iterable[Recorded]) -> Loaded:
+    """The state of a stream after its history, with the version of the last fact."""
+    state, version = decider.initial(stream), 0
+    for recorded in history:
+        state, version = decider.evolve(state, recorded), recorded.version
+    return Loaded(state, version)
+
+
+def later(*instants: Instant | None) -> Instant | None:
+    return max((i for i in instants if i is not None), default=None)
+
+
+def earlier(*instants: Instant | None) -> Instant | None:
+    return min((i for i in instants if i is not None), default=None)
+
+
+ONE_SECOND = timedelta(seconds=1)

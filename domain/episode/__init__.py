@@ -1,0 +1,1 @@
+"""One assignment to closure: who cares for the member, from which plan, agreed how, ended why."""

@@ -1,0 +1,1 @@
+"""The people who keep the promises: roles, licences with expiry, absences."""
