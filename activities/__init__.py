@@ -1,0 +1,1 @@
+"""What a workflow asks for: load, call one pure function, append or send. No decision on business state."""

@@ -1,0 +1,1 @@
+"""The outside world, scripted: hospitals, health plans, people, and a virtual clock."""

@@ -1,0 +1,1 @@
+"""Composition roots: what starts, wires and stops the system. No rule about a member may live here."""

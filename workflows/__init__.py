@@ -1,0 +1,1 @@
+"""The durable shell around every process: waits and retries. No rule may live here."""
