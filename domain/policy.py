@@ -1,0 +1,495 @@
+"""What a health plan requires, as data: the rule shapes, the reader of a policy file, and the book of all versions (design.md 1.4).
+
+Code knows the shapes; every number and choice stands in `policies/*.toml`. A file is complete in itself: it inherits nothing, so
+the bytes that were adopted say everything.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from datetime import date, time, timedelta
+from enum import StrEnum
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from domain.calendar import NO_HOLIDAYS, Holidays, QuietHours, local_date, start_of_day, zone
+from domain.core import Instant
+from domain.member.facts import Channel
+from domain.requests import Retry
+from domain.staff.facts import Licence
+
+DEFAULT_PLAN = "default"
+CALENDAR_REACH_DAYS_MIN = 90
+"""A policy is adopted only if its holiday calendars reach at least this far beyond its first day."""
+
+
+class Basis(StrEnum):
+    CALENDAR = "calendar"
+    BUSINESS = "business"
+
+
+class ClockStart(StrEnum):
+    RECEIVED = "received"
+    ASSIGNMENT_EFFECTIVE = "assignment_effective"
+    AUTHORIZED = "authorized"
+
+
+class Satisfies(StrEnum):
+    """What counts as the initial contact (domain.md 2.3)."""
+
+    CONTACT = "contact"
+    ATTEMPT = "attempt"
+    IN_PERSON_CONTACT = "in_person_contact"
+
+
+class Performer(StrEnum):
+    MACHINE = "machine"
+    PERSON = "person"
+
+
+class Evidence(StrEnum):
+    """What closes an item of the transitional-care checklist."""
+
+    SYNCHRONOUS = "synchronous"
+    IN_PERSON = "in_person"
+    LICENSED = "licensed"
+    DONE = "done"
+
+
+def within(low: int, high: int) -> Any:
+    """A whole number with its limits, both included."""
+    return field(metadata={"limits": (low, high)})
+
+
+# --- rule shapes ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warn:
+    """An alert to somebody a number of days before `act_by`. `to`: owner or supervisor."""
+
+    days_before: int = within(0, 60)
+    to: str = field(metadata={"one_of": ("owner", "supervisor")})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialContact:
+    """The initial contact deadline (domain.md 2.3). Done between the due and `closes_after_days` later it counts as late."""
+
+    days: int = within(1, 120)
+    basis: Basis
+    holiday_calendar: str
+    clock_start: ClockStart
+    satisfied_by: Satisfies
+    closes_after_days: int = within(0, 365)
+    warn: tuple[Warn, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LateEntry:
+    """Records dated back further than this count only after a supervisor's approval."""
+
+    grace_days: int = within(0, 60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRule:
+    """Who performs a rung on this channel, and whether a machine's message counts as an attempt (domain.md 2.4)."""
+
+    performed_by: Performer
+    message_counts_as_attempt: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """A step of the outreach ladder: to be done from local day `opens_day` to the end of `due_day` after the assignment (day 0)."""
+
+    opens_day: int = within(0, 730)
+    due_day: int = within(0, 730)
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat:
+    """After the rungs: again every so many days until a day, going round the channels."""
+
+    every_days: int = within(1, 180)
+    until_day: int = within(1, 730)
+    channels: tuple[Channel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spacing:
+    """How attempts are to vary: hours between two, bands of the day to go through, and after how many failures in a row on a
+    channel another one is proposed."""
+
+    hours_min: int = within(0, 336)
+    hours_of_day: tuple[time, ...]
+    same_channel_failures_max: int = within(1, 20)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnableToReach:
+    """The least that must have been tried before unable-to-reach may be proposed, and how long a supervisor has to decide."""
+
+    attempts_min: int = within(1, 50)
+    channels_min: int = within(1, 6)
+    days_min: int = within(0, 365)
+    decide_within_days: int = within(1, 90)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Messages:
+    """How long a request is of use, and how a transient failure is retried."""
+
+    expires_after_hours: int = within(1, 720)
+    turns_max: int = within(1, 10)
+    retry_after_minutes: int = within(1, 1440)
+
+    @property
+    def retry(self) -> Retry:
+        return Retry(self.turns_max, timedelta(minutes=self.retry_after_minutes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outreach:
+    """How a member is looked for, and for how long."""
+
+    spacing: Spacing
+    unable_to_reach: UnableToReach
+    review_every_days: int = within(1, 180)
+    coverage_return_days: int = within(0, 365)
+    channels: dict[Channel, ChannelRule]
+    rung: tuple[Rung, ...]
+    repeat: tuple[Repeat, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionNotice:
+    """The lead care manager hears of an admission within `hours`; unread or undelivered after `escalate_after_hours` the supervisor
+    hears of it too (domain.md 2.2, G p117)."""
+
+    hours: int = within(1, 168)
+    escalate_after_hours: int = within(0, 168)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChecklistItem:
+    """One thing owed after a discharge (day 0). `closes_day`: until the end of that day it can still be done late."""
+
+    key: str
+    opens_day: int = within(0, 60)
+    due_day: int = within(0, 120)
+    basis: Basis
+    holiday_calendar: str
+    closes_day: int = within(0, 365)
+    evidence: Evidence
+    licences: tuple[Licence, ...] = ()
+    home_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """Transitional care (domain.md 3)."""
+
+    support_days_min: int = within(1, 365)
+    restart_within_days: int = within(0, 90)
+    linked_within_days: int = within(0, 30)
+    discharge_review_days: int = within(1, 90)
+    review_every_days: int = within(1, 90)
+    emergency_visits: bool
+    admission_notice: AdmissionNotice
+    item: tuple[ChecklistItem, ...]
+    warn: tuple[Warn, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolidayCalendar:
+    """A named list of holidays, complete up to and including `known_until`."""
+
+    known_until: date
+    days: tuple[date, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quiet:
+    """Members are left alone from `begins` to `ends`, in their own zone."""
+
+    begins: time
+    ends: time
+
+    @property
+    def hours(self) -> QuietHours:
+        return QuietHours(self.begins, self.ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One version of one plan's rules. `effective_on`: the first local day on which it is in force."""
+
+    plan: str
+    version: str
+    effective_on: date
+    timezone: str
+    quiet_hours: Quiet
+    messages: Messages
+    late_entry: LateEntry
+    initial_contact: InitialContact
+    outreach: Outreach
+    transition: Transition
+    holidays: dict[str, HolidayCalendar]
+
+    @property
+    def id(self) -> str:
+        return f"{self.plan}@{self.version}"
+
+    @property
+    def effective_at(self) -> Instant:
+        return start_of_day(self.effective_on, self.timezone)
+
+    def calendar(self, name: str) -> Holidays:
+        if name == NO_HOLIDAYS.name:
+            return NO_HOLIDAYS
+        listed = self.holidays[name]
+        return Holidays(name, frozenset(listed.days), listed.known_until)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyBook:
+    """Every adopted version of every plan, earliest first. A plan without versions of its own follows `default`."""
+
+    policies: tuple[Policy, ...] = ()
+
+    def with_adopted(self, policy: Policy) -> PolicyBook:
+        kept = (p for p in self.policies if p.id != policy.id)
+        return PolicyBook(tuple(sorted((*kept, policy), key=lambda p: (p.effective_on, p.plan, p.version))))
+
+    def _of(self, plan: str) -> tuple[Policy, ...]:
+        return tuple(p for p in self.policies if p.plan == plan) or tuple(p for p in self.policies if p.plan == DEFAULT_PLAN)
+
+    def in_force(self, plan: str, at: Instant) -> Policy:
+        """The version that holds at an instant; before the first one, the first one.
+
+        Raises LookupError where neither the plan nor `default` has ever been adopted."""
+        versions = self._of(plan)
+        if not versions:
+            raise LookupError("no policy was adopted for this plan, and no default")
+        held = [p for p in versions if p.effective_at <= at]
+        return held[-1] if held else versions[0]
+
+    def named(self, policy_id: str) -> Policy | None:
+        """The version with an id like `default@2026.1`."""
+        return next((p for p in self.policies if p.id == policy_id), None)
+
+    def next_change(self, plan: str, after: Instant) -> Instant | None:
+        """The next instant after which another version holds."""
+        return min((p.effective_at for p in self._of(plan) if p.effective_at > after), default=None)
+
+
+# --- reading a file ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A mistake in a policy file: the line, where that could be found, and what to do about it."""
+
+    line: int
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.field}: {self.reason}"
+
+
+class PolicyRefused(ValueError):
+    """A policy file with mistakes; `faults` names each."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(str(f) for f in faults))
+        self.faults = faults
+
+
+def read_policy(text: str) -> Policy:
+    """The policy that a file holds.
+
+    Raises PolicyRefused with every mistake that was found: syntax, unknown or missing fields, values out of limits, rules that
+    contradict each other."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyRefused((_syntax_fault(text, error),)) from None
+    faults: list[Fault] = []
+    policy = _build(Policy, table, "", text, faults)
+    if not faults:
+        assert isinstance(policy, Policy)
+        faults.extend(_contradictions(policy, text))
+    if faults:
+        raise PolicyRefused(tuple(faults))
+    assert isinstance(policy, Policy)
+    return policy
+
+
+def _syntax_fault(text: str, error: tomllib.TOMLDecodeError) -> Fault:
+    found = re.search(r"at line (\d+)", str(error))
+    line = int(found.group(1)) if found else text.count("\n") + 1
+    return Fault(line, "the file", f"is not TOML: {re.sub(r' ?[(]at .*[)]', '', str(error))}")
+
+
+def _build(kind: Any, value: Any, path: str, text: str, faults: list[Fault]) -> Any:
+    """A value of the declared type, with a fault for everything that does not fit."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return _build(next(a for a in get_args(kind) if a is not type(None)), value, path, text, faults)
+    if origin is tuple:
+        if not isinstance(value, list):
+            return _fault(faults, text, path, "must be a list")
+        return tuple(_build(get_args(kind)[0], v, f"{path}[{i}]", text, faults) for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            return _fault(faults, text, path, "must be a table")
+        of_key, of_value = get_args(kind)
+        where = {k: _join(path, k) for k in value}
+        return {_build(of_key, k, where[k], text, faults): _build(of_value, v, where[k], text, faults) for k, v in value.items()}
+    if is_dataclass(kind):
+        return _build_table(kind, value, path, text, faults)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value not in tuple(kind):
+            return _fault(faults, text, path, f"must be one of {', '.join(kind)}, not {value!r}")
+        return kind(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        return _fault(faults, text, path, f"must be a {_word(kind)}, not {value!r}")
+    return value
+
+
+def _build_table(kind: Any, value: Any, path: str, text: str, faults: list[Fault]) -> Any:
+    if not isinstance(value, dict):
+        return _fault(faults, text, path, "must be a table")
+    hints, known = get_type_hints(kind), {f.name for f in fields(kind)}
+    before = len(faults)
+    for name in value.keys() - known:
+        _fault(faults, text, _join(path, name), f"is not known here; known are {', '.join(sorted(known))}")
+    built: dict[str, Any] = {}
+    for f in fields(kind):
+        where = _join(path, f.name)
+        if f.name not in value:
+            if f.default is MISSING:
+                _fault(faults, text, where, "is missing", fallback=path)
+            continue
+        built[f.name] = _build(hints[f.name], value[f.name], where, text, faults)
+        limits, choices = f.metadata.get("limits"), f.metadata.get("one_of")
+        if limits and isinstance(built[f.name], int) and not limits[0] <= built[f.name] <= limits[1]:
+            _fault(faults, text, where, f"must lie between {limits[0]} and {limits[1]}, not {built[f.name]}")
+        if choices and isinstance(built[f.name], str) and built[f.name] not in choices:
+            _fault(faults, text, where, f"must be one of {', '.join(choices)}, not {built[f.name]!r}")
+    return kind(**built) if len(faults) == before else None
+
+
+def _contradictions(policy: Policy, text: str) -> list[Fault]:
+    """Rules that fit their types but not each other."""
+    faults: list[Fault] = []
+
+    def fault(path: str, reason: str) -> None:
+        _fault(faults, text, path, reason)
+
+    try:
+        zone(policy.timezone)
+    except (KeyError, ValueError, OSError):
+        fault("timezone", f"{policy.timezone!r} is not a zone of the IANA list, such as America/Los_Angeles")
+        return faults
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", policy.plan):
+        fault("plan", "must be a short name of lower-case letters, digits and hyphens")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]{0,30}", policy.version):
+        fault("version", "must be a short name such as 2026.1")
+    for index, rung in enumerate(policy.outreach.rung):
+        if rung.due_day < rung.opens_day:
+            fault(f"outreach.rung[{index}].due_day", "must not come before opens_day")
+        if index and rung.opens_day < policy.outreach.rung[index - 1].opens_day:
+            fault(f"outreach.rung[{index}].opens_day", "must not come before the rung above it")
+    for channel in Channel:
+        if channel not in policy.outreach.channels:
+            fault(f"outreach.channels.{channel}", "is missing: every channel needs performed_by and message_counts_as_attempt")
+    for index, repeat in enumerate(policy.outreach.repeat):
+        if not repeat.channels:
+            fault(f"outreach.repeat[{index}].channels", "must name at least one channel")
+    if not policy.outreach.spacing.hours_of_day:
+        fault("outreach.spacing.hours_of_day", "must name at least one hour")
+    used = [("initial_contact", policy.initial_contact.holiday_calendar)]
+    keys: set[str] = set()
+    for index, item in enumerate(policy.transition.item):
+        path = f"transition.item[{index}]"
+        used.append((path, item.holiday_calendar))
+        if item.key in keys:
+            fault(f"{path}.key", f"{item.key!r} stands twice")
+        keys.add(item.key)
+        if item.due_day < item.opens_day or item.closes_day < item.due_day:
+            fault(f"{path}.due_day", "must lie between opens_day and closes_day")
+        if (item.evidence is Evidence.LICENSED) != bool(item.licences):
+            fault(f"{path}.licences", "goes with evidence = 'licensed', and only with it")
+    if policy.transition.admission_notice.escalate_after_hours >= policy.transition.admission_notice.hours:
+        fault("transition.admission_notice.escalate_after_hours", "must be less than hours: the supervisor hears inside the window")
+    for path, name in used:
+        if name != NO_HOLIDAYS.name and name not in policy.holidays:
+            fault(f"{path}.holiday_calendar", f"{name!r} is not listed under [holidays]; list it, or use 'none'")
+    reach = policy.effective_on + timedelta(days=CALENDAR_REACH_DAYS_MIN)
+    for name, listed in policy.holidays.items():
+        if listed.known_until < reach:
+            fault(f"holidays.{name}.known_until", f"must reach at least to {reach}: name the holidays up to then")
+    return faults
+
+
+def _fault(faults: list[Fault], text: str, path: str, reason: str, fallback: str = "") -> None:
+    faults.append(Fault(_line_of(text, path) or _line_of(text, fallback) or 1, path, reason))
+
+
+def _line_of(text: str, path: str) -> int | None:
+    """The line on which a path such as `outreach.rung[2].due_day` stands."""
+    if not path:
+        return None
+    parts = path.split(".")
+    line = _scan(text, ".".join(parts[:-1]), re.sub(r"\[\d+\]$", "", parts[-1]))
+    return line or _header(text, path)
+
+
+def _scan(text: str, table: str, key: str) -> int | None:
+    inside = table == ""
+    seen: dict[str, int] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        stripped = raw.strip()
+        if stripped.startswith("["):
+            inside = _current(stripped, seen) == table
+        elif inside and re.match(rf"\"?{re.escape(key)}\"?\s*=", stripped):
+            return number
+    return None
+
+
+def _header(text: str, table: str) -> int | None:
+    seen: dict[str, int] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        stripped = raw.strip()
+        if stripped.startswith("[") and _current(stripped, seen) == table:
+            return number
+    return None
+
+
+def _current(header: str, seen: dict[str, int]) -> str:
+    """The path of a table header; `[[…]]` headers are counted."""
+    name = header.split("]")[0].strip("[ ")
+    if header.startswith("[["):
+        seen[name] = seen.get(name, -1) + 1
+        return f"{name}[{seen[name]}]"
+    return name
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _word(kind: type) -> str:
+    return {int: "whole number", str: "text", bool: "true or false", date: "date", time: "time of day"}.get(kind, kind.__name__)
+
+
+def policy_day(policy: Policy, at: Instant) -> date:
+    """The local day of an instant where the plan works."""
+    return local_date(at, policy.timezone)
