@@ -1,7 +1,7 @@
-"""The ground for tests: a real PostgreSQL and a real Temporal, started once per test process, a fresh database or namespace per test.
+"""The ground for tests: a real PostgreSQL and a real Temporal, once a test process; a fresh database or namespace a test.
 
-`DATABASE_URL` and `TEMPORAL_ADDRESS`, where set, are used instead of servers of our own. Tests that kill or scan a server start their
-own with `workers.ground.postgres.PostgresServer` and `workers.ground.temporal.TemporalServer`.
+`DATABASE_URL` and `TEMPORAL_ADDRESS`, where set, are used instead of servers of our own. Tests that kill or scan a server
+start their own with `workers.ground.postgres.PostgresServer` and `workers.ground.temporal.TemporalServer`.
 """
 
 from __future__ import annotations

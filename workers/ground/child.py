@@ -63,8 +63,8 @@ def port_is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-# A child whose death signal comes from the kernel gets it when the *thread* that started it ends. So all children are started by one
-# thread that lives as long as the process.
+# A child whose death signal comes from the kernel gets it when the *thread* that started it ends. So all children are
+# started by one thread that lives as long as the process.
 _requests: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
 _spawner_lock = threading.Lock()
 _spawner: list[tuple[int, threading.Thread]] = []

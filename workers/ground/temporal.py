@@ -1,7 +1,8 @@
 """Temporal: the server that `TEMPORAL_ADDRESS` names, else one of our own, from a program found, downloaded or built.
 
-Our own server is the official one, listens on 127.0.0.1 only and keeps its database in files of a folder, so that a restart finds every
-workflow. `time_skipping` lets tests and the demo move a workflow's clock; it changes nothing for a workflow that nobody moves.
+Our own server is the official one, listens on 127.0.0.1 only and keeps its database in files of a folder, so that a restart
+finds every workflow. `time_skipping` lets tests and the demo move a workflow's clock; it changes nothing for a workflow that
+nobody moves.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from workers.ground.child import GroundError, end, free_ports, gone, living, port_is_free, spawn, stop_at_exit, tail, write_pid
-from workers.ground.temporal_program import Program, Say, find_program, silent
+from workers.ground.temporal_build import Say, silent
+from workers.ground.temporal_program import Program, find_program
 
 NAMESPACE = "throughline"
 RETENTION = timedelta(days=30)
@@ -251,7 +253,7 @@ class TemporalServer:
             **ports,
             **(self._database or files),
         }
-        command = self.program.command(ports=ports, files=files, dynamic=dynamic)
+        command = self.program.command(ports=ports, files=files)
         self._child = spawn(command, log=self.log, environment=environment, folder=self.folder)
         write_pid(self._pid_file, self._child.pid)
 

