@@ -1,0 +1,142 @@
+"""What a process is told from outside: addresses, folders, keys. Read once at the start, from the environment.
+
+A value may also lie in a file of `/run/secrets` with the variable's name in small letters, as container runtimes hand over secrets.
+Nothing else in the project reads the environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KEY_BYTES = 32
+KEY_MODE = 0o600
+SECRETS_FOLDER = Path("/run/secrets")
+HOME_NAME = ".local/share/throughline"
+
+MASTER_KEY = "THROUGHLINE_MASTER_KEY"
+INDEX_KEY = "THROUGHLINE_INDEX_KEY"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The text names it and the remedy, never its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The two keys from outside, 32 bytes each: `master` wraps every member's own key, `index` is for HMACs of identifiers."""
+
+    master: bytes
+    index: bytes
+
+    def __repr__(self) -> str:
+        return "Keys(…)"
+
+
+class Settings(BaseSettings):
+    """Every setting, by the name of its environment variable in small letters."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, env_ignore_empty=True)
+
+    database_url: str | None = None
+    """PostgreSQL for log, inbox and read models; none: a server of our own."""
+
+    keys_database_url: str | None = None
+    """PostgreSQL for the wrapped member keys; none: the same server, database name + `_keys`."""
+
+    temporal_address: str | None = None
+    """host:port of Temporal's frontend; none: a server of our own."""
+
+    temporal_namespace: str = "throughline"
+
+    throughline_home: Path = Field(default_factory=lambda: Path.home() / HOME_NAME)
+    """Where our own servers keep their data, and development its keys and its outbox."""
+
+    throughline_mode: Literal["development", "production"] = "development"
+    """In production nothing is made up: addresses and keys must be given."""
+
+    throughline_host: str = "127.0.0.1"
+    """Where API and HL7 listener bind. Anything but the loopback is a decision: put TLS in front of it."""
+
+    throughline_api_port: int = Field(default=8470, ge=1, le=65_535)
+    throughline_hl7_port: int = Field(default=2575, ge=1, le=65_535)
+    throughline_temporal_port: int | None = Field(default=None, ge=1, le=65_535)
+    """The port of a Temporal server of our own; none: the one it had, or a free one."""
+
+    throughline_temporal_ui_port: int = Field(default=8471, ge=1, le=65_535)
+
+    throughline_master_key: SecretStr | None = None
+    throughline_index_key: SecretStr | None = None
+
+    def keys(self) -> Keys:
+        """The keys given, else those of the home folder, which development makes once. Raises SettingsError."""
+        return Keys(
+            master=self._key(MASTER_KEY, self.throughline_master_key, "master.key"),
+            index=self._key(INDEX_KEY, self.throughline_index_key, "index.key"),
+        )
+
+    def key_files(self) -> tuple[Path, Path]:
+        """Where development keeps its keys; they need not be there."""
+        return self.throughline_home / "master.key", self.throughline_home / "index.key"
+
+    def _key(self, name: str, given: SecretStr | None, file_name: str) -> bytes:
+        if given is not None:
+            return decode_key(name, given.get_secret_value())
+        if self.throughline_mode == "production":
+            raise SettingsError(f"{name} is not set. Production needs the key that sealed the log: base64 of {KEY_BYTES} bytes.")
+        file = self.throughline_home / file_name
+        if not file.exists():
+            _write_key(file)
+        return decode_key(str(file), file.read_text())
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises SettingsError that names the variable and what is wrong with it, not its value."""
+    try:
+        settings = Settings(_secrets_dir=SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
+        raise SettingsError(f"Wrong in the environment: {faults}") from None
+    if settings.throughline_mode == "production":
+        missing = [
+            name.upper() for name in ("database_url", "keys_database_url", "temporal_address") if not getattr(settings, name)
+        ]
+        if missing:
+            raise SettingsError(f"Not set, though THROUGHLINE_MODE is production: {', '.join(missing)}")
+    return settings
+
+
+def decode_key(name: str, text: str) -> bytes:
+    """A key from its base64. Raises SettingsError."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SettingsError(
+            f"{name} is not the base64 of {KEY_BYTES} bytes. Make one with: "
+            'python -c "import base64, secrets; print(base64.b64encode(secrets.token_bytes(32)).decode())"'
+        )
+    return key
+
+
+def _write_key(file: Path) -> None:
+    """Whoever comes first writes it, whole: a second process reads what the first one wrote."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, KEY_MODE), "w") as written:
+        written.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+    try:
+        os.link(unfinished, file)
+    except FileExistsError:
+        pass
+    finally:
+        unfinished.unlink()
