@@ -1,0 +1,316 @@
+"""The MLLP listener: frames in, acknowledgements out, strictly in order (messages.md 1.6).
+
+It knows nothing of HL7: a `handle` function takes a frame's bytes and returns the answer. Where that fails or takes too long, the
+connection is closed without an answer, because senders resend on silence and move on after a refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import structlog
+
+from intake.sources import Source, Sources
+
+START_BLOCK: Final = 0x0B
+END_BLOCK: Final = 0x1C
+CARRIAGE_RETURN: Final = 0x0D
+
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+ANSWER_SECONDS_MAX: Final = 8.0
+"""A later acknowledgement is matched to the wrong message by some engines: closing is safer (messages.md 1.5)."""
+FRAME_SECONDS_MAX: Final = 60.0
+"""A frame that takes longer to arrive is a stuck sender."""
+FRAMES_WAITING_MAX: Final = 16
+"""Frames of one connection kept in memory; beyond it reading pauses, and TCP slows the sender down."""
+CONNECTIONS_MAX: Final = 1_000
+
+Handle = Callable[[bytes, Source, str], Awaitable[bytes | None]]
+"""(frame, source, peer) -> the answer, None for none. Raises where the frame could not be stored."""
+
+log = structlog.get_logger("intake.mllp")
+
+
+class FrameTooLong(Exception):
+    """A frame went over the limit."""
+
+
+class Framer:
+    """Cuts a stream of bytes, in whatever pieces it comes, into frames. Counts what it skipped."""
+
+    __slots__ = ("_bytes_max", "_frame", "_skip_return", "resyncs", "skipped")
+
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._frame: bytearray | None = None
+        self._skip_return = False
+        self.skipped = 0
+        self.resyncs = 0
+
+    @property
+    def inside(self) -> bool:
+        """Whether a frame has begun and not ended."""
+        return self._frame is not None
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """The frames that these bytes complete. 0x1C ends a frame whatever follows it; 0x0B inside of one begins it anew."""
+        frames: list[bytes] = []
+        at = 0
+        while at < len(received):
+            if self._frame is None:
+                start = received.find(START_BLOCK, at)
+                between = received[at : start if start >= 0 else len(received)]
+                if self._skip_return and between:
+                    between = between.removeprefix(bytes((CARRIAGE_RETURN,)))
+                    self._skip_return = False
+                self.skipped += len(between)
+                if start < 0:
+                    break
+                self._frame, self._skip_return, at = bytearray(), False, start + 1
+            end = received.find(END_BLOCK, at)
+            piece = received[at : end if end >= 0 else len(received)]
+            again = piece.rfind(START_BLOCK)
+            if again >= 0:
+                self.skipped += len(self._frame) + again
+                self.resyncs += 1
+                self._frame, piece = bytearray(), piece[again + 1 :]
+            if len(self._frame) + len(piece) > self._bytes_max:
+                raise FrameTooLong
+            self._frame += piece
+            if end < 0:
+                break
+            frames.append(bytes(self._frame))
+            self._frame, self._skip_return, at = None, True, end + 1
+        return frames
+
+
+def framed(answer: bytes) -> bytes:
+    return bytes((START_BLOCK,)) + answer + bytes((END_BLOCK, CARRIAGE_RETURN))
+
+
+@dataclass(slots=True)
+class Counts:
+    """What the listener has seen since it started; read by the metrics."""
+
+    connections: int = 0
+    refused: int = 0
+    frames: int = 0
+    answered: int = 0
+    unanswered: int = 0
+    too_long: int = 0
+    too_slow: int = 0
+    resyncs: int = 0
+    skipped_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The named limits, so that a test can be quick about them."""
+
+    frame_bytes_max: int = FRAME_BYTES_MAX
+    answer_seconds_max: float = ANSWER_SECONDS_MAX
+    frame_seconds_max: float = FRAME_SECONDS_MAX
+    idle_seconds_max: float | None = None
+    connections_max: int = CONNECTIONS_MAX
+
+
+@dataclass(slots=True)
+class Listener:
+    """Listens on one address. `start` binds it, `stop` lets the messages in progress finish."""
+
+    handle: Handle
+    sources: Sources
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls: ssl.SSLContext | None = None
+    limits: Limits = field(default_factory=Limits)
+    plain_on_network: bool = False
+    counts: Counts = field(default_factory=Counts)
+    connections: set[Connection] = field(default_factory=set)
+    _server: asyncio.Server | None = None
+
+    async def start(self) -> int:
+        """Binds the address and returns the port. Refuses an address that others can reach without client certificates."""
+        if not _is_loopback(self.host) and not self.plain_on_network:
+            if self.tls is None or self.tls.verify_mode != ssl.CERT_REQUIRED:
+                raise ValueError(
+                    f"the HL7 listener may not be bound to {self.host} without client certificates: give it a TLS context that "
+                    "requires them, or bind it to 127.0.0.1"
+                )
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), self.host, self.port, ssl=self.tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self.port
+
+    async def stop(self) -> None:
+        """Accepts nothing more, answers what is in progress, closes what is left after the longest time an answer may take."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in tuple(self.connections):
+            connection.finish()
+        busy = [connection.work for connection in tuple(self.connections) if connection.work is not None]
+        if busy:
+            await asyncio.wait(busy, timeout=self.limits.answer_seconds_max)
+        for connection in tuple(self.connections):
+            connection.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+    def source_of(self, transport: asyncio.BaseTransport) -> tuple[Source | None, str]:
+        """Who is at the other end: by client certificate, else by address. Never by what the messages say."""
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if peer else ""
+        tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
+        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        if certificate:
+            return self.sources.presenting_certificate(certificate), address
+        return self.sources.at_address(address), address
+
+
+class Connection(asyncio.Protocol):
+    """One sender's connection: reads, hands frames over one at a time, writes the answers in that order."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._limits = listener.limits
+        self._framer = Framer(listener.limits.frame_bytes_max)
+        self._waiting: deque[bytes] = deque()
+        self._arrived = asyncio.Event()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._transport: asyncio.Transport | None = None
+        self._source: Source | None = None
+        self._peer = ""
+        self._no_more = False
+        self._reading = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.work: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._source, self._peer = self._listener.source_of(transport)
+        if self._source is None or len(self._listener.connections) >= self._limits.connections_max:
+            self._listener.counts.refused += 1
+            log.warning("connection_refused", reason="unknown_sender" if self._source is None else "too_many")
+            transport.abort()
+            return
+        self._listener.counts.connections += 1
+        self._listener.connections.add(self)
+        self.work = asyncio.get_running_loop().create_task(self._answer_in_order(self._source))
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if self.work is None:
+            return
+        counts, was_inside = self._listener.counts, self._framer.inside
+        skipped, resyncs = self._framer.skipped, self._framer.resyncs
+        try:
+            frames = self._framer.feed(data)
+        except FrameTooLong:
+            counts.too_long += 1
+            log.warning("frame_too_long", source=self._source.name if self._source else "", limit=self._limits.frame_bytes_max)
+            self.abort()
+            return
+        counts.skipped_bytes += self._framer.skipped - skipped
+        counts.resyncs += self._framer.resyncs - resyncs
+        if self._framer.skipped > skipped:
+            log.info("bytes_skipped", source=self._source.name if self._source else "", count=self._framer.skipped - skipped)
+        if frames:
+            self._waiting.extend(frames)
+            self._arrived.set()
+            if len(self._waiting) > FRAMES_WAITING_MAX and self._transport is not None and self._reading:
+                self._transport.pause_reading()
+                self._reading = False
+        if frames or was_inside != self._framer.inside:
+            self._watch()
+
+    def eof_received(self) -> bool:
+        self.finish()
+        return True  # half closed: answers still go out
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.connections.discard(self)
+        self._stop_watching()
+        self._writable.set()
+        if self.work is not None:
+            self.work.cancel()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    def finish(self) -> None:
+        """Takes nothing more; closes once what waits is answered."""
+        self._no_more = True
+        self._arrived.set()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def _answer_in_order(self, source: Source) -> None:
+        while True:
+            while not self._waiting:
+                if self._no_more:
+                    assert self._transport is not None
+                    self._transport.close()
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+            frame = self._waiting.popleft()
+            if not self._reading and len(self._waiting) <= FRAMES_WAITING_MAX // 2 and self._transport is not None:
+                self._transport.resume_reading()
+                self._reading = True
+            self._listener.counts.frames += 1
+            try:
+                async with asyncio.timeout(self._limits.answer_seconds_max):
+                    answer = await self._listener.handle(frame, source, self._peer)
+            except Exception as failure:
+                # Only the kind of failure is told: a database's message quotes values.
+                self._listener.counts.unanswered += 1
+                log.error("message_not_answered", source=source.name, failure=type(failure).__name__)
+                self.abort()
+                return
+            if answer is not None and self._transport is not None:
+                await self._writable.wait()
+                self._transport.write(framed(answer))
+                self._listener.counts.answered += 1
+
+    def _watch(self) -> None:
+        """One timer at a time: for the rest of a frame, else for the next one where idling is limited."""
+        self._stop_watching()
+        seconds = self._limits.frame_seconds_max if self._framer.inside else self._limits.idle_seconds_max
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        if self._framer.inside:
+            self._listener.counts.too_slow += 1
+            log.warning("frame_too_slow", source=self._source.name if self._source else "")
+            self.abort()
+        elif not self._waiting:
+            self.finish()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

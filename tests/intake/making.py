@@ -1,0 +1,81 @@
+"""Makes the messages that the front door's tests send: one function, so that a test shows only what it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody that a message is about. Invented."""
+
+    cin: str = "91234567A"
+    mrn: str = "MRN-1001"
+    family: str = "Quillfeather"
+    given: str = "Marisol"
+    born: str = "19610412"
+    sex: str = "F"
+
+
+MARISOL = Person()
+TOMAS = Person(cin="98765432D", mrn="MRN-2002", family="Brackwater", given="Tomas", born="19480930", sex="M")
+
+
+def adt(
+    trigger: str,
+    *,
+    person: Person = MARISOL,
+    control_id: str = "C1",
+    sent: str = "20260310230000+0000",
+    visit: str = "V-77",
+    account: str = "",
+    stay_class: str = "I",
+    admitted: str = "",
+    discharged: str = "",
+    disposition: str = "",
+    recorded: str = "",
+    occurred: str = "",
+    evn1: str | None = None,
+    facility: str = "VALLEYGEN",
+    location: str = "4W^401^A^VALLEYGEN",
+    processing: str = "P",
+    version: str = "2.5.1",
+    charset: str = "",
+    accept_ack: str = "",
+    application_ack: str = "",
+    message_type: str = "ADT",
+    death: str = "",
+    died_at: str = "",
+    expected: str = "",
+    cin: str | None = None,
+    end: str = "\r",
+) -> str:
+    """An ADT message as text. What is empty is left out of its field; `end` ends every segment."""
+    cin = person.cin if cin is None else cin
+    msh = [
+        "MSH",
+        "^~\\&",
+        "VALLEY",
+        facility,
+        "THROUGHLINE",
+        "ECM",
+        sent,
+        "",
+        f"{message_type}^{trigger}",
+        control_id,
+        processing,
+        version,
+    ]
+    msh += ["", "", accept_ack, application_ack, "", charset]
+    evn = ["EVN", trigger if evn1 is None else evn1, recorded, "", "", "", occurred]
+    ids = "~".join(part for part in (f"{person.mrn}^^^VGH^MR" if person.mrn else "", f"{cin}^^^MEDI-CAL^MA" if cin else "") if part)
+    pid = {3: ids, 5: f"{person.family}^{person.given}", 7: person.born, 8: person.sex, 18: account, 29: died_at, 30: death}
+    pv1 = {2: stay_class, 3: location, 19: visit, 36: disposition, 44: admitted, 45: discharged}
+    segments = ["|".join(msh), "|".join(evn), _segment("PID", pid), _segment("PV1", pv1)]
+    if expected:
+        segments.append(_segment("PV2", {9: expected}))
+    return end.join(segments) + end
+
+
+def _segment(name: str, fields: dict[int, str]) -> str:
+    return "|".join([name, *(fields.get(number, "1" if number == 1 else "") for number in range(1, max(fields) + 1))]).rstrip("|")

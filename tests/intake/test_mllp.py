@@ -1,0 +1,143 @@
+"""Framing and the listener's manners (messages.md 1.6): real sockets, no database."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intake.mllp import Framer, FrameTooLong, Limits, Listener, framed
+from intake.sources import Source, Sources, load_sources
+
+SOURCES = load_sources()
+NOBODY = Sources((Source(name="elsewhere", addresses=("10.0.0.0/8",)),))
+
+
+@given(st.lists(st.binary(max_size=30).map(lambda b: b.translate(None, b"\x0b\x1c")), max_size=5), st.integers(1, 9))
+def test_frames_survive_any_cutting(payloads: list[bytes], size: int) -> None:
+    stream = b"".join(framed(payload) for payload in payloads)
+    framer = Framer()
+    found = [frame for at in range(0, len(stream), size) for frame in framer.feed(stream[at : at + size])]
+    assert found == payloads
+    assert (framer.skipped, framer.resyncs, framer.inside) == (0, 0, False)
+
+
+def test_junk_missing_returns_and_new_starts() -> None:
+    framer = Framer()
+    assert framer.feed(b"junk\x0bone\x1c\x0btwo\x1c\rmore\x0bbroken\x0bthree\x1c\r") == [b"one", b"two", b"three"]
+    assert framer.skipped == len(b"junk") + len(b"more") + len(b"broken")
+    assert framer.resyncs == 1
+
+
+def test_the_limit_is_the_first_byte_too_many() -> None:
+    assert Framer(4).feed(b"\x0b1234\x1c") == [b"1234"]
+    with pytest.raises(FrameTooLong):
+        Framer(4).feed(b"\x0b12345")
+
+
+async def echo(frame: bytes, source: Source, peer: str) -> bytes | None:
+    return None if frame == b"silent" else b"ack " + frame
+
+
+async def talk(listener: Listener, *pieces: bytes, replies: int, half_close: bool = False) -> list[bytes]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        if len(pieces) < 200:
+            await asyncio.sleep(0)
+    if half_close:
+        writer.write_eof()
+    found = [(await asyncio.wait_for(reader.readuntil(b"\x1c\r"), 5))[1:-2] for _ in range(replies)]
+    if half_close:
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    return found
+
+
+def run(test, listener: Listener) -> None:  # type: ignore[no-untyped-def]
+    async def around() -> None:
+        await listener.start()
+        try:
+            await test(listener)
+        finally:
+            await listener.stop()
+
+    asyncio.run(around())
+
+
+def test_one_byte_packets_two_frames_and_half_closing() -> None:
+    async def test(listener: Listener) -> None:
+        whole = framed(b"first message")
+        assert await talk(listener, *(whole[at : at + 1] for at in range(len(whole))), replies=1) == [b"ack first message"]
+        assert await talk(listener, framed(b"1") + framed(b"2") + b"\x0b3\x1c", replies=3, half_close=True) == [
+            b"ack 1",
+            b"ack 2",
+            b"ack 3",
+        ]
+        assert await talk(listener, framed(b"silent") + framed(b"4"), replies=1) == [b"ack 4"]
+        assert listener.counts.frames == 6
+
+    run(test, Listener(echo, SOURCES))
+
+
+def test_answers_keep_the_order_of_the_messages_and_reading_pauses() -> None:
+    async def slow_first(frame: bytes, source: Source, peer: str) -> bytes | None:
+        await asyncio.sleep(0.05 if frame == b"0" else 0)
+        return frame
+
+    async def test(listener: Listener) -> None:
+        numbers = [str(n).encode() for n in range(200)]
+        assert await talk(listener, *(framed(n) for n in numbers), replies=200) == numbers
+
+    run(test, Listener(slow_first, SOURCES))
+
+
+@pytest.mark.parametrize("trouble", ["raises", "late", "too_long", "too_slow"])
+def test_trouble_closes_the_connection_and_leaves_the_listener_alive(trouble: str) -> None:
+    async def handle(frame: bytes, source: Source, peer: str) -> bytes | None:
+        if frame == b"bad" and trouble == "raises":
+            raise RuntimeError("a name that must not be logged")
+        if frame == b"bad" and trouble == "late":
+            await asyncio.sleep(1)
+        return frame
+
+    async def test(listener: Listener) -> None:
+        sent = {"too_long": b"\x0b" + b"x" * 2000, "too_slow": b"\x0bhalf a frame"}.get(trouble, framed(b"bad"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(sent)
+        try:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        except ConnectionError:
+            pass  # a reset: closed as well
+        writer.close()
+        assert await talk(listener, framed(b"good"), replies=1) == [b"good"]
+        counts = listener.counts
+        assert (counts.unanswered, counts.too_long, counts.too_slow) == {
+            "raises": (1, 0, 0), "late": (1, 0, 0), "too_long": (0, 1, 0), "too_slow": (0, 0, 1),
+        }[trouble]  # fmt: skip
+
+    run(test, Listener(handle, SOURCES, limits=Limits(frame_bytes_max=1000, answer_seconds_max=0.2, frame_seconds_max=0.3)))
+
+
+def test_a_sender_that_nobody_knows_is_turned_away() -> None:
+    async def test(listener: Listener) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        try:
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        except ConnectionError:
+            pass
+        writer.close()
+        assert listener.counts.refused == 1
+
+    run(test, Listener(echo, NOBODY))
+
+
+def test_a_public_address_needs_client_certificates() -> None:
+    async def test() -> None:
+        with pytest.raises(ValueError, match="client certificates"):
+            await Listener(echo, SOURCES, host="0.0.0.0").start()
+
+    asyncio.run(test())
