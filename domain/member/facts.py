@@ -181,4 +181,7 @@ class Claimed(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released(Fact):
+    """The holder gave the claim up; `because` is the closure's reason."""
+
     holder: StreamId
+    because: str = ""

@@ -1,0 +1,390 @@
+"""An episode: from a plan's assignment through enrolment to a closure with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from domain.calendar import local_date
+from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
+from domain.episode.facts import (
+    AssignmentReceived,
+    AssignmentResent,
+    AssignmentWithdrawn,
+    ClosureReason,
+    DeferralAgreed,
+    EpisodeClosed,
+    EpisodeHeld,
+    EpisodeReinstated,
+    EpisodeResumed,
+    LeadCareManagerAssigned,
+    LeadCareManagerHandedOver,
+    LeadCareManagerReleased,
+    MemberDeclined,
+    MemberEnrolled,
+    PolicyReapplied,
+)
+from domain.member.decider import CARERS, OFFICE, Claim, Member
+from domain.member.facts import Claimed, EpisodeBegun, Released
+from domain.staff.decider import actor_stream, refused, staff_in
+from domain.staff.facts import Role
+from domain.timeline import Span, Timeline, put, spans
+
+
+def claim_on_open_episode(member: StreamId) -> StreamId:
+    """The claim that keeps one member one open episode."""
+    return f"claim-open-{member}"
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveAssignment(Command):
+    """Opens an episode. `reengage`: a person's word that a member who declined, or whose episode ended, is to be tried again."""
+
+    member: StreamId
+    plan: str
+    received_at: datetime
+    effective_on: date | None = None
+    authorized_on: date | None = None
+    referral_source: str = "plan_file"
+    plan_tier: str = ""
+    previous: StreamId | None = None
+    reengage: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResendAssignment(Command):
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawAssignment(Command):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignLeadCareManager(Command):
+    staff: StreamId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver(Command):
+    receiver: StreamId
+    note: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseLeadCareManager(Command):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrol(Command):
+    """`agreed`: verbal or written."""
+
+    agreed: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline(Command):
+    how: str = ""
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defer(Command):
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold(Command):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(Command):
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReapplyPolicy(Command):
+    """`policy`: the id of an adopted version, such as default@2026.2."""
+
+    policy: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseEpisode(Command):
+    reason: ClosureReason
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReinstateEpisode(Command):
+    reason: str
+
+
+# --- state ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """`said` holds everything that starts, stops or suspends a promise, in the order of the world."""
+
+    assignment: AssignmentReceived | None = None
+    assigned_by: EventId = ""
+    assigned_known_at: Instant | None = None
+    said: Timeline = ()
+    resent: int = 0
+
+    @property
+    def member(self) -> StreamId:
+        return self.assignment.member if self.assignment else ""
+
+    @property
+    def plan(self) -> str:
+        return self.assignment.plan if self.assignment else ""
+
+    def lead_care_manager(self, now: Instant) -> StreamId | None:
+        holder: StreamId | None = None
+        for entry in self.said:
+            if entry.at > now:
+                break
+            match entry.fact:
+                case LeadCareManagerAssigned(staff=staff):
+                    holder = staff
+                case LeadCareManagerHandedOver(receiver=receiver):
+                    holder = receiver
+                case LeadCareManagerReleased():
+                    holder = None
+        return holder
+
+    def enrolled(self) -> tuple[EventId, Instant] | None:
+        return next(((e.event_id, e.at) for e in self.said if isinstance(e.fact, MemberEnrolled)), None)
+
+    def closure(self, now: Instant) -> tuple[EventId, Instant, ClosureReason] | None:
+        """The closure that stands at an instant."""
+        told = [e for e in self.said if e.at <= now and isinstance(e.fact, EpisodeClosed | EpisodeReinstated)]
+        if told and isinstance(told[-1].fact, EpisodeClosed):
+            return told[-1].event_id, told[-1].at, told[-1].fact.reason
+        return None
+
+    def closed_by_mistake(self) -> tuple[Span, ...]:
+        """The intervals for which a closure stood that was undone."""
+        return tuple(s for s in spans(self.said, EpisodeClosed, EpisodeReinstated, "closed_by_mistake") if s.until is not None)
+
+    def holds(self) -> tuple[Span, ...]:
+        return spans(self.said, EpisodeHeld, EpisodeResumed, "held")
+
+    def reapplied(self, now: Instant) -> str | None:
+        """The policy version that open clocks were moved to, if a person did that."""
+        told = [e.fact.policy for e in self.said if e.at <= now and isinstance(e.fact, PolicyReapplied)]
+        return told[-1] if told else None
+
+
+def evolve(state: Episode, recorded: Recorded) -> Episode:
+    match recorded.fact:
+        case AssignmentReceived() as fact:
+            return replace(state, assignment=fact, assigned_by=recorded.event_id, assigned_known_at=recorded.recorded_at)
+        case AssignmentResent():
+            return replace(state, resent=state.resent + 1)
+        case _:
+            return replace(state, said=put(state.said, recorded))
+
+
+# --- decide --------------------------------------------------------------------------------------------------------------------
+
+
+def decide(command: Any, state: Episode, context: Context, book: Any, now: Instant) -> Decision:
+    if isinstance(command, ReceiveAssignment):
+        return refused(command.by, context, now, *OFFICE, feeds=True) or _receive(command, state, context, now)
+    if state.assignment is None:
+        return Refusal("unknown_episode", "stream: is no episode; see `throughline worklist` for the open ones")
+    at = command.occurred_at or now
+    feeds = isinstance(command, ResendAssignment | WithdrawAssignment)
+    if refusal := refused(command.by, context, now, *_who_may(command), feeds=feeds):
+        return refusal
+    if isinstance(command, ResendAssignment):
+        return (AssignmentResent(received_at=command.received_at),)
+    if isinstance(command, ReinstateEpisode):
+        return _reinstate(command, state, context, now)
+    if (closed := state.closure(now)) is not None:
+        if isinstance(command, Decline | CloseEpisode | WithdrawAssignment) and _says(command) is closed[2]:
+            return ()
+        return Refusal("episode_closed", f"stream: the episode was closed as {closed[2]}; a new contact proposes a new one")
+    match command:
+        case WithdrawAssignment(reason=reason):
+            return (AssignmentWithdrawn(reason=reason), *_closed(command, state, ClosureReason.ASSIGNMENT_WITHDRAWN, reason))
+        case AssignLeadCareManager():
+            return _assign(command, state, context, at, now)
+        case HandOver(receiver=receiver, note=note):
+            return _hand_over(receiver, note, state, context, at, now)
+        case ReleaseLeadCareManager(reason=reason):
+            holder = state.lead_care_manager(at)
+            return (LeadCareManagerReleased(staff=holder, reason=reason),) if holder else ()
+        case Enrol(agreed=agreed):
+            if agreed not in ("verbal", "written"):
+                return Refusal("agreement_unknown", "agreed: must be verbal or written")
+            return () if state.enrolled() else (MemberEnrolled(agreed=agreed, to_whom=command.by),)
+        case Decline(how=how, reason=reason):
+            declined = MemberDeclined(member=state.member, how=how, reason=reason)
+            return (declined, *_closed(command, state, ClosureReason.DECLINED, ""))
+        case Defer(until=until):
+            if until <= local_date(at, _zone(state, context)):
+                return Refusal("deferral_in_the_past", "until: must be a day after the conversation")
+            return (DeferralAgreed(until=until),)
+        case Hold(reason=reason):
+            return () if _held(state, at) else (EpisodeHeld(reason=reason),)
+        case Resume(reason=reason):
+            return (EpisodeResumed(reason=reason),) if _held(state, at) else ()
+        case ReapplyPolicy(policy=policy, reason=reason):
+            if book.named(policy) is None:
+                return Refusal("unknown_policy", f"policy: {policy!r} was never adopted; see `throughline policy list`")
+            return () if state.reapplied(at) == policy else (PolicyReapplied(policy=policy, reason=reason),)
+        case CloseEpisode(reason=reason, note=note):
+            return _close(command, reason, note, state, context, now)
+        case _:
+            raise AssertionError(f"episode does not know {type(command).__name__}")
+
+
+def _who_may(command: Any) -> tuple[Role, ...]:
+    match command:
+        case CloseEpisode(reason=ClosureReason.UNABLE_TO_REACH | ClosureReason.UNSAFE | ClosureReason.DECEASED):
+            return (Role.SUPERVISOR,)
+        case Hold() | Resume() | ReapplyPolicy() | ReinstateEpisode() | WithdrawAssignment():
+            return (Role.SUPERVISOR,)
+        case AssignLeadCareManager() | ReleaseLeadCareManager():
+            return (Role.SUPERVISOR, Role.OPERATOR)
+        case ResendAssignment():
+            return OFFICE
+        case _:
+            return CARERS
+
+
+def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: Instant) -> Decision:
+    if state.assignment is not None:
+        return ()
+    member, claim = context[command.member].state, context[claim_on_open_episode(command.member)].state
+    assert isinstance(member, Member) and isinstance(claim, Claim)
+    if not member.registered:
+        return Refusal("unknown_member", "member: is not registered; register the member first")
+    if claim.holder is not None:
+        return Refusal("episode_open", "member: has an open episode; a re-sent assignment is recorded there")
+    if claim.released_because == ClosureReason.DECLINED and not command.reengage:
+        return Refusal("declined_before", "member: declined earlier; a new episode needs a person's word that this was revoked")
+    if command.plan == "":
+        return Refusal("plan_missing", "plan: must name the health plan")
+    received = AssignmentReceived(
+        member=command.member,
+        plan=command.plan,
+        received_at=command.received_at,
+        effective_on=command.effective_on,
+        authorized_on=command.authorized_on,
+        referral_source=command.referral_source,
+        plan_tier=command.plan_tier,
+        previous=command.previous or claim.last_holder,
+    )
+    claimed = On(claim_on_open_episode(command.member), Claimed(holder=command.stream))
+    return (received, claimed, On(command.member, EpisodeBegun(episode=command.stream)))
+
+
+def _closed(command: Command, state: Episode, reason: ClosureReason, note: str) -> tuple[EpisodeClosed | On, ...]:
+    released = On(claim_on_open_episode(state.member), Released(holder=command.stream, because=reason))
+    return (EpisodeClosed(reason=reason, note=note), released)
+
+
+def _close(command: Any, reason: ClosureReason, note: str, state: Episode, context: Context, now: Instant) -> Decision:
+    if reason in (ClosureReason.DECLINED, ClosureReason.ASSIGNMENT_WITHDRAWN):
+        return Refusal("closure_by_another_name", f"reason: {reason} is recorded by its own command (decline, withdraw)")
+    if reason is ClosureReason.UNABLE_TO_REACH:
+        outreach = context.get(_outreach_of(command.stream))
+        if outreach is None or not outreach.state.unable_to_reach_proposed:
+            return Refusal("not_proposed", "reason: unable-to-reach can be decided only once the policy's minimum led to its proposal")
+    if reason is ClosureReason.DECEASED and context[state.member].state.death() is None:
+        return Refusal("no_report_of_death", "reason: no report of the member's death stands; record it first")
+    return _closed(command, state, reason, note)
+
+
+def _reinstate(command: ReinstateEpisode, state: Episode, context: Context, now: Instant) -> Decision:
+    if state.closure(now) is None:
+        return ()
+    claim = context[claim_on_open_episode(state.member)].state
+    if claim.holder is not None:
+        return Refusal("episode_open", "stream: the member has another open episode; close that one first")
+    claimed = On(claim_on_open_episode(state.member), Claimed(holder=command.stream))
+    return (EpisodeReinstated(reason=command.reason), claimed)
+
+
+def _assign(command: AssignLeadCareManager, state: Episode, context: Context, at: Instant, now: Instant) -> Decision:
+    holder = state.lead_care_manager(at)
+    if holder == command.staff:
+        return ()
+    if holder is not None:
+        return Refusal("has_a_lead", "staff: the member has a lead care manager; hand over instead (`throughline staff hand-over`)")
+    return _no_care_manager(command.staff, context, now) or (LeadCareManagerAssigned(staff=command.staff),)
+
+
+def _hand_over(receiver: StreamId, note: str | None, state: Episode, context: Context, at: Instant, now: Instant) -> Decision:
+    giver = state.lead_care_manager(at)
+    if giver == receiver:
+        return ()
+    if giver is None:
+        return Refusal("no_lead", "stream: nobody is lead care manager; assign one instead")
+    handed_over = LeadCareManagerHandedOver(member=state.member, giver=giver, receiver=receiver, note=note)
+    return _no_care_manager(receiver, context, now) or (handed_over,)
+
+
+def _no_care_manager(stream: StreamId, context: Context, now: Instant) -> Refusal | None:
+    person = staff_in(context, stream)
+    if not person.works(now) or Role.CARE_MANAGER not in person.roles:
+        return Refusal("no_care_manager", "staff: is not a care manager who works here; see `throughline staff list`")
+    return None
+
+
+def _held(state: Episode, at: Instant) -> bool:
+    return any(span.since <= at and (span.until is None or at < span.until) for span in state.holds())
+
+
+def _says(command: Any) -> ClosureReason:
+    match command:
+        case Decline():
+            return ClosureReason.DECLINED
+        case WithdrawAssignment():
+            return ClosureReason.ASSIGNMENT_WITHDRAWN
+        case _:
+            reason = command.reason
+            assert isinstance(reason, ClosureReason)
+            return reason
+
+
+def _zone(state: Episode, context: Context) -> str:
+    loaded = context.get(state.member)
+    return loaded.state.timezone if loaded is not None else "America/Los_Angeles"
+
+
+def _outreach_of(episode: StreamId) -> StreamId:
+    return f"outreach-{episode.partition('-')[2]}"
+
+
+def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...]:
+    actor = actor_stream(command.by)
+    match command:
+        case ReceiveAssignment(member=member):
+            return (*actor, member, claim_on_open_episode(member))
+        case AssignLeadCareManager(staff=staff):
+            return (*actor, staff)
+        case HandOver(receiver=receiver):
+            return (*actor, receiver)
+        case Defer() if state.member:
+            return (*actor, state.member)
+        case (CloseEpisode() | Decline() | WithdrawAssignment() | ReinstateEpisode()) if state.member:
+            return (*actor, state.member, claim_on_open_episode(state.member), _outreach_of(command.stream))
+        case _:
+            return actor
+
+
+DECIDER = Decider("episode", lambda stream: Episode(), evolve, decide, reads)

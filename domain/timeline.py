@@ -1,0 +1,72 @@
+"""What was said of something, in the order in which it happened: how states keep facts whose order of arrival must not matter."""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass
+from typing import Any
+
+from domain.core import Alarm, EventId, Instant, Recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A fact and when it happened, came to be known, and who said so."""
+
+    at: Instant
+    event_id: EventId
+    fact: Any
+    recorded_at: Instant
+    actor: str
+
+    @property
+    def order(self) -> tuple[Instant, EventId]:
+        return (self.at, self.event_id)
+
+
+Timeline = tuple[Entry, ...]
+
+
+def put(timeline: Timeline, recorded: Recorded) -> Timeline:
+    """The timeline with one more fact, at its place by `occurred_at`; the same event twice counts once."""
+    if any(entry.event_id == recorded.event_id for entry in timeline):
+        return timeline
+    grown = list(timeline)
+    entry = Entry(recorded.occurred_at, recorded.event_id, recorded.fact, recorded.recorded_at, recorded.actor)
+    insort(grown, entry, key=lambda e: e.order)
+    return tuple(grown)
+
+
+def so_far(timeline: Timeline, alarm: Alarm) -> Timeline:
+    """What has happened by now; of what is dated ahead, the alarm keeps the instant."""
+    return tuple(entry for entry in timeline if alarm.reached(entry.at))
+
+
+def until(timeline: Timeline, now: Instant) -> Timeline:
+    return tuple(entry for entry in timeline if entry.at <= now)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Something lasted from `since` until `until` (None: still), begun by one fact and ended by another."""
+
+    since: Instant
+    until: Instant | None
+    reason: str
+    begun_by: EventId
+    ended_by: EventId | None = None
+
+
+def spans(timeline: Timeline, begins: type | tuple[type, ...], ends: type | tuple[type, ...], reason: str) -> tuple[Span, ...]:
+    """The intervals between facts of the one sort and the next of the other; a repeated beginning changes nothing."""
+    found: list[Span] = []
+    open_since: Entry | None = None
+    for entry in timeline:
+        if isinstance(entry.fact, begins) and open_since is None:
+            open_since = entry
+        elif isinstance(entry.fact, ends) and open_since is not None:
+            found.append(Span(open_since.at, entry.at, reason, open_since.event_id, entry.event_id))
+            open_since = None
+    if open_since is not None:
+        found.append(Span(open_since.at, None, reason, open_since.event_id))
+    return tuple(found)
