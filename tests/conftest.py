@@ -91,9 +91,9 @@ def temporal_address(ground_folder: Path) -> Iterator[str]:
         yield TEMPORAL_ADDRESS
         return
     try:
-        program = find_program()
+        program = find_program(at_once=True)
     except GroundError as error:
-        pytest.fail(str(error), pytrace=False)
+        pytest.fail(f"{error}\n  - or run `make ground`, which builds one", pytrace=False)
     server = TemporalServer(ground_folder / "temporal", program=program).start()
     yield server.address
     server.stop()

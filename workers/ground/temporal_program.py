@@ -25,6 +25,7 @@ DOWNLOAD_SILENCE_SECONDS = 10.0
 """The SDK's download is given up when so long nothing (more) of it arrived."""
 
 DOWNLOAD_SECONDS_MAX = 300.0
+UNFINISHED = ".downloading"
 
 REMEDIES = f"""
 Do one of these, then try again:
@@ -54,13 +55,13 @@ class Program:
         )
 
 
-def find_program(say: Say = silent) -> Program:
-    """The first of the ways that works; `say` gets a line of progress where it takes long.
+def find_program(say: Say = silent, *, at_once: bool = False) -> Program:
+    """The first of the ways that works; `say` gets a line of progress where it takes long. `at_once`: do not download or build.
 
     Raises GroundError that tells what was tried and what can be done.
     """
     tried: list[str] = []
-    for way in (_built, _on_path, _downloaded, _build_now):
+    for way in (_built, _on_path, _kept) if at_once else (_built, _on_path, _kept, _downloaded, _build_now):
         try:
             if (program := way(say)) is not None:
                 return program
@@ -86,28 +87,29 @@ def _on_path(say: Say) -> Program | None:
     return Program(Path(found), f"`temporal` on PATH, server {_dotted(version)}", development=True)
 
 
+def _kept(say: Say) -> Program | None:
+    """What the SDK downloaded before for its own test environment."""
+    for path in _downloads().iterdir():
+        if path.is_file() and os.access(path, os.X_OK) and path.suffix != UNFINISHED:
+            version = _server_version(path)
+            if version < SKIPS_TIME_FROM:
+                raise GroundError(f"the Temporal SDK's own download cannot skip time: its server is {_dotted(version)}")
+            return Program(path, f"the Temporal SDK's download, server {_dotted(version)}", development=True)
+    return None
+
+
 def _downloaded(say: Say) -> Program | None:
-    """What the SDK downloads for its own test environment, kept in our cache."""
+    say("Asking for the Temporal SDK's own download.")
+    _download(_downloads())
+    if (program := _kept(say)) is None:
+        raise GroundError(f"the Temporal SDK's own download did not come ({DOWNLOAD_SILENCE_SECONDS:.0f} s of silence)")
+    return program
+
+
+def _downloads() -> Path:
     folder = cache_folder() / "temporal-sdk-download"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (kept := _kept_download(folder)):
-        say("Asking for the Temporal SDK's own download.")
-        _download(folder)
-        kept = _kept_download(folder)
-    if not kept:
-        raise GroundError(
-            f"the Temporal SDK's own download did not arrive (given up after {DOWNLOAD_SILENCE_SECONDS:.0f} s of silence)"
-        )
-    version = _server_version(kept[0])
-    if version < SKIPS_TIME_FROM:
-        raise GroundError(f"the Temporal SDK's own download cannot skip time: its server is {_dotted(version)}")
-    return Program(kept[0], f"the Temporal SDK's download, server {_dotted(version)}", development=True)
-
-
-def _kept_download(folder: Path) -> list[Path]:
-    return [
-        path for path in folder.iterdir() if path.is_file() and os.access(path, os.X_OK) and not path.name.endswith(".downloading")
-    ]
+    return folder
 
 
 _DOWNLOAD = """
@@ -128,13 +130,12 @@ def _download(folder: Path) -> None:
         [sys.executable, "-c", _DOWNLOAD, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     started = last_progress = time.monotonic()
-    size = -1
+    arrived = 0
     try:
         while child.poll() is None and time.monotonic() - started < DOWNLOAD_SECONDS_MAX:
-            arrived = sum(path.stat().st_size for path in folder.iterdir())
-            if arrived > max(size, 0) or (size < 0 and arrived):
-                last_progress = time.monotonic()
-            size = arrived
+            now_there = sum(path.stat().st_size for path in folder.iterdir())
+            if now_there > arrived:
+                arrived, last_progress = now_there, time.monotonic()
             if time.monotonic() - last_progress > DOWNLOAD_SILENCE_SECONDS:
                 break
             time.sleep(0.2)
@@ -142,7 +143,7 @@ def _download(folder: Path) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        for unfinished in folder.glob("*.downloading"):
+        for unfinished in folder.glob("*" + UNFINISHED):
             unfinished.unlink()
 
 
