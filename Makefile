@@ -40,7 +40,7 @@ setup:
 	echo "Installing what requirements.lock names (a minute or two, once)"; \
 	$(BIN)/python -m pip install -q --require-hashes -r requirements.lock || { \
 	  echo "The packages could not be installed. Is a package index reachable (pip config list shows which one is used)?"; exit 1; }; \
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation --config-settings editable_mode=compat -e . && \
+	PYTHONWARNINGS=ignore $(BIN)/python -m pip install -q --no-deps --no-build-isolation --config-settings editable_mode=compat -e . && \
 	echo "$$wanted" > $(STAMP)
 
 ground: setup
