@@ -1,0 +1,238 @@
+"""Facts to bytes and back: the envelope, the sealed part, the hash.
+
+A fact's body is JSON with its fields in the order of the class. Fields declared `personal()` leave the body: they are sealed with
+the person's own key, bound to the event's id. What surrounds a fact (times, actor, causation, policy version, tags) is its meta.
+The codec knows facts by the catalog's stable names only, never by Python paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from domain.core import Fact, Recorded, personal_fields
+from eventlog.keys import NONCE_BYTES, CannotUnwrap
+from eventlog.recorder import EventRow
+from eventlog.upcasts import STEPS, Step, upcast
+
+FIRST_PREVIOUS = bytes(32)
+"""What the first event of a stream is chained to."""
+
+BODY_BYTES_MAX = 256 * 1024
+"""Of a fact's body, and of its sealed part: a policy file must fit, a scanned letter must not."""
+
+SELF_SEALED = frozenset({"member", "staff"})
+"""Streams whose own id names the key that seals their facts."""
+
+
+class NamedFact(Protocol):
+    """What the codec needs of a catalog entry."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def type(self) -> type[Fact]: ...
+
+
+class Ciphers(Protocol):
+    """What the codec needs of the keys: `eventlog.keys.KeyRing`."""
+
+    def to_seal(self, key_id: str) -> AESGCM: ...
+    def to_unseal(self, key_id: str) -> AESGCM | None: ...
+    def fetch(self, key_ids: Iterable[str], *, make: bool = False) -> None: ...
+
+
+class UnknownFact(Exception):
+    """The log holds a fact that this program does not know, or cannot read. Reading stops: to skip it would be to lie."""
+
+
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What surrounds a fact. `key` names the sealing key where that is not the stream itself."""
+
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+    said_at: datetime | None = None
+    command_id: str | None = None
+    message_id: str | None = None
+    causation: str | None = None
+    correlation: str | None = None
+    trace: str | None = None
+    policy: str | None = None
+    tags: tuple[str, ...] = ()
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFact:
+    """A fact with everything that is stored around it. `erased`: it had personal data whose key was destroyed since."""
+
+    recorded: Recorded
+    name: str
+    schema_version: int
+    meta: Meta
+    hash: bytes
+    erased: bool = False
+
+
+class Codec:
+    """Encodes and decodes the facts of one catalog. Thread-safe."""
+
+    def __init__(self, facts: Sequence[NamedFact], ciphers: Ciphers, *, steps: Mapping[tuple[str, int], Step] = STEPS) -> None:
+        self._ciphers = ciphers
+        self._steps = steps
+        self._by_type: dict[type, _Shape] = {}
+        self._by_name: dict[str, _Shape] = {}
+        for entry in facts:
+            missing = [v for v in range(1, entry.version) if (entry.name, v) not in steps]
+            assert not missing, f"{entry.name}: no step in upcasts.py from version {missing[0]}"
+            shape = _Shape(entry.name, entry.version, entry.type, personal_fields(entry.type), msgspec.json.Decoder(entry.type))
+            assert entry.type not in self._by_type and entry.name not in self._by_name, f"{entry.name} stands twice in the catalog"
+            self._by_type[entry.type] = self._by_name[entry.name] = shape
+
+    def name_of(self, fact: Fact) -> str:
+        return self._by_type[type(fact)].name
+
+    def is_sealed(self, fact: Fact) -> bool:
+        """Whether the fact says something personal."""
+        return any(getattr(fact, field) is not None for field in self._by_type[type(fact)].personal)
+
+    def encode(
+        self, fact: Fact, *, stream: str, version: int, event_id: UUID, meta: Meta, key_id: str | None, previous: bytes
+    ) -> EventRow:
+        """The row of a new event, chained to the hash of the one before it in its stream.
+
+        `key_id` names the key of the person whom a sealed fact concerns. Raises keys.Erased, keys.CannotUnwrap.
+        """
+        shape = self._by_type[type(fact)]
+        body, secret = shape.split(fact)
+        sealed = None
+        if secret is not None:
+            assert key_id, f"{shape.name} says something personal; whose it is must be known"
+            nonce = os.urandom(NONCE_BYTES)
+            sealed = nonce + self._ciphers.to_seal(key_id).encrypt(nonce, secret, event_id.bytes)
+            if key_id != stream:
+                meta = msgspec.structs.replace(meta, key=key_id)
+        assert len(body) <= BODY_BYTES_MAX and (sealed is None or len(sealed) <= BODY_BYTES_MAX), f"{shape.name} is too large"
+        meta_bytes = _encode(meta)
+        name = shape.name
+        digest = chained(previous, stream, version, name, shape.version, event_id, body, sealed, meta_bytes)
+        return EventRow(stream, version, name, shape.version, event_id, body, sealed, meta_bytes, digest)
+
+    def decode(self, row: Sequence[Any]) -> Recorded:
+        """The fact of a row (position, stream, version, name, schema_version, event_id, body, sealed, meta, hash)."""
+        meta = _decode_meta(row[8])
+        fact, _ = self._fact(row, meta)
+        return Recorded(
+            fact, str(row[5]), row[1], row[2], row[0],
+            meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
+        )  # fmt: skip
+
+    def decode_stored(self, row: Sequence[Any]) -> StoredFact:
+        """The fact of a row with all that is stored around it."""
+        meta = _decode_meta(row[8])
+        fact, erased = self._fact(row, meta)
+        recorded = Recorded(
+            fact, str(row[5]), row[1], row[2], row[0],
+            meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
+        )  # fmt: skip
+        return StoredFact(recorded, row[3], row[4], meta, row[9], erased)
+
+    def fetch_keys(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Bring the keys that a batch of rows needs into the cache, at once."""
+        self._ciphers.fetch({_decode_meta(row[8]).key or row[1] for row in rows if row[7] is not None})
+
+    def _fact(self, row: Sequence[Any], meta: Meta) -> tuple[Fact, bool]:
+        shape = self._by_name.get(row[3])
+        if shape is None or row[4] > shape.version:
+            raise UnknownFact(f"{row[3]} v{row[4]} at position {row[0]}: a newer program wrote it, or its name left the catalog")
+        body: bytes = row[6]
+        sealed: bytes | None = row[7]
+        erased = False
+        if sealed is not None:
+            cipher = self._ciphers.to_unseal(meta.key or row[1])
+            if cipher is None:
+                erased = True
+            else:
+                try:
+                    secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], row[5].bytes)
+                except InvalidTag:
+                    raise CannotUnwrap(f"the sealed part of the event at position {row[0]} does not open with its key") from None
+                body = spliced(body, secret)
+        try:
+            if row[4] == shape.version:
+                return shape.decoder.decode(body), erased
+            fields = upcast(shape.name, row[4], shape.version, msgspec.json.decode(body), self._steps)
+            return msgspec.convert(fields, shape.type), erased
+        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError):
+            raise UnknownFact(f"{row[3]} v{row[4]} at position {row[0]} does not have the fields of its class") from None
+
+
+def chained(
+    previous: bytes,
+    stream: str,
+    version: int,
+    name: str,
+    schema_version: int,
+    event_id: UUID,
+    body: bytes,
+    sealed: bytes | None,
+    meta: bytes,
+) -> bytes:
+    """An event's hash: over its predecessor's, then each part with its length before it. Position is left out, and what is sealed
+    enters as it is stored, so the chain outlives both a renumbering and the destruction of a key."""
+    digest = hashlib.sha256(previous)
+    for part in (
+        stream.encode(),
+        str(version).encode(),
+        f"{name} v{schema_version}".encode(),
+        event_id.bytes,
+        hashlib.sha256(body).digest(),
+        hashlib.sha256(sealed or b"").digest(),
+        hashlib.sha256(meta).digest(),
+    ):
+        digest.update(len(part).to_bytes(4, "big"))
+        digest.update(part)
+    return digest.digest()
+
+
+def spliced(body: bytes, secret: bytes) -> bytes:
+    """One JSON object out of two that share no field: decoded in one pass, without a dict in between."""
+    if body == b"{}":
+        return secret
+    return body[:-1] + b"," + secret[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How one fact class is written and read."""
+
+    name: str
+    version: int
+    type: type[Fact]
+    personal: tuple[str, ...]
+    decoder: msgspec.json.Decoder[Any]
+
+    def split(self, fact: Fact) -> tuple[bytes, bytes | None]:
+        """The body, and what is to be sealed (None when nothing personal is said)."""
+        if not self.personal:
+            return _encode(fact), None
+        open_fields = {f: getattr(fact, f) for f in self.type.__dataclass_fields__ if f not in self.personal}  # type: ignore[attr-defined]
+        secret = {f: value for f in self.personal if (value := getattr(fact, f)) is not None}
+        return _encode(open_fields), _encode(secret) if secret else None
+
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+_encode: Callable[[Any], bytes] = _encoder.encode
+_decode_meta = msgspec.json.Decoder(Meta).decode

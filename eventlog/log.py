@@ -1,0 +1,235 @@
+"""Reading the log: a stream, a stream as it was or as it was known, everything from a position on, the watermark.
+
+Readers get facts in the order in which they became visible, without gaps: `after` never shows an event while an earlier one may
+still appear. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from domain.core import EventId, Recorded, StreamId
+from eventlog.codec import FIRST_PREVIOUS, Codec, StoredFact, chained
+from eventlog.recorder import LogRecorder
+
+BATCH_MAX = 10_000
+STREAM_LENGTH_MAX = 20_000
+"""Of one stream; design.md expects 500. Above it something writes in a loop, and reading it must not take the process with it."""
+
+VERIFY_BATCH = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Facts from a position on. `position` is where to go on from: beyond the last fact where numbers were drawn and not used."""
+
+    facts: tuple[StoredFact, ...]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What a stream has after a version, with the hash of its last event, to which the next one is chained."""
+
+    facts: tuple[Recorded, ...]
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BadEvent:
+    """The first event of a stream whose hash does not follow from what is stored."""
+
+    stream: StreamId
+    version: int
+    position: int
+    name: str
+    reason: str
+
+
+_COLUMNS = "position, stream, version, name, schema_version, event_id, body, sealed, meta, hash"
+_STREAM = f"SELECT {_COLUMNS} FROM log.events WHERE stream = %b AND version > %b"
+_TAILS = f"""SELECT {", ".join("e." + column for column in _COLUMNS.split(", "))}
+    FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
+    CROSS JOIN LATERAL (SELECT * FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
+                        ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
+    ORDER BY e.stream, e.version"""
+_T = TypeVar("_T")
+
+
+class Log:
+    """The log for reading. Thread-safe."""
+
+    def __init__(self, recorder: LogRecorder, codec: Codec) -> None:
+        self.recorder = recorder
+        self.codec = codec
+
+    def read(
+        self,
+        stream: StreamId,
+        *,
+        after: int = 0,
+        version: int | None = None,
+        known_at: datetime | None = None,
+    ) -> tuple[Recorded, ...]:
+        """The facts of a stream in order: after a version, up to a version, as recorded up to an instant (`known_at`, included).
+
+        What *occurred* up to an instant is a question for the fold, because corrections come later. An unknown stream is empty.
+        """
+        facts = self._decoded(self._stream_rows(stream, after, version), self.codec.decode)
+        return facts if known_at is None else tuple(f for f in facts if f.recorded_at <= known_at)
+
+    def read_stored(
+        self, stream: StreamId, *, after: int = 0, version: int | None = None, known_at: datetime | None = None
+    ) -> tuple[StoredFact, ...]:
+        """As `read`, with all that is stored around each fact."""
+        facts = self._decoded(self._stream_rows(stream, after, version), self.codec.decode_stored)
+        return facts if known_at is None else tuple(f for f in facts if f.recorded.recorded_at <= known_at)
+
+    def read_many(self, streams: Sequence[StreamId]) -> dict[StreamId, tuple[Recorded, ...]]:
+        """Several streams at once; an unknown one is empty."""
+        found: dict[StreamId, list[Recorded]] = {stream: [] for stream in streams}
+        query = f"SELECT {_COLUMNS} FROM log.events WHERE stream = ANY(%b) ORDER BY stream, version"
+        for recorded in self._decoded(self.recorder.rows(query, (list(streams),)), self.codec.decode):
+            found[recorded.stream].append(recorded)
+        return {stream: tuple(facts) for stream, facts in found.items()}
+
+    def tails(self, versions: Mapping[StreamId, int]) -> dict[StreamId, Tail]:
+        """What each of several streams has after the version given, in one query; streams with nothing new are left out."""
+        rows = self.recorder.rows(_TAILS, (list(versions), list(versions.values())))
+        facts = self._decoded(rows, self.codec.decode)
+        found: dict[StreamId, Tail] = {}
+        first = 0
+        for at, row in enumerate(rows, start=1):
+            if at == len(rows) or rows[at][1] != row[1]:
+                found[row[1]] = Tail(facts[first:at], row[9])
+                first = at
+        return found
+
+    def after(self, position: int, *, limit: int = 500, until: int | None = None, bound: int | None = None) -> Batch:
+        """The facts after a position, in the order of the log, up to the watermark (or `until`, where that is lower).
+
+        `bound` is a watermark that was asked for already. Go on from the batch's `position`.
+        """
+        assert 0 < limit <= BATCH_MAX
+        bound = self.watermark() if bound is None else bound
+        if until is not None:
+            bound = min(bound, until)
+        if bound <= position:
+            return Batch((), position)
+        rows = self.recorder.rows(
+            f"SELECT {_COLUMNS} FROM log.events WHERE position > %b AND position <= %b ORDER BY position LIMIT %b",
+            (position, bound, limit),
+        )
+        facts = self._decoded(rows, self.codec.decode_stored)
+        return Batch(facts, facts[-1].recorded.position if len(facts) == limit else bound)
+
+    def all(self, position: int = 0, *, batch: int = 5_000) -> Iterator[StoredFact]:
+        """Every fact after a position, up to the watermark of the first moment."""
+        bound = self.watermark()
+        while True:
+            found = self.after(position, limit=batch, bound=bound)
+            yield from found.facts
+            position = found.position
+            if position >= bound:
+                return
+
+    def at(self, positions: Sequence[int]) -> tuple[StoredFact, ...]:
+        """The facts at these positions."""
+        if not positions:
+            return ()
+        rows = self.recorder.rows(
+            f"SELECT {_COLUMNS} FROM log.events WHERE position = ANY(%b) ORDER BY position", (list(positions),)
+        )
+        return self._decoded(rows, self.codec.decode_stored)
+
+    def watermark(self) -> int:
+        """The position up to which nothing can appear any more."""
+        return self.recorder.watermark()
+
+    def version(self, stream: StreamId) -> int:
+        """The version of a stream's last fact; 0 where it has none."""
+        rows = self.recorder.rows("SELECT version FROM log.events WHERE stream = %b ORDER BY version DESC LIMIT 1", (stream,))
+        return int(rows[0][0]) if rows else 0
+
+    def streams(self, kind: str) -> tuple[StreamId, ...]:
+        """Every stream of a kind. For kinds of which there are few (policy, staff)."""
+        rows = self.recorder.rows(
+            "SELECT DISTINCT stream FROM log.events WHERE stream >= %b AND stream < %b", (f"{kind}-", f"{kind}.")
+        )
+        return tuple(sorted(row[0] for row in rows))
+
+    def newest(self, kind: str) -> tuple[int, int]:
+        """How many facts the streams of a kind have, and the position of the newest: changes whenever one is added."""
+        row = self.recorder.rows(
+            "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= %b AND stream < %b",
+            (f"{kind}-", f"{kind}."),
+        )[0]
+        return int(row[0]), int(row[1])
+
+    def incarnation(self) -> UUID:
+        """The id of the log's present life: whoever knows another one must not trust its positions."""
+        found: UUID = self.recorder.rows("SELECT id FROM log.incarnations ORDER BY number DESC LIMIT 1", ())[0][0]
+        return found
+
+    def verify(self, stream: StreamId | None = None, *, progress: Callable[[int, int], None] | None = None) -> Iterator[BadEvent]:
+        """Recompute every hash, of one stream or of all, and name the first bad event of each broken stream.
+
+        Needs no key: what is sealed is checked as it is stored. `progress` is told (events checked, events in all).
+        """
+        where, arguments = ("", ()) if stream is None else (" WHERE stream = %b", (stream,))
+        total = int(self.recorder.rows(f"SELECT count(*) FROM log.events{where}", arguments)[0][0])
+        checked, at_stream, at_version, previous, broken = 0, "", 0, FIRST_PREVIOUS, False
+        cursor: tuple[str, int] = ("" if stream is None else stream, -1)
+        while True:
+            rows = self.recorder.rows(
+                f"SELECT {_COLUMNS} FROM log.events WHERE (stream, version) > (%b::text, %b::bigint)"
+                f"{'' if stream is None else ' AND stream = %b'} ORDER BY stream, version LIMIT {VERIFY_BATCH}",
+                (*cursor, *arguments),
+            )
+            for row in rows:
+                if row[1] != at_stream:
+                    at_stream, at_version, previous, broken = row[1], 0, FIRST_PREVIOUS, False
+                reason = "" if broken else _fault(row, at_version, previous)
+                if reason:
+                    broken = True
+                    yield BadEvent(row[1], row[2], row[0], row[3], reason)
+                at_version, previous = row[2], row[9]
+            checked += len(rows)
+            if progress is not None:
+                progress(checked, max(total, checked))
+            if len(rows) < VERIFY_BATCH:
+                return
+            cursor = (rows[-1][1], rows[-1][2])
+
+    def event(self, stream: StreamId, event_id: EventId) -> StoredFact | None:
+        """One event of a stream by its id."""
+        rows = self.recorder.rows(
+            f"SELECT {_COLUMNS} FROM log.events WHERE stream = %b AND event_id = %b", (stream, UUID(event_id))
+        )
+        return self._decoded(rows, self.codec.decode_stored)[0] if rows else None
+
+    def _stream_rows(self, stream: StreamId, after: int, version: int | None) -> list[Any]:
+        if version is None:
+            rows = self.recorder.rows(f"{_STREAM} ORDER BY version LIMIT {STREAM_LENGTH_MAX + 1}", (stream, after))
+        else:
+            query = f"{_STREAM} AND version <= %b ORDER BY version LIMIT {STREAM_LENGTH_MAX + 1}"
+            rows = self.recorder.rows(query, (stream, after, version))
+        assert len(rows) <= STREAM_LENGTH_MAX, f"{stream} has more than {STREAM_LENGTH_MAX} events"
+        return rows
+
+    def _decoded(self, rows: Sequence[Any], decode: Callable[[Sequence[Any]], _T]) -> tuple[_T, ...]:
+        if len(rows) > 1:
+            self.codec.fetch_keys(rows)
+        return tuple(map(decode, rows))
+
+
+def _fault(row: Sequence[Any], at_version: int, previous: bytes) -> str:
+    if row[2] != at_version + 1:
+        return f"version {at_version + 1} is missing before it"
+    if chained(previous, row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8]) != row[9]:
+        return "its hash does not follow from what is stored"
+    return ""

@@ -1,0 +1,375 @@
+"""The recorder: eventsourcing's PostgreSQL recorder with an append of one round trip, and an order without a table lock.
+
+Three things are ours (docs/adr/0005-recorder-lock.md): `append`, which calls `log.append` and returns conflicts as values; the
+watermark, below which nothing can appear any more; and reads bounded by it. The library's interfaces (insert_events,
+select_events, select_notifications, subscribe) stand on these and pass the library's own test cases.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    InterfaceError,
+    Notification,
+    OperationalError,
+    StoredEvent,
+    Subscription,
+    Tracking,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresProcessRecorder
+from psycopg import Connection, Cursor
+from psycopg.rows import TupleRow, tuple_row
+
+LOCKS_MAX = 256
+"""Streams and commands that one call of `log.append` may lock."""
+
+AWAY_ATTEMPTS_MAX = 5
+"""How often a call is repeated when the connection was lost; with the pauses between, about three seconds."""
+
+POLL_SECONDS = 0.005
+POLL_IDLE_SECONDS = 0.05
+SUBSCRIPTION_BATCH = 500
+
+
+class LogAway(Exception):
+    """PostgreSQL cannot be reached or gave up waiting for a lock. Its own words stay out: they may quote values."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One event as it is stored. `sealed` is None where the fact has nothing personal."""
+
+    stream: str
+    version: int
+    name: str
+    schema_version: int
+    event_id: UUID
+    body: bytes
+    sealed: bytes | None
+    meta: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRow:
+    """A command whose result is to be remembered."""
+
+    command_id: UUID
+    fingerprint: bytes
+    stream: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The version at which a stream was seen. `written` takes the exclusive lock. None: lock it, but do not compare."""
+
+    stream: str
+    version: int | None
+    written: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is stored whole or not at all. `command_of[i]` is the index in `commands` of the one that led to `events[i]`."""
+
+    events: tuple[EventRow, ...]
+    checks: tuple[Check, ...]
+    commands: tuple[CommandRow, ...] = ()
+    command_of: tuple[int | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        written = {c.stream for c in self.checks if c.written}
+        assert all(e.stream in written for e in self.events), "an event's stream must be among the checks, as written"
+        assert len({c.stream for c in self.checks}) == len(self.checks), "a stream stands twice among the checks"
+        assert not self.command_of or len(self.command_of) == len(self.events)
+
+    @property
+    def locks(self) -> int:
+        return len(self.checks) + len(self.commands)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A command of the item was carried out before; nothing was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The stream is at another version than was seen; nothing was stored."""
+
+    stream: str
+    version: int
+
+
+Verdict = Stored | Known | Moved
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """The first result of a command."""
+
+    fingerprint: bytes
+    stream: str
+    positions: tuple[int, ...]
+
+
+_T = TypeVar("_T")
+
+_APPEND = """SELECT item, status, positions, moved, moved_to FROM log.append(
+    %b::int,
+    %b::int[], %b::uuid[], %b::bytea[], %b::text[],
+    %b::int[], %b::text[], %b::bigint[], %b::boolean[],
+    %b::int[], %b::int[], %b::text[], %b::bigint[], %b::text[],
+    %b::int[], %b::uuid[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])"""
+
+_SELECT = "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
+
+
+class LogRecorder(PostgresApplicationRecorder):
+    """The log's recorder. Thread-safe: each call takes a connection of the datastore's pool."""
+
+    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "events") -> None:
+        super().__init__(datastore, events_table_name=events_table_name)
+        self.sql_create_statements.clear()  # eventlog.database.create makes the tables; nothing is created on the way
+
+    # -- appending
+
+    def append(self, item: Item) -> Verdict:
+        """Store the item, in one round trip. Repeats itself when the connection is lost: the command memory makes that harmless.
+
+        Raises LogAway when PostgreSQL stays away.
+        """
+        return self.append_batch((item,))[0]
+
+    def append_batch(self, items: Sequence[Item]) -> tuple[Verdict, ...]:
+        """Store several items in one transaction, each whole or not at all. No two may touch one stream that either writes."""
+        assert items and sum(i.locks for i in items) <= LOCKS_MAX
+        assert all(i.commands for i in items), "without a command id a repetition could not be told from a conflict"
+        arguments = _arguments(items)
+        return self.again_while_away(lambda conn: _call(conn, arguments))
+
+    def remembered(self, command_ids: Sequence[UUID]) -> dict[UUID, Remembered]:
+        """The first results of those commands that were carried out."""
+        rows = self.rows(
+            "SELECT command_id, fingerprint, stream, positions FROM log.commands WHERE command_id = ANY(%b)", (list(command_ids),)
+        )
+        return {row[0]: Remembered(row[1], row[2], tuple(row[3])) for row in rows}
+
+    # -- reading
+
+    def watermark(self) -> int:
+        """The position up to which everything that will ever be there is there: head first, then the registered writers.
+
+        A transaction that owns a position up to `head` drew it before the first statement, so it held its lock before the second
+        one; either the second sees the lock, and the bound is below its positions, or it has ended and its rows are visible.
+        """
+        return self.again_while_away(_watermark)
+
+    def head(self) -> int:
+        """The highest number drawn, by an append that may still be under way or have failed. For noticing news only."""
+        return int(self.rows("SELECT log.head()", ())[0][0])
+
+    def rows(self, query: str, parameters: Sequence[Any]) -> list[TupleRow]:
+        """The rows of a query as tuples, transferred in binary."""
+
+        def read(conn: Connection[Any]) -> list[TupleRow]:
+            with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
+                return cursor.execute(query, parameters, prepare=True).fetchall()
+
+        return self.again_while_away(read)
+
+    def again_while_away(self, act: Callable[[Connection[Any]], _T]) -> _T:
+        """Do it, again after a pause when the connection was lost. `act` must bear repetition."""
+        for attempt in range(1, AWAY_ATTEMPTS_MAX + 1):
+            try:
+                with self.datastore.get_connection() as conn:
+                    return act(conn)
+            except (OperationalError, InterfaceError) as lost:
+                if attempt == AWAY_ATTEMPTS_MAX:
+                    raise LogAway(f"the log cannot be reached ({type(lost.__cause__ or lost).__name__})") from None
+                time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
+        raise AssertionError("unreachable")
+
+    # -- the library's interface
+
+    def create_table(self) -> None:
+        """Nothing: `eventlog.database.create` sets the log up, as its owner."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """The library's way in: bare events without envelope or hash chain, which `verify` would therefore name. Tests only."""
+        rows = tuple(
+            EventRow(str(e.originator_id), e.originator_version, e.topic, 1, uuid4(), e.state, None, b"{}", b"")
+            for e in stored_events
+        )
+        with self.datastore.get_connection() as conn, conn.transaction():
+            with conn.cursor() as cursor:
+                self._insert_events(cursor, stored_events, **kwargs)
+            if not rows:
+                return None
+            item = Item(events=rows, checks=tuple(Check(s, None, True) for s in sorted({r.stream for r in rows})))
+            (verdict,) = _call(conn, _arguments((item,)))
+        assert isinstance(verdict, Stored)
+        return list(verdict.positions)
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        rows = self.rows(
+            "SELECT stream, version, name, body FROM log.events WHERE stream = %b AND version > %b AND version <= %b"
+            f" ORDER BY version {'DESC' if desc else 'ASC'} LIMIT %b",
+            (str(originator_id), -1 if gt is None else gt, _BIGINT_MAX if lte is None else lte, limit),
+        )
+        return [StoredEvent(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        lowest = 0 if start is None else start - 1 if inclusive_of_start else start
+        query = "SELECT position, stream, version, name, body FROM log.events WHERE position > %b AND position <= %b"
+        parameters: list[Any] = [lowest, min(self.watermark(), _BIGINT_MAX if stop is None else stop)]
+        if topics:
+            query += " AND name = ANY(%b)"
+            parameters.append(list(topics))
+        rows = self.rows(query + " ORDER BY position LIMIT %b", (*parameters, limit))
+        return [
+            Notification(id=row[0], originator_id=row[1], originator_version=row[2], topic=row[3], state=row[4]) for row in rows
+        ]
+
+    def max_notification_id(self) -> int | None:
+        maximum: int | None = self.rows("SELECT max(position) FROM log.events WHERE position <= %b", (self.watermark(),))[0][0]
+        return maximum
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
+        return PollingSubscription(recorder=self, gt=gt, topics=topics)
+
+
+class LogProcessRecorder(PostgresProcessRecorder, LogRecorder):
+    """The recorder that also keeps the library's tracking, in the append's transaction."""
+
+    def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:
+        super().__init__(datastore, **kwargs)
+        self.sql_create_statements[:] = [s for s in self.sql_create_statements if self.tracking_table_name in s.as_string()]
+
+    def create_table(self) -> None:
+        PostgresProcessRecorder.create_table(self)
+
+    def _insert_events(self, curs: Cursor[Any], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
+        tracking: Tracking | None = kwargs.get("tracking")
+        if tracking is not None:
+            self._insert_tracking(curs, tracking=tracking)
+
+
+class PollingSubscription(Subscription[LogRecorder]):
+    """Asks for news at short intervals. Needs no notification, so none can be lost, and survives a lost connection."""
+
+    def __init__(self, recorder: LogRecorder, gt: int | None = None, topics: Sequence[str] = ()) -> None:
+        super().__init__(recorder=recorder, gt=gt, topics=topics)
+        self._position = gt or 0
+        self._waiting: list[Notification] = []
+
+    def __next__(self) -> Notification:
+        pause = POLL_SECONDS
+        while not self._has_been_stopped:
+            if self._waiting:
+                return self._waiting.pop()
+            bound = self._recorder.watermark()
+            found = self._recorder.select_notifications(
+                self._position, SUBSCRIPTION_BATCH, stop=bound, topics=self._topics, inclusive_of_start=False
+            )
+            if found:
+                self._waiting = list(reversed(found))
+                self._position = found[-1].id
+                pause = POLL_SECONDS
+                continue
+            self._position = max(self._position, bound)
+            time.sleep(pause)
+            pause = min(pause * 2, POLL_IDLE_SECONDS)
+        raise StopIteration
+
+
+_BIGINT_MAX = 2**63 - 1
+
+
+def _watermark(conn: Connection[Any]) -> int:
+    with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
+        head = cursor.execute("SELECT log.head()", prepare=True).fetchone()
+        held_back = cursor.execute("SELECT log.held_back()", prepare=True).fetchone()
+    assert head is not None and held_back is not None
+    return int(head[0] if held_back[0] is None else min(head[0], held_back[0]))
+
+
+def _call(conn: Connection[Any], arguments: tuple[Any, ...]) -> tuple[Verdict, ...]:
+    with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
+        rows = cursor.execute(_APPEND, arguments, prepare=True).fetchall()
+    return tuple(_verdict(row) for row in rows)
+
+
+def _verdict(row: TupleRow) -> Verdict:
+    match row[1]:
+        case "stored":
+            return Stored(tuple(row[2]))
+        case "known":
+            return Known()
+        case "conflict":
+            return Moved(row[3], row[4])
+        case status:
+            raise AssertionError(status)
+
+
+@dataclass(slots=True)
+class _Columns:
+    """The arrays of one call, filled item by item."""
+
+    command: list[tuple[int, UUID, bytes, str]] = field(default_factory=list)
+    check: list[tuple[int, str, int | None, bool]] = field(default_factory=list)
+    event: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+def _arguments(items: Iterable[Item]) -> tuple[Any, ...]:
+    columns, count = _Columns(), 0
+    for count, item in enumerate(items, start=1):
+        first_command = len(columns.command) + 1
+        columns.command += [(count, c.command_id, c.fingerprint, c.stream) for c in item.commands]
+        columns.check += [(count, c.stream, c.version, c.written) for c in item.checks]
+        for index, e in enumerate(item.events):
+            of = item.command_of[index] if item.command_of else (0 if item.commands else None)
+            columns.event.append(
+                (
+                    count, None if of is None else first_command + of, e.stream, e.version, e.name,
+                    e.schema_version, e.event_id, e.body, e.sealed, e.meta, e.hash,
+                )
+            )  # fmt: skip
+    return (
+        count,
+        *_transposed(columns.command, 4),
+        *_transposed(columns.check, 4),
+        *_transposed(columns.event, 11),
+    )
+
+
+def _transposed(rows: list[Any], width: int) -> tuple[list[Any], ...]:
+    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(width))
