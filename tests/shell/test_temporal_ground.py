@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import httpx
 import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
+from workers.ground.child import free_ports, port_is_free
+from workers.ground.postgres import FOR_TESTS, PostgresServer
 from workers.ground.temporal import RETENTION, TemporalServer, register_namespace
+from workers.ground.temporal_build import schema_tool_program, web_pages_program
+from workers.ground.temporal_on_postgres import DEBIAN_BINARIES, postgres_persistence
 from workers.ground.temporal_program import find_program
+from workers.ground.temporal_web import TemporalWebPages
 
 pytestmark = pytest.mark.temporal
 
@@ -30,7 +36,7 @@ def test_a_namespace_keeps_closed_workflows_for_thirty_days(temporal_address: st
 
 @pytest.mark.kills
 def test_a_namespace_survives_a_kill_and_is_gone_with_its_database(ground_folder: Path) -> None:
-    server = TemporalServer(ground_folder / "temporal-killed", program=find_program()).start()
+    server = TemporalServer(ground_folder / "temporal-killed", program=find_program(at_once=True)).start()
     try:
         address = server.address
         asyncio.run(register_namespace(address, "kept"))
@@ -50,11 +56,53 @@ def test_a_namespace_survives_a_kill_and_is_gone_with_its_database(ground_folder
 
 @pytest.mark.kills
 def test_a_running_server_is_found_and_left_running(ground_folder: Path) -> None:
-    first = TemporalServer(ground_folder / "temporal-shared", program=find_program()).start()
+    first = TemporalServer(ground_folder / "temporal-shared", program=find_program(at_once=True)).start()
     try:
-        second = TemporalServer(ground_folder / "temporal-shared", program=find_program()).start()
+        second = TemporalServer(ground_folder / "temporal-shared", program=find_program(at_once=True)).start()
         assert (second.owned, second.address) == (False, first.address)
         second.stop()
         assert first.running
     finally:
         first.stop()
+
+
+@pytest.mark.kills
+def test_temporal_keeps_its_workflows_in_a_postgres_as_in_production(ground_folder: Path) -> None:
+    tool = schema_tool_program()
+    if not (DEBIAN_BINARIES / "postgres").exists():
+        pytest.skip("Debian's PostgreSQL 15 is not installed (apt-get install postgresql-15): Temporal on PostgreSQL was not tried")
+    if tool is None:
+        pytest.skip("Temporal's schema tool is not here (it is built along with the server): Temporal on PostgreSQL was not tried")
+    postgres = PostgresServer(ground_folder / "postgres-of-temporal", settings=FOR_TESTS, binaries=DEBIAN_BINARIES).start()
+    try:
+        database = postgres_persistence(postgres.url(), schema_tool=tool)
+        assert postgres_persistence(postgres.url(), schema_tool=tool) == database, "a second time changes nothing"
+        server = TemporalServer(ground_folder / "temporal-on-postgres", program=find_program(at_once=True), database=database)
+        try:
+            server.start()
+            asyncio.run(register_namespace(server.address, "kept"))
+            server.kill()
+            server.start()
+            assert retention_days(server.address, "kept") == 30
+            assert not list(server.folder.glob("*.db")), "nothing is kept in files"
+        finally:
+            server.stop()
+    finally:
+        postgres.stop()
+
+
+@pytest.mark.kills
+def test_the_web_pages_are_served_where_they_were_built(ground_folder: Path, temporal_address: str) -> None:
+    program = web_pages_program()
+    if program is None:
+        pytest.skip("Temporal's web pages are not here (they are built along with the server): they were not tried")
+    (port,) = free_ports(1)
+    pages = TemporalWebPages(
+        ground_folder / "web", program=program, temporal_address=temporal_address, namespace="default", port=port
+    )
+    assert pages.start()
+    try:
+        assert httpx.get(pages.url).status_code == 200
+    finally:
+        pages.stop()
+    assert port_is_free(port)

@@ -110,10 +110,13 @@ def postgres_folder(home: Path) -> Path:
 class PostgresServer:
     """A PostgreSQL server in a folder: `start`, `stop`, `kill` and `restart` it. Tests that kill a server make one of their own."""
 
-    def __init__(self, folder: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None, binaries: Path | None = None
+    ) -> None:
         self.folder = folder
         self.port = port
         self.owned = False
+        self._binaries = binaries
         self._settings = {**SETTINGS, **(settings or {})}
         self._process: psutil.Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -142,7 +145,7 @@ class PostgresServer:
 
     def start(self) -> PostgresServer:
         """Start the server, or use the one that runs in the folder. Raises GroundError with the end of its log."""
-        binaries = _binaries()
+        binaries = self._binaries or _binaries()
         self._make_folder(binaries)
         if (process := self._postmaster()) is not None:
             self.port, self.owned, self._process = self._written_port(), False, process

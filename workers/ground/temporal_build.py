@@ -31,6 +31,7 @@ UI_VERSION = "2.54.1"
 
 SERVER = "go.temporal.io/server/cmd/server"
 SCHEMA_TOOL = "go.temporal.io/server/cmd/tools/sql"
+SCHEMA_TOOL_NAME = "temporal-sql-tool"
 WEB_PAGES = "github.com/temporalio/ui-server/v2/cmd/server"
 
 BUILD_SECONDS_MAX = 40 * 60.0
@@ -54,20 +55,10 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Programs built before: the schema tool and the web pages' server may be missing."""
+    """A server built before."""
 
     version: str
     server: Path
-
-    @property
-    def schema_tool(self) -> Path | None:
-        """The program that makes the tables of a PostgreSQL for Temporal."""
-        return _program(self.server.with_name("temporal-sql-tool"))
-
-    @property
-    def web_pages(self) -> Path | None:
-        """The server of Temporal's own web pages."""
-        return _program(cache_folder() / "temporal-ui" / UI_VERSION / "server")
 
 
 def built_before() -> Built | None:
@@ -76,6 +67,20 @@ def built_before() -> Built | None:
         if (server := _program(_folder() / version / "server")) is not None:
             return Built(version, server)
     return None
+
+
+def schema_tool_program() -> Path | None:
+    """The program that makes Temporal's tables in a PostgreSQL, if it was built with the server or is on PATH."""
+    for version in (VERSION, VERSION_FOR_OLDER_GO):
+        if (tool := _program(_folder() / version / SCHEMA_TOOL_NAME)) is not None:
+            return tool
+    on_path = shutil.which(SCHEMA_TOOL_NAME)
+    return Path(on_path) if on_path else None
+
+
+def web_pages_program() -> Path | None:
+    """The server of Temporal's web pages, if it was built with the server."""
+    return _program(_web_pages_path())
 
 
 def build(say: Say = silent) -> Built:
@@ -102,10 +107,10 @@ def _build_in(work: Path, say: Say) -> Built:
     target = _folder() / version / "server"
     with contextlib.suppress(GroundError):
         tool = _install(go, f"{SCHEMA_TOOL}@v{version}", work, environment, say, seconds_max=EXTRA_SECONDS_MAX)
-        _keep(tool, target.with_name("temporal-sql-tool"))
+        _keep(tool, target.with_name(SCHEMA_TOOL_NAME))
     with contextlib.suppress(GroundError):
         pages = _install(go, f"{WEB_PAGES}@v{UI_VERSION}", work, environment, say, seconds_max=EXTRA_SECONDS_MAX)
-        _keep(pages, cache_folder() / "temporal-ui" / UI_VERSION / "server")
+        _keep(pages, _web_pages_path())
     _keep(built, target)  # last: its presence says that the build is complete
     say("Built.")
     return Built(version, target)
@@ -222,6 +227,10 @@ def _keep(program: Path, target: Path) -> None:
 
 def _program(path: Path) -> Path | None:
     return path if os.access(path, os.X_OK) else None
+
+
+def _web_pages_path() -> Path:
+    return cache_folder() / "temporal-ui" / UI_VERSION / "server"
 
 
 def _folder() -> Path:
