@@ -110,8 +110,8 @@ class WrittenDue:
     set_by: EventId
     withdrawn: DueWithdrawn | None = None
     missed: DeadlineMissed | None = None
+    missed_known_at: Instant | None = None
     facts_ever: int = 1
-    misses_ever: tuple[EventId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,9 @@ class Clocks:
             case DueWithdrawn() if old is not None:
                 new = replace(old, withdrawn=fact, facts_ever=old.facts_ever + 1)
             case DeadlineMissed() if old is not None:
-                new = replace(old, missed=fact, facts_ever=old.facts_ever + 1, misses_ever=(*old.misses_ever, recorded.event_id))
+                new = replace(old, missed=fact, missed_known_at=recorded.recorded_at, facts_ever=old.facts_ever + 1)
             case MissWithdrawn() if old is not None:
-                new = replace(old, missed=None, facts_ever=old.facts_ever + 1)
+                new = replace(old, missed=None, missed_known_at=None, facts_ever=old.facts_ever + 1)
             case _:
                 return self
         return Clocks({**self.written, fact.key: new})
@@ -169,7 +169,8 @@ class Clock:
 
     `key` names rule and cause. `met_at`/`met_by`: the first thing that satisfies it (None: nothing yet); only what has occurred by
     now may be given. `stopped_at`: the instant from which nothing is owed. `suspended_since`: the clock rests from then until
-    further notice. `known_at` is when the cause was recorded.
+    further notice. `known_at` is when the cause was recorded; `backdated` says that by another start the due had passed
+    before we knew of it.
     """
 
     key: str
@@ -188,6 +189,7 @@ class Clock:
     suspended_since: Instant | None = None
     governing: bool = True
     variants: tuple[Variant, ...] = ()
+    backdated: bool = False
     act_by: Instant | None = None
     how: str = ""
     feasible: bool = True
@@ -205,7 +207,7 @@ class Clock:
             cause=self.cause,
             governing=self.governing,
             variants=self.variants,
-            late_on_arrival=self.known_at >= self.window.due,
+            late_on_arrival=self.backdated or self.known_at >= self.window.due,
         )
 
 

@@ -303,7 +303,7 @@ def _close(command: Any, reason: ClosureReason, note: str, state: Episode, conte
     if reason is ClosureReason.UNABLE_TO_REACH:
         outreach = context.get(_outreach_of(command.stream))
         if outreach is None or not outreach.state.unable_to_reach_proposed:
-            return Refusal("not_proposed", "reason: unable-to-reach can be decided only once the policy's minimum led to its proposal")
+            return Refusal("not_proposed", "reason: unable-to-reach must have been proposed first, after the policy's minimum")
     if reason is ClosureReason.DECEASED and context[state.member].state.death() is None:
         return Refusal("no_report_of_death", "reason: no report of the member's death stands; record it first")
     return _closed(command, state, reason, note)

@@ -7,10 +7,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, timedelta
 from enum import StrEnum
 
 from domain.core import Fact, Instant
+
+BY_HAND = "by_hand"
+"""The source of what a person entered."""
+
+SAID_BEFORE_RECEIPT_DAYS_MAX = 30
+SAID_AFTER_RECEIPT_MAX = timedelta(hours=1)
+"""Between these a `said_at` can be believed; outside, the statement ranks below all that are inside (messages.md, decision 6)."""
 
 
 class StayClass(StrEnum):
@@ -96,3 +103,14 @@ class DischargeCancelled(Fact):
     source: str
     facility: str = ""
     trigger: str = ""
+
+
+StayStatement = MemberAdmitted | MemberDischarged | StayDescribed | AdmissionCancelled | DischargeCancelled
+
+
+def order_of(said_at: Instant | None, received_at: Instant, control_id: str, digest: str) -> str:
+    """The rank of a statement among those about the same stay: sorts as text. `digest` is of the raw bytes."""
+    earliest, latest = received_at - timedelta(days=SAID_BEFORE_RECEIPT_DAYS_MAX), received_at + SAID_AFTER_RECEIPT_MAX
+    believed = said_at is not None and earliest <= said_at <= latest
+    when = said_at.astimezone(UTC).isoformat(timespec="microseconds") if said_at is not None else ""
+    return f"{int(believed)}|{when}|{control_id}|{digest}"
