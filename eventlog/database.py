@@ -106,18 +106,24 @@ def settle(conn: Connection[Any]) -> None:
         ).fetchone()
         if row[0] if isinstance(row, tuple) else row["member"]:
             cursor.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(APP_ROLE)))
-        cursor.execute(
-            sql.SQL(
-                "SELECT set_config('lock_timeout', '{}', false), set_config('statement_timeout', '{}', false),"
-                " set_config('idle_in_transaction_session_timeout', '{}', false), set_config('TimeZone', 'UTC', false)"
-            ).format(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_IN_TRANSACTION_TIMEOUT_MS)
-        )
+    _only_limits(conn)
+
+
+def _only_limits(conn: Connection[Any]) -> None:
+    conn.autocommit = True
+    conn.execute(
+        sql.SQL(
+            "SELECT set_config('lock_timeout', '{}', false), set_config('statement_timeout', '{}', false),"
+            " set_config('idle_in_transaction_session_timeout', '{}', false), set_config('TimeZone', 'UTC', false)"
+        ).format(LOCK_TIMEOUT_MS, STATEMENT_TIMEOUT_MS, IDLE_IN_TRANSACTION_TIMEOUT_MS)
+    )
 
 
 class LogDatastore(PostgresDatastore):
-    """The library's datastore, opened by URL and put under the application's role."""
+    """The library's datastore, opened by URL and put under the application's role (unless the owner needs it, to create)."""
 
-    def __init__(self, url: str, *, pool_size: int = 2, pool_max: int = 12) -> None:
+    def __init__(self, url: str, *, pool_size: int = 2, pool_max: int = 12, as_owner: bool = False) -> None:
+        self._as_owner = as_owner
         parts = conninfo_to_dict(url)
         super().__init__(
             dbname=str(parts.get("dbname") or ""),
@@ -137,7 +143,7 @@ class LogDatastore(PostgresDatastore):
         self.pool.kwargs = {**{k: v for k, v in kept.items() if v != ""}, **{k: v for k, v in parts.items() if v is not None}}
 
     def after_connect_func(self) -> Callable[[Connection[Any]], None]:
-        return settle
+        return _only_limits if self._as_owner else settle
 
 
 def _incarnation(conn: Connection[TupleRow]) -> Incarnation:

@@ -142,7 +142,7 @@ class LogRecorder(PostgresApplicationRecorder):
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
-        self.sql_create_statements.clear()  # eventlog.database.create makes the tables; nothing is created on the way
+        self.sql_create_statements.clear()  # eventlog.database.create makes the tables, so `create_table` has nothing to do
 
     # -- appending
 
@@ -203,9 +203,6 @@ class LogRecorder(PostgresApplicationRecorder):
         raise AssertionError("unreachable")
 
     # -- the library's interface
-
-    def create_table(self) -> None:
-        """Nothing: `eventlog.database.create` sets the log up, as its owner."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
         """The library's way in: bare events without envelope or hash chain, which `verify` would therefore name. Tests only."""
@@ -272,10 +269,7 @@ class LogProcessRecorder(PostgresProcessRecorder, LogRecorder):
 
     def __init__(self, datastore: PostgresDatastore, **kwargs: Any) -> None:
         super().__init__(datastore, **kwargs)
-        self.sql_create_statements[:] = [s for s in self.sql_create_statements if self.tracking_table_name in s.as_string()]
-
-    def create_table(self) -> None:
-        PostgresProcessRecorder.create_table(self)
+        assert len(self.sql_create_statements) == 1, "only the tracking table is the library's to create"
 
     def _insert_events(self, curs: Cursor[Any], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
         tracking: Tracking | None = kwargs.get("tracking")
