@@ -1,7 +1,8 @@
 """A stay: what the hospital's and people's statements about one visit add up to (messages.md 1.1 and decision 6).
 
-Every statement is kept; `Stay.course` folds them by what was said when, never by arrival. A cancellation ends a run: what was stated
-before it stays visible as something that began and was taken back. Whose stay it is, and what is owed after it, is decided elsewhere.
+Every statement is kept; `Stay.course` folds them by what was said when, never by arrival. A cancellation ends a run: what was
+stated before it stays visible as something that began and was taken back. Whose stay it is, and what is owed after it, is decided
+elsewhere.
 """
 
 from __future__ import annotations
@@ -315,11 +316,13 @@ class _Fold:
                     )
                 )
             return
-        first = {"received_at": min(last.received_at, said.fact.received_at), "known_at": min(last.known_at, said.recorded_at)}
+        if opens:
+            last = replace(
+                last, received_at=min(last.received_at, said.fact.received_at), known_at=min(last.known_at, said.recorded_at)
+            )
         if at is not None:
-            self.admissions[-1] = replace(last, at=at, on=on, cause=_and(last.cause, said.event_id), **first)
-        elif opens:
-            self.admissions[-1] = replace(last, **first)
+            last = replace(last, at=at, on=on, cause=_and(last.cause, said.event_id))
+        self.admissions[-1] = last
 
     def _discharged(self, said: Said, fact: MemberDischarged) -> None:
         if way_of(fact.disposition) is Way.STILL_A_PATIENT:
@@ -432,7 +435,7 @@ def _and(cause: tuple[EventId, ...], event_id: EventId) -> tuple[EventId, ...]:
 
 def decide(command: Any, state: Stay, context: Context, book: Any, now: Instant) -> Decision:
     if len(state.said) >= STATEMENTS_MAX:
-        return Refusal("too_many_statements", f"stream: a stay takes at most {STATEMENTS_MAX} statements; ask the sender what is wrong")
+        return Refusal("too_many_statements", f"stream: holds {STATEMENTS_MAX} statements; ask the sender what is wrong")
     if isinstance(command, RecordStatement):
         return refused(command.by, context, now, Role.OPERATOR, Role.HOSPITAL, feeds=True) or _record(command.statement, state)
     if refusal := refused(command.by, context, now, Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR):
