@@ -1,0 +1,71 @@
+"""Keyed names for what may not be written down: HMACs of CINs, record numbers, names and visits, and the stream ids made of them.
+
+Without the key from the environment nobody can try all CINs against a stored value (design.md 2). Every name is separated by its
+kind, so that no value of one kind can pass for another's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+from uuid import UUID, uuid5
+
+from domain.core import StreamId
+from intake.identifiers import name_key, phone_key
+
+_NAMESPACE: Final = UUID("6f2d3c0e-6b8b-5b6e-9a55-0c4a6f1d7e21")
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityKeys:
+    """Makes keyed names. `index_key` is THROUGHLINE_INDEX_KEY's 32 bytes."""
+
+    index_key: bytes
+
+    def __post_init__(self) -> None:
+        assert len(self.index_key) == 32
+
+    def __repr__(self) -> str:
+        return "IdentityKeys(…)"
+
+    def digest(self, kind: str, *parts: str) -> bytes:
+        """The HMAC of some values; each is preceded by its length, so that no two lists run into one."""
+        said = kind.encode() + b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+        return hmac.digest(self.index_key, said, hashlib.sha256)
+
+    def cin(self, cin: str) -> bytes:
+        return self.digest("cin", cin)
+
+    def cin_claim(self, cin: str) -> StreamId:
+        """The claim stream that keeps one person one member."""
+        return f"claim-{self.cin(cin).hex()}"
+
+    def record_number(self, authority: str, number: str) -> bytes:
+        return self.digest("mrn", authority, number)
+
+    def name_and_birth_date(self, family_name: str, birth_date: date) -> bytes:
+        return self.digest("name+birth_date", name_key(family_name), birth_date.isoformat())
+
+    def member(self, cin: str) -> StreamId:
+        """The stream of a person who is registered under this CIN for the first time: the same however often it is tried."""
+        return f"member-{uuid5(_NAMESPACE, 'member' + self.cin(cin).hex())}"
+
+    def stay(self, scope: str, visit: str) -> StreamId:
+        """The stream of one hospital stay."""
+        return f"stay-{uuid5(_NAMESPACE, 'stay' + self.digest('visit', scope, visit.strip().upper()).hex())}"
+
+    def contact_point(self, member: StreamId, kind: str, value: str) -> str:
+        """The id of a contact point: the same for the same value of the same member."""
+        plain = (phone_key(value) or value.strip()) if kind == "phone" else " ".join(value.split()).casefold()
+        return str(uuid5(_NAMESPACE, self.digest("contact", member, kind, plain).hex()))
+
+    def command(self, inbox_id: UUID, what: str) -> UUID:
+        """The id of a command that a message leads to: the same at every attempt."""
+        return uuid5(inbox_id, what)
+
+    def episode(self, inbox_id: UUID) -> StreamId:
+        """The stream of the episode that a row of a file opens."""
+        return f"episode-{uuid5(inbox_id, 'episode')}"

@@ -1,0 +1,578 @@
+"""The inbox: every message as it came, sealed, with what became of it (messages.md 5).
+
+A message is here before it is acknowledged, and it always stands in exactly one of seven states. Rows are never removed and their
+bytes never change; a state changes only through `settle`, `fail` or an operator's word, each of which leaves a line behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from importlib import resources
+from typing import Any, Final, LiteralString, Protocol
+from uuid import UUID
+
+import psycopg
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow, class_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from domain.core import Recorded, StreamId
+from eventlog.database import connect
+from eventlog.keys import CannotUnwrap, Erased
+
+ATTEMPTS_MAX: Final = 5
+"""A message that fails as often as this is dead until somebody replays it."""
+
+RETRY_SECONDS: Final = (1, 5, 30, 120)
+"""Before the second, third, fourth and fifth attempt."""
+
+RESEND_WITHIN: Final = timedelta(hours=72)
+"""The same content under another control id within this time is a probable resend."""
+
+STORE_SECONDS_MAX: Final = 5.0
+"""To wait for a connection: well below the time after which no acknowledgement is sent any more."""
+
+LIST_MAX: Final = 1_000
+REPLAY_MAX: Final = 10_000
+CAUSED_MAX: Final = 64
+LINES_PER_INSERT: Final = 500
+
+FLAG_CONTROL_ID_REUSED: Final = "control_id_reused"
+FLAG_PROBABLE_RESEND: Final = "probable_resend"
+
+_CREATE_LOCK: Final = 0x696E746B
+_VISIT_LOCK_CLASS: Final = 0x7669
+_NONCE_BYTES: Final = 12
+
+
+class Status(StrEnum):
+    RECEIVED = "received"
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    UNMATCHED = "unmatched"
+    WAITING = "waiting"
+    IGNORED = "ignored"
+    DEAD = "dead"
+
+
+class CannotStore(Exception):
+    """The message could not be made safe: it must not be acknowledged. The text is a code; the database's own words stay out."""
+
+
+class UnknownMessage(LookupError):
+    """There is no message with this id, or it is not in the state that the request needs."""
+
+
+class MonthlyKeys(Protocol):
+    """What the inbox needs of `eventlog.keys.KeyRing`."""
+
+    def to_seal(self, key_id: str) -> AESGCM: ...
+    def to_unseal(self, key_id: str) -> AESGCM | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What `store` did. `repeated`: the same bytes under the same control id were here before."""
+
+    inbox_id: UUID
+    repeated: bool
+    status: Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A message's row without its bytes."""
+
+    inbox_id: UUID
+    source_id: str
+    transport: str
+    peer: str
+    control_id: str
+    kind: str
+    sha256: bytes
+    received_at: datetime
+    charset: str
+    status: Status
+    reason: str
+    flags: list[str]
+    error: str
+    attempts: int
+    next_attempt_at: datetime
+    settled_at: datetime | None
+    parser: str
+    trace: str
+    repeats: int
+    stay: str | None
+    member: str | None
+    evidence: str
+    proposed: list[str]
+    released_by: str
+    part_of: UUID | None
+    line: int | None
+    outcome: dict[str, Any] | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "status", Status(self.status))
+
+
+_ROW_COLUMNS: Final[LiteralString] = (
+    "inbox_id, source_id, transport, peer, control_id, kind, sha256, received_at, charset, status, reason, flags, error, attempts,"
+    " next_attempt_at, settled_at, parser, trace, repeats, stay, member, evidence, proposed, released_by, part_of, line, outcome"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Caused:
+    """A fact of the log that a message led to."""
+
+    position: int
+    event_id: UUID
+    stream: StreamId
+    fact: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    at: datetime
+    status: str
+    reason: str
+    error: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Everything about one message. `raw` is None where its month's key was destroyed."""
+
+    row: Row
+    raw: bytes | None
+    caused: tuple[Caused, ...]
+    transitions: tuple[Transition, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of a message. Names no person: `evidence` says how somebody was recognised, not who."""
+
+    status: Status
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    stay: StreamId | None = None
+    member: StreamId | None = None
+    evidence: str = ""
+    lookup: tuple[bytes, ...] = ()
+    proposed: tuple[StreamId, ...] = ()
+    statement_key: bytes | None = None
+    semantic_hash: bytes | None = None
+    parser: str = ""
+    outcome: Mapping[str, Any] | None = None
+    caused: tuple[tuple[Recorded, str], ...] = ()
+
+
+def create(url: str) -> None:
+    """Create or complete the front door's tables in the log's database. Safe to repeat; after `eventlog.database.create`."""
+    with connect(url) as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", (_CREATE_LOCK,))
+        try:
+            with conn.transaction():
+                conn.execute("SET LOCAL client_min_messages = warning")
+                conn.execute(resources.files("intake").joinpath("schema.sql").read_bytes())
+        finally:
+            conn.execute("SELECT pg_advisory_unlock(%s)", (_CREATE_LOCK,))
+
+
+def uuid7(now: datetime) -> UUID:
+    """An id that sorts by time (RFC 9562): 48 bits of milliseconds, then chance."""
+    millis = int(now.timestamp() * 1000)
+    bits = (millis << 80) | int.from_bytes(os.urandom(10), "big")
+    bits = bits & ~(0xF << 76) | (0x7 << 76)
+    return UUID(int=bits & ~(0x3 << 62) | (0x2 << 62))
+
+
+def month_key(received_at: datetime) -> str:
+    """The name of the key that seals what was received in a month: `inbox-2026-11`."""
+    return f"inbox-{received_at.astimezone(UTC):%Y-%m}"
+
+
+class Inbox:
+    """Stores and finds messages. Thread-safe; every method is one transaction."""
+
+    def __init__(self, pool: ConnectionPool[Connection[TupleRow]], keys: MonthlyKeys) -> None:
+        self.pool = pool
+        self._keys = keys
+
+    # -- receiving
+
+    def store(
+        self,
+        raw: bytes,
+        *,
+        source_id: str,
+        transport: str,
+        control_id: str,
+        kind: str,
+        now: datetime,
+        peer: str = "",
+        trace: str = "",
+        status: Status = Status.RECEIVED,
+        reason: str = "",
+        flags: tuple[str, ...] = (),
+        charset: str = "",
+    ) -> Stored:
+        """Make a message safe: after this returns it survives us. One round trip.
+
+        The same bytes under the same control id again only raise a counter. `charset` is what the transport said of the bytes.
+        Raises CannotStore.
+        """
+        inbox_id, digest, key_id = uuid7(now), hashlib.sha256(raw).digest(), month_key(now)
+        try:
+            sealed = self._seal(raw, inbox_id, key_id)
+            with self.pool.connection(timeout=STORE_SECONDS_MAX) as conn:
+                row = conn.execute(
+                    """
+                    WITH stored AS (
+                        INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, sha256, sealed, key_id,
+                            received_at, status, reason, trace, next_attempt_at, settled_at, charset, flags)
+                        VALUES (%(id)s, %(source)s, %(transport)s, %(peer)s, %(control)s, %(kind)s, %(sha)s, %(sealed)s, %(key)s,
+                            %(now)s, %(status)s, %(reason)s, %(trace)s, %(now)s, %(settled)s, %(charset)s,
+                            %(flags)s::text[] || CASE WHEN %(control)s <> '' AND EXISTS (SELECT FROM intake.inbox
+                                WHERE source_id = %(source)s AND control_id = %(control)s AND sha256 <> %(sha)s)
+                                THEN ARRAY[%(reused)s] ELSE '{}'::text[] END)
+                        ON CONFLICT (source_id, control_id, sha256) DO UPDATE
+                            SET repeats = inbox.repeats + 1, repeated_at = %(now)s
+                        RETURNING inbox_id, status
+                    ), told AS (
+                        INSERT INTO intake.transitions (inbox_id, at, status, reason, error, by)
+                        SELECT inbox_id, %(now)s, status, %(reason)s, '', %(by)s FROM stored WHERE inbox_id = %(id)s
+                    )
+                    SELECT inbox_id, status FROM stored
+                    """,
+                    {
+                        "id": inbox_id, "source": source_id, "transport": transport, "peer": peer, "control": control_id,
+                        "kind": kind, "sha": digest, "sealed": sealed, "key": key_id, "now": now, "status": status.value,
+                        "reason": reason, "trace": trace, "settled": None if status is Status.RECEIVED else now,
+                        "charset": charset, "flags": list(flags), "reused": FLAG_CONTROL_ID_REUSED, "by": f"source:{source_id}",
+                    },
+                ).fetchone()  # fmt: skip
+        except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased) as trouble:
+            raise CannotStore(type(trouble).__name__) from None
+        assert row is not None
+        return Stored(row[0], row[0] != inbox_id, Status(row[1]))
+
+    def store_lines(
+        self, file: UUID, lines: Sequence[tuple[int, bytes]], *, source_id: str, file_sha256: str, now: datetime
+    ) -> None:
+        """The rows of a file, each as a message of its own: `file_hash:line`. What is here already stays as it is."""
+        key_id = month_key(now)
+        for start in range(0, len(lines), LINES_PER_INSERT):
+            batch = []
+            for number, raw in lines[start : start + LINES_PER_INSERT]:
+                inbox_id = uuid7(now)
+                sealed = self._seal(raw, inbox_id, key_id)
+                control_id = f"{file_sha256}:{number}"
+                digest = hashlib.sha256(raw).digest()
+                batch.append((inbox_id, source_id, "file", control_id, "row", digest, sealed, key_id, now, now, file, number))
+            with self.pool.connection() as conn, conn.transaction(), conn.cursor() as cursor:
+                cursor.executemany(
+                    "INSERT INTO intake.inbox (inbox_id, source_id, transport, control_id, kind, sha256, sealed, key_id,"
+                    " received_at, status, next_attempt_at, part_of, line) VALUES"
+                    " (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'received', %s, %s, %s)"
+                    " ON CONFLICT (source_id, control_id, sha256) DO NOTHING",
+                    batch,
+                )
+
+    # -- working
+
+    @contextmanager
+    def claim(self, now: datetime, inbox_id: UUID | None = None) -> Iterator[Claim | None]:
+        """The next message that is due, held for this caller alone until the block ends; None where there is none.
+
+        Held by a row lock: a worker that dies lets go of it. Rows of files are taken by their importer first (`inbox_id`).
+        """
+        with self.pool.connection() as conn, conn.transaction(), conn.cursor(row_factory=class_row(Row)) as cursor:
+            if inbox_id is None:
+                query = (
+                    f"SELECT {_ROW_COLUMNS} FROM intake.inbox WHERE status = 'received' AND next_attempt_at <= %(now)s"
+                    " ORDER BY next_attempt_at, inbox_id LIMIT 1 FOR UPDATE SKIP LOCKED"
+                )
+            else:
+                query = (
+                    f"SELECT {_ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %(id)s AND status = 'received'"
+                    " FOR UPDATE SKIP LOCKED"
+                )
+            row = cursor.execute(query, {"now": now, "id": inbox_id}).fetchone()
+            yield None if row is None else Claim(self, conn, row)
+
+    def fail(self, inbox_id: UUID, error: str, now: datetime) -> Status:
+        """An attempt went wrong: again later, dead after the fifth. `error` is a code."""
+        with self.pool.connection() as conn, conn.transaction():
+            row = conn.execute("SELECT attempts FROM intake.inbox WHERE inbox_id = %s FOR UPDATE", (inbox_id,)).fetchone()
+            assert row is not None, inbox_id
+            attempts = int(row[0]) + 1
+            status = Status.DEAD if attempts >= ATTEMPTS_MAX else Status.RECEIVED
+            reason = "gave_up" if status is Status.DEAD else "retrying"
+            pause = timedelta(seconds=RETRY_SECONDS[min(attempts, len(RETRY_SECONDS)) - 1])
+            conn.execute(
+                "UPDATE intake.inbox SET attempts = %s, status = %s, reason = %s, error = %s, next_attempt_at = %s, settled_at = %s"
+                " WHERE inbox_id = %s",
+                (attempts, status.value, reason, error, now + pause, now if status is Status.DEAD else None, inbox_id),
+            )
+            _tell(conn, inbox_id, now, status, reason, error, "system")
+        return status
+
+    # -- showing
+
+    def show(self, inbox_id: UUID) -> Shown:
+        """A message with its bytes, the facts that it caused and how it came to its state. Raises UnknownMessage."""
+        with self.pool.connection() as conn:
+            with conn.cursor(row_factory=class_row(Row)) as cursor:
+                row = cursor.execute(f"SELECT {_ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (inbox_id,)).fetchone()
+            if row is None:
+                raise UnknownMessage(f"there is no message {inbox_id} in the inbox")
+            caused = conn.execute(
+                "SELECT position, event_id, stream, fact FROM intake.caused WHERE inbox_id = %s ORDER BY position", (inbox_id,)
+            ).fetchall()
+            told = conn.execute(
+                "SELECT at, status, reason, error, by FROM intake.transitions WHERE inbox_id = %s ORDER BY number", (inbox_id,)
+            ).fetchall()
+        return Shown(row, self.raw(inbox_id), tuple(Caused(*c) for c in caused), tuple(Transition(*t) for t in told))
+
+    def raw(self, inbox_id: UUID) -> bytes | None:
+        """The bytes as they were received; None where their month's key was destroyed. Raises UnknownMessage, CannotUnwrap."""
+        with self.pool.connection() as conn:
+            row = conn.execute("SELECT sealed, key_id FROM intake.inbox WHERE inbox_id = %s", (inbox_id,)).fetchone()
+        if row is None:
+            raise UnknownMessage(f"there is no message {inbox_id} in the inbox")
+        return self._unseal(row[0], inbox_id, row[1])
+
+    def find(
+        self,
+        *,
+        status: Status | None = None,
+        source_id: str | None = None,
+        control_id: str | None = None,
+        stay: StreamId | None = None,
+        part_of: UUID | None = None,
+        reason: str | None = None,
+        since: datetime | None = None,
+        files: bool | None = None,
+        before: UUID | None = None,
+        limit: int = 100,
+    ) -> tuple[Row, ...]:
+        """Messages, the newest first; `before` is the id after which the next page begins. `files`: only, or no, rows of files."""
+        assert 0 < limit <= LIST_MAX
+        where, values = _filter(
+            status=status, source_id=source_id, control_id=control_id, stay=stay, part_of=part_of, reason=reason
+        )
+        if since is not None:
+            where.append(sql.SQL("received_at >= {}").format(sql.Placeholder("since")))
+        if before is not None:
+            where.append(sql.SQL("inbox_id < {}").format(sql.Placeholder("before")))
+        if files is not None:
+            where.append(sql.SQL("line IS NOT NULL" if files else "line IS NULL"))
+        query = sql.SQL("SELECT {} FROM intake.inbox WHERE {} ORDER BY inbox_id DESC LIMIT {}").format(
+            sql.SQL(_ROW_COLUMNS), sql.SQL(" AND ").join([sql.SQL("true"), *where]), sql.Placeholder("limit")
+        )
+        with self.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
+            return tuple(cursor.execute(query, {**values, "since": since, "before": before, "limit": limit}).fetchall())
+
+    def counts(self) -> dict[Status, int]:
+        """How many messages are in each state."""
+        with self.pool.connection() as conn:
+            found = {Status(s): n for s, n in conn.execute("SELECT status, count(*) FROM intake.inbox GROUP BY status").fetchall()}
+        return {status: found.get(status, 0) for status in Status}
+
+    def backlog(self, now: datetime) -> dict[str, tuple[int, float]]:
+        """(how many, age of the oldest in seconds) of what is received, unmatched, waiting and dead: for the metrics."""
+        with self.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT status, count(*), min(received_at) FROM intake.inbox"
+                " WHERE status IN ('received', 'unmatched', 'waiting', 'dead') GROUP BY status"
+            ).fetchall()
+        return {status: (count, max(0.0, (now - oldest).total_seconds())) for status, count, oldest in rows}
+
+    # -- an operator's word
+
+    def replay(self, inbox_id: UUID, *, by: str, now: datetime) -> None:
+        """Take a message up again with the present parser. It keeps its id, so what it has caused is not caused twice."""
+        with self.pool.connection() as conn, conn.transaction():
+            found = conn.execute(
+                "UPDATE intake.inbox SET status = 'received', reason = 'replayed', error = '', attempts = 0, next_attempt_at = %s,"
+                " settled_at = NULL WHERE inbox_id = %s AND status <> 'received' RETURNING inbox_id",
+                (now, inbox_id),
+            ).fetchone()
+            if found is None:
+                raise UnknownMessage(f"there is no message {inbox_id} that could be replayed")
+            _tell(conn, inbox_id, now, Status.RECEIVED, "replayed", "", by)
+
+    def replay_many(
+        self,
+        *,
+        by: str,
+        now: datetime,
+        status: Status,
+        source_id: str | None = None,
+        reason: str | None = None,
+        limit: int = REPLAY_MAX,
+    ) -> int:
+        """Take all messages of a state up again, the oldest first; how many they were."""
+        assert status is not Status.RECEIVED and 0 < limit <= REPLAY_MAX
+        where, values = _filter(status=status, source_id=source_id, reason=reason)
+        chosen = sql.SQL("SELECT inbox_id FROM intake.inbox WHERE {} ORDER BY inbox_id LIMIT {}").format(
+            sql.SQL(" AND ").join(where), sql.Placeholder("limit")
+        )
+        with self.pool.connection() as conn:
+            ids = [row[0] for row in conn.execute(chosen, {**values, "limit": limit}).fetchall()]
+        for inbox_id in ids:
+            self.replay(inbox_id, by=by, now=now)
+        return len(ids)
+
+    def resolve(self, inbox_id: UUID, member: StreamId, *, by: str, now: datetime) -> None:
+        """A person says whose message this is. It is then applied to that member, with that person's name on it.
+
+        Raises UnknownMessage where the message neither is unmatched nor waits.
+        """
+        self._release(inbox_id, by=by, now=now, member=member, reason="resolved_by_hand")
+
+    def release(self, inbox_id: UUID, *, by: str, now: datetime) -> None:
+        """A person has looked at a message that waits, and lets it be applied as it is."""
+        self._release(inbox_id, by=by, now=now, member=None, reason="released_by_hand")
+
+    def discard(self, inbox_id: UUID, *, reason: str, by: str, now: datetime) -> None:
+        """A person has looked at a message and says that nothing is to follow from it. It stays in the inbox."""
+        with self.pool.connection() as conn, conn.transaction():
+            found = conn.execute(
+                "UPDATE intake.inbox SET status = 'ignored', reason = %s, settled_at = %s"
+                " WHERE inbox_id = %s AND status IN ('unmatched', 'waiting', 'dead') RETURNING inbox_id",
+                (reason, now, inbox_id),
+            ).fetchone()
+            if found is None:
+                raise UnknownMessage(f"there is no open message {inbox_id}: only unmatched, waiting and dead ones can be discarded")
+            _tell(conn, inbox_id, now, Status.IGNORED, reason, "", by)
+
+    def wake_unmatched(self, keys: Sequence[bytes], now: datetime) -> int:
+        """Somebody became known under one of these look-up keys: the messages that wait for them are taken up again."""
+        with self.pool.connection() as conn, conn.transaction():
+            rows = conn.execute(
+                "UPDATE intake.inbox SET status = 'received', reason = 'member_became_known', attempts = 0, next_attempt_at = %s,"
+                " settled_at = NULL WHERE status = 'unmatched' AND lookup && %s::bytea[] RETURNING inbox_id",
+                (now, list(keys)),
+            ).fetchall()
+            for (inbox_id,) in rows:
+                _tell(conn, inbox_id, now, Status.RECEIVED, "member_became_known", "", "system")
+        return len(rows)
+
+    # -- inside
+
+    def _release(self, inbox_id: UUID, *, by: str, now: datetime, member: StreamId | None, reason: str) -> None:
+        with self.pool.connection() as conn, conn.transaction():
+            found = conn.execute(
+                "UPDATE intake.inbox SET status = 'received', reason = %s, released_by = %s, member = coalesce(%s, member),"
+                " attempts = 0, next_attempt_at = %s, settled_at = NULL"
+                " WHERE inbox_id = %s AND status IN ('unmatched', 'waiting') RETURNING inbox_id",
+                (reason, by, member, now, inbox_id),
+            ).fetchone()
+            if found is None:
+                raise UnknownMessage(f"there is no message {inbox_id} that is unmatched or waits; see `throughline inbox`")
+            _tell(conn, inbox_id, now, Status.RECEIVED, reason, "", by)
+
+    def _seal(self, raw: bytes, inbox_id: UUID, key_id: str) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._keys.to_seal(key_id).encrypt(nonce, raw, inbox_id.bytes)
+
+    def _unseal(self, sealed: bytes, inbox_id: UUID, key_id: str) -> bytes | None:
+        cipher = self._keys.to_unseal(key_id)
+        if cipher is None:
+            return None
+        try:
+            return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], inbox_id.bytes)
+        except InvalidTag:
+            raise CannotUnwrap(f"the stored bytes of message {inbox_id} are damaged: restore the inbox") from None
+
+
+class Claim:
+    """A message in work. Everything written here is committed with the claim."""
+
+    def __init__(self, inbox: Inbox, conn: Connection[TupleRow], row: Row) -> None:
+        self._inbox = inbox
+        self.conn = conn
+        self.row = row
+
+    def raw(self) -> bytes | None:
+        row = self.conn.execute("SELECT sealed, key_id FROM intake.inbox WHERE inbox_id = %s", (self.row.inbox_id,)).fetchone()
+        assert row is not None
+        return self._inbox._unseal(row[0], self.row.inbox_id, row[1])
+
+    def one_at_a_time(self, stay: StreamId) -> None:
+        """Holds back other workers from messages of the same stay until this claim ends."""
+        self.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_VISIT_LOCK_CLASS, stay))
+
+    def said_before(self, statement_key: bytes) -> UUID | None:
+        """An applied message that said exactly the same of the same stay at the same time."""
+        row = self.conn.execute(
+            "SELECT inbox_id FROM intake.inbox WHERE statement_key = %s AND status = 'applied' AND inbox_id <> %s LIMIT 1",
+            (statement_key, self.row.inbox_id),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def resent(self, semantic_hash: bytes) -> bool:
+        """Whether the same content came under another control id lately."""
+        row = self.conn.execute(
+            "SELECT FROM intake.inbox WHERE semantic_hash = %s AND inbox_id <> %s AND received_at BETWEEN %s AND %s LIMIT 1",
+            (semantic_hash, self.row.inbox_id, self.row.received_at - RESEND_WITHIN, self.row.received_at + RESEND_WITHIN),
+        ).fetchone()
+        return row is not None
+
+    def member_of(self, stay: StreamId) -> StreamId | None:
+        row = self.conn.execute("SELECT member FROM intake.stay_member WHERE stay = %s", (stay,)).fetchone()
+        return None if row is None else row[0]
+
+    def attribute(self, stay: StreamId, member: StreamId) -> None:
+        self.conn.execute(
+            "INSERT INTO intake.stay_member VALUES (%s, %s) ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member",
+            (stay, member),
+        )
+
+    def settle(self, to: Settlement, now: datetime) -> None:
+        """Write down what became of the message."""
+        assert to.status is not Status.RECEIVED and len(to.caused) <= CAUSED_MAX
+        flags = list(dict.fromkeys((*self.row.flags, *to.flags)))
+        self.conn.execute(
+            "UPDATE intake.inbox SET status = %(status)s, reason = %(reason)s, flags = %(flags)s, error = '', stay = %(stay)s,"
+            " member = coalesce(%(member)s, member), evidence = %(evidence)s, lookup = %(lookup)s, proposed = %(proposed)s,"
+            " statement_key = %(statement)s, semantic_hash = %(semantic)s, parser = %(parser)s, outcome = %(outcome)s,"
+            " attempts = attempts + 1, settled_at = %(now)s WHERE inbox_id = %(id)s",
+            {
+                "status": to.status.value, "reason": to.reason, "flags": flags, "stay": to.stay, "member": to.member,
+                "evidence": to.evidence, "lookup": list(to.lookup), "proposed": list(to.proposed), "statement": to.statement_key,
+                "semantic": to.semantic_hash, "parser": to.parser, "now": now, "id": self.row.inbox_id,
+                "outcome": None if to.outcome is None else Jsonb(to.outcome),
+            },
+        )  # fmt: skip
+        for recorded, name in to.caused:
+            self.conn.execute(
+                "INSERT INTO intake.caused VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (self.row.inbox_id, recorded.position, recorded.event_id, recorded.stream, name),
+            )
+        _tell(self.conn, self.row.inbox_id, now, to.status, to.reason, "", self.row.released_by or "system")
+
+
+def _tell(conn: Connection[TupleRow], inbox_id: UUID, at: datetime, status: Status, reason: str, error: str, by: str) -> None:
+    conn.execute(
+        "INSERT INTO intake.transitions (inbox_id, at, status, reason, error, by) VALUES (%s, %s, %s, %s, %s, %s)",
+        (inbox_id, at, status.value, reason, error, by),
+    )
+
+
+def _filter(**wanted: Any) -> tuple[list[sql.Composable], dict[str, Any]]:
+    given = {name: value.value if isinstance(value, Status) else value for name, value in wanted.items() if value is not None}
+    return [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in given], given

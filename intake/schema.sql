@@ -1,0 +1,101 @@
+-- The front door's tables. Run through intake.inbox.create as the application's role; may be run any number of times.
+-- No column holds a name, a birth date or a CIN in the clear: the message itself is sealed, look-ups are keyed HMACs.
+
+CREATE SCHEMA IF NOT EXISTS intake;
+
+CREATE TABLE IF NOT EXISTS intake.inbox (
+    inbox_id        uuid        NOT NULL PRIMARY KEY,
+    source_id       text        NOT NULL,
+    transport       text        NOT NULL,
+    peer            text        NOT NULL DEFAULT '',
+    control_id      text        NOT NULL,
+    kind            text        NOT NULL DEFAULT '',
+    sha256          bytea       NOT NULL,
+    semantic_hash   bytea,
+    sealed          bytea       NOT NULL,
+    key_id          text        NOT NULL,
+    received_at     timestamptz NOT NULL,
+    charset         text        NOT NULL DEFAULT '',
+    status          text        NOT NULL CHECK (status IN
+        ('received', 'applied', 'duplicate', 'unmatched', 'waiting', 'ignored', 'dead')),
+    reason          text        NOT NULL DEFAULT '',
+    flags           text[]      NOT NULL DEFAULT '{}',
+    error           text        NOT NULL DEFAULT '',
+    attempts        integer     NOT NULL DEFAULT 0,
+    next_attempt_at timestamptz NOT NULL,
+    settled_at      timestamptz,
+    parser          text        NOT NULL DEFAULT '',
+    trace           text        NOT NULL DEFAULT '',
+    repeats         integer     NOT NULL DEFAULT 0,
+    repeated_at     timestamptz,
+    statement_key   bytea,
+    stay            text,
+    member          text,
+    evidence        text        NOT NULL DEFAULT '',
+    lookup          bytea[]     NOT NULL DEFAULT '{}',
+    proposed        text[]      NOT NULL DEFAULT '{}',
+    released_by     text        NOT NULL DEFAULT '',
+    part_of         uuid        REFERENCES intake.inbox (inbox_id),
+    line            integer,
+    outcome         jsonb,
+    UNIQUE (source_id, control_id, sha256)
+);
+CREATE INDEX IF NOT EXISTS inbox_due ON intake.inbox (next_attempt_at, inbox_id) WHERE status = 'received';
+CREATE INDEX IF NOT EXISTS inbox_open ON intake.inbox (status, inbox_id) WHERE status IN ('unmatched', 'waiting', 'dead');
+CREATE INDEX IF NOT EXISTS inbox_lookup ON intake.inbox USING gin (lookup) WHERE status = 'unmatched';
+CREATE INDEX IF NOT EXISTS inbox_statement ON intake.inbox (statement_key) WHERE statement_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_semantic ON intake.inbox (semantic_hash, received_at) WHERE semantic_hash IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_stay ON intake.inbox (stay) WHERE stay IS NOT NULL;
+CREATE INDEX IF NOT EXISTS inbox_part_of ON intake.inbox (part_of, line) WHERE part_of IS NOT NULL;
+
+-- How each message came to be where it is: a row whenever its status or its reason is set anew.
+CREATE TABLE IF NOT EXISTS intake.transitions (
+    inbox_id        uuid        NOT NULL REFERENCES intake.inbox (inbox_id),
+    number          bigint      GENERATED ALWAYS AS IDENTITY,
+    at              timestamptz NOT NULL,
+    status          text        NOT NULL,
+    reason          text        NOT NULL,
+    error           text        NOT NULL,
+    by              text        NOT NULL,
+    PRIMARY KEY (inbox_id, number)
+);
+
+-- The facts that each message caused.
+CREATE TABLE IF NOT EXISTS intake.caused (
+    inbox_id        uuid        NOT NULL REFERENCES intake.inbox (inbox_id),
+    position        bigint      NOT NULL,
+    event_id        uuid        NOT NULL,
+    stream          text        NOT NULL,
+    fact            text        NOT NULL,
+    PRIMARY KEY (inbox_id, position)
+);
+
+-- Indexes over the log, filled from its facts; `catch_up` rebuilds them from position 0.
+CREATE TABLE IF NOT EXISTS intake.member_lookup (
+    key             bytea       NOT NULL,
+    member          text        NOT NULL,
+    PRIMARY KEY (key, member)
+);
+CREATE INDEX IF NOT EXISTS member_lookup_member ON intake.member_lookup (member);
+
+CREATE TABLE IF NOT EXISTS intake.stay_member (
+    stay            text        NOT NULL PRIMARY KEY,
+    member          text        NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS intake.index_position (
+    name            text        NOT NULL PRIMARY KEY,
+    position        bigint      NOT NULL,
+    incarnation     uuid        NOT NULL
+);
+
+-- What each plan's file last said of each member, as a digest: an unchanged row says nothing.
+CREATE TABLE IF NOT EXISTS intake.roster (
+    plan            text        NOT NULL,
+    cin_key         bytea       NOT NULL,
+    member          text        NOT NULL,
+    row_digest      bytea       NOT NULL,
+    listed          boolean     NOT NULL,
+    file_id         uuid        NOT NULL,
+    PRIMARY KEY (plan, cin_key)
+);
