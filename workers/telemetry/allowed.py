@@ -36,9 +36,11 @@ NUMBER_KEYS = frozenset({
 })  # fmt: skip
 
 NAME_KEYS = frozenset({
-    "at", "cause", "command", "due_at", "error", "errors", "expires_at", "fact", "failure", "frames", "logger", "outcome",
-    "timestamp", "trigger", "until", "wake_at", "where", "workflow",
+    "cause", "command", "error", "errors", "fact", "failure", "frames", "logger", "outcome", "trigger", "where", "workflow",
 })  # fmt: skip
+"""Keys whose values are names from the source code: classes, modules, functions, and HL7 trigger events."""
+
+INSTANT_KEYS = frozenset({"at", "due_at", "timestamp", "until", "wake_at", "expires_at"})
 
 _CODE = re.compile(r"[a-z0-9_.:/{}@+=,\[\]-]{1,200}")
 _NAME = re.compile(r"[A-Za-z_<][A-Za-z0-9_.:/<>^ -]{0,199}")
