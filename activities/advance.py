@@ -1,0 +1,86 @@
+"""The activity `advance`: from the log to a quiet plan, seen by the worklist, and how long to sleep (design.md 4)."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import datetime, timedelta
+
+import structlog
+from temporalio import activity
+
+from activities.codes import code_of
+from activities.process_states import ProcessStates, Seen
+from activities.rounds import Quiet, Rounds, named, wait_when_stuck
+from activities.watch import Watch
+from domain.core import Instant, ProcessRef
+from workflows.shell import ADVANCE, Outcome
+
+EFFECTS_MAX = 20
+"""Delivered in one round; the rest is listed again by the next."""
+
+JITTER_FROM = timedelta(hours=1)
+JITTER_MAX = timedelta(seconds=20)
+"""Long waits end up to this much later, each process at its own moment: thousands of dues fall on one midnight (rule 33)."""
+
+_log = structlog.get_logger("throughline.advance")
+
+
+class Advance:
+    """The activity with what it needs."""
+
+    def __init__(self, rounds: Rounds, states: ProcessStates, watch: Watch) -> None:
+        self._rounds = rounds
+        self._states = states
+        self._watch = watch
+
+    @activity.defn(name=ADVANCE)
+    def advance(self, process: ProcessRef, workflow_now: datetime, seen: int) -> Outcome:
+        """Plan and append until quiet; tell the workflow what to deliver and how long to sleep. Raises when it could not."""
+        now = self._watch.now(workflow_now)
+        try:
+            quiet = self._rounds.until_quiet(process, now)
+            found = self._seen(quiet, now, seen)
+            self._states.write(found)
+        except Exception as error:
+            self._states.failed(process, code_of(error), now)
+            _log.warning("advance failed", process=process.stream, code=code_of(error))
+            raise
+        _log.info("advanced", process=process.stream, position=found.position, effects=len(found.effects))
+        if found.stuck:
+            _log.error("process is stuck", process=process.stream, code=found.stuck)
+        return outcome_of(found)
+
+    def _seen(self, quiet: Quiet, now: Instant, seen: int) -> Seen:
+        plan, state, process = quiet.plan, quiet.loaded.state, quiet.loaded.ref
+        wake_at = plan.wake_at
+        if quiet.stuck:
+            retry_at = now + wait_when_stuck(self._states.attempts(process))
+            wake_at = min(wake_at, retry_at) if wake_at else retry_at
+        return Seen(
+            process=process,
+            position=max(seen, quiet.loaded.watermark),
+            now=now,
+            wake_at=wake_at,
+            done=plan.done and not quiet.stuck,
+            stuck=quiet.stuck,
+            waiting_for=quiet.stuck or plan.waiting_for,
+            effects=tuple(effect.key for effect in plan.effects),
+            obligations=plan.obligations,
+            member=named(state, "member") or "",
+            plan=named(state, "plan") or "",
+            phase=plan.waiting_for,
+        )
+
+
+def outcome_of(found: Seen) -> Outcome:
+    """What the workflow is told: a duration instead of an instant, because its clock may be another."""
+    wait = None if found.wake_at is None else max(found.wake_at - found.now, timedelta())
+    if wait is not None and wait >= JITTER_FROM:
+        wait += JITTER_MAX * (zlib.crc32(found.process.id.encode()) % 1_000) / 1_000
+    return Outcome(
+        position=found.position,
+        effects=found.effects[:EFFECTS_MAX],
+        wait_seconds=None if wait is None else wait.total_seconds(),
+        waiting_for=found.waiting_for,
+        done=found.done,
+    )
