@@ -22,6 +22,8 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
+from eventlog.recorder import CONNECTION_WAIT_SECONDS, RECONNECT_SECONDS
+
 APP_ROLE = "throughline_app"
 LOCK_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 60_000
@@ -93,7 +95,15 @@ def connect(url: str, *, autocommit: bool = True) -> Connection[TupleRow]:
 def open_pool(url: str, *, size_max: int = 10, size_min: int = 1, name: str | None = None) -> ConnectionPool[Connection[TupleRow]]:
     """A pool of autocommit connections in the application's role, for whoever keeps tables beside the log."""
     return ConnectionPool(
-        url, kwargs={"autocommit": True}, min_size=size_min, max_size=size_max, configure=settle, open=True, name=name
+        url,
+        kwargs={"autocommit": True},
+        min_size=size_min,
+        max_size=size_max,
+        configure=settle,
+        open=True,
+        name=name,
+        timeout=CONNECTION_WAIT_SECONDS,
+        reconnect_timeout=RECONNECT_SECONDS,
     )
 
 
@@ -135,8 +145,9 @@ class LogDatastore(PostgresDatastore):
             max_overflow=pool_max - pool_size,
             schema="log",
             originator_id_type="text",
-            connect_timeout=30.0,
+            connect_timeout=CONNECTION_WAIT_SECONDS,
         )
+        self.pool.reconnect_timeout = RECONNECT_SECONDS
         # The URL may say more than the library asks for (sslmode, options, application_name): all of it counts.
         kept = self.pool.kwargs
         assert isinstance(kept, dict)

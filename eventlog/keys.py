@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import os
+import random
 import threading
 import time
 from collections.abc import Iterable
@@ -21,6 +22,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
+
+from eventlog.recorder import AWAY_ATTEMPTS_MAX, CONNECTION_WAIT_SECONDS, RECONNECT_SECONDS, LogAway
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -42,6 +45,10 @@ CREATE TABLE IF NOT EXISTS data_keys (
 
 class CannotUnwrap(Exception):
     """A key that should be there is not usable. Reading has to stop: this is not an erasure."""
+
+
+class KeysAway(LogAway):
+    """The keys' database cannot be reached: to be tried again, like the log itself."""
 
 
 class Erased(Exception):
@@ -78,7 +85,14 @@ class KeyRing:
         self._cache: dict[str, tuple[AESGCM | None, float]] = {}
         self._lock = threading.Lock()
         self._pool: ConnectionPool[psycopg.Connection[TupleRow]] = ConnectionPool(
-            url, kwargs={"autocommit": True}, min_size=1, max_size=pool_max, open=True, name="keys", timeout=10.0
+            url,
+            kwargs={"autocommit": True},
+            min_size=1,
+            max_size=pool_max,
+            open=True,
+            name="keys",
+            timeout=CONNECTION_WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
         )
 
     def close(self) -> None:
@@ -87,46 +101,35 @@ class KeyRing:
     def to_seal(self, key_id: str) -> AESGCM:
         """The cipher to seal a person's data with; the key is made when there is none.
 
-        Raises Erased when it was destroyed, CannotUnwrap when it is there but not usable.
+        Raises Erased when it was destroyed, CannotUnwrap when it is there but not usable, KeysAway.
         """
         cipher = self._cached(key_id)
         if cipher is _UNKNOWN:
-            self.fetch((key_id,), make=True)
-            cipher = self._cached(key_id)
+            cipher = self._fetched((key_id,), make=True)[key_id]
         if cipher is None:
             raise Erased(key_id)
         assert isinstance(cipher, AESGCM)
         return cipher
 
     def to_unseal(self, key_id: str) -> AESGCM | None:
-        """The cipher to read a person's data with; None when the key was destroyed. Raises CannotUnwrap in every other case."""
+        """The cipher to read a person's data with; None when the key was destroyed. Raises CannotUnwrap in every other
+        case, KeysAway."""
         cipher = self._cached(key_id)
         if cipher is _UNKNOWN:
-            self.fetch((key_id,))
-            cipher = self._cached(key_id)
+            cipher = self._fetched((key_id,))[key_id]
         assert cipher is None or isinstance(cipher, AESGCM)
         return cipher
 
-    def fetch(self, key_ids: Iterable[str], *, make: bool = False) -> None:
+    def fetch(self, key_ids: Iterable[str]) -> None:
         """Bring the keys into the cache, in one query: before a batch is read."""
-        wanted = sorted({k for k in key_ids if self._cached(k) is _UNKNOWN})
-        if not wanted:
-            return
-        query = "SELECT key_id, wrapped, wrapped_by FROM data_keys WHERE key_id = ANY(%s)"
-        try:
-            with self._pool.connection() as conn:
-                rows = conn.execute(query, (wanted,)).fetchall()
-                missing = sorted(set(wanted) - {row[0] for row in rows})
-                if missing and make:
-                    for key_id in missing:
-                        conn.execute(
-                            "INSERT INTO data_keys (key_id, wrapped, wrapped_by) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                            (key_id, self._wrap(key_id, AESGCM.generate_key(KEY_BYTES * 8)), self._wrapped_by),
-                        )
-                    rows = conn.execute(query, (wanted,)).fetchall()
-                    missing = []
-        except (psycopg.OperationalError, PoolTimeout) as lost:
-            raise CannotUnwrap(f"the keys' database cannot be reached ({type(lost).__name__}): see KEYS_DATABASE_URL") from None
+        wanted = {k for k in key_ids if self._cached(k) is _UNKNOWN}
+        if wanted:
+            self._fetched(wanted)
+
+    def _fetched(self, key_ids: Iterable[str], *, make: bool = False) -> dict[str, AESGCM | None]:
+        wanted = sorted(key_ids)
+        rows = self._rows(wanted, make=make)
+        missing = sorted(set(wanted) - {row[0] for row in rows})
         if missing:
             raise CannotUnwrap(f"no key and no record of its destruction for {missing[0]}: restore the keys' database")
         ciphers = {row[0]: self._unwrapped(*row) for row in rows}
@@ -135,6 +138,28 @@ class KeyRing:
             if len(self._cache) + len(ciphers) > CACHED_KEYS_MAX:
                 self._cache.clear()
             self._cache.update((key_id, (cipher, good_until)) for key_id, cipher in ciphers.items())
+        return ciphers
+
+    def _rows(self, key_ids: list[str], *, make: bool) -> list[TupleRow]:
+        query = "SELECT key_id, wrapped, wrapped_by FROM data_keys WHERE key_id = ANY(%s)"
+        for attempt in range(1, AWAY_ATTEMPTS_MAX + 1):
+            try:
+                with self._pool.connection() as conn:
+                    rows = conn.execute(query, (key_ids,)).fetchall()
+                    if not make or len(rows) == len(key_ids):
+                        return rows
+                    for key_id in set(key_ids) - {row[0] for row in rows}:
+                        conn.execute(
+                            "INSERT INTO data_keys (key_id, wrapped, wrapped_by) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                            (key_id, self._wrap(key_id, AESGCM.generate_key(KEY_BYTES * 8)), self._wrapped_by),
+                        )
+                    return conn.execute(query, (key_ids,)).fetchall()
+            except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
+                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost, PoolTimeout):
+                    raise KeysAway(f"the keys' database cannot be reached ({type(lost).__name__}): see KEYS_DATABASE_URL") from None
+                self._pool.check()
+                time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
+        raise AssertionError("unreachable")
 
     def destroy(self, key_id: str) -> None:
         """Erase: what was sealed with this key is unreadable from now on, for ever. A tombstone keeps the key from coming back."""

@@ -26,12 +26,19 @@ from eventsourcing.persistence import (
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresProcessRecorder
 from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
+from psycopg_pool import PoolTimeout
 
 LOCKS_MAX = 256
 """Streams and commands that one call of `log.append` may lock."""
 
 AWAY_ATTEMPTS_MAX = 5
-"""How often a call is repeated when the connection was lost; with the pauses between, about three seconds."""
+"""How often a call is repeated when the connection was lost; with the pauses between, about three seconds. A server that does not
+answer at all is given up after one wait for a connection."""
+
+CONNECTION_WAIT_SECONDS = 10.0
+RECONNECT_SECONDS = 3.0
+"""How long a pool tries to reconnect by itself before it leaves that to the next caller: its own pauses double and would outlast
+the outage."""
 
 POLL_SECONDS = 0.005
 POLL_IDLE_SECONDS = 0.05
@@ -197,8 +204,9 @@ class LogRecorder(PostgresApplicationRecorder):
                 with self.datastore.get_connection() as conn:
                     return act(conn)
             except (OperationalError, InterfaceError) as lost:
-                if attempt == AWAY_ATTEMPTS_MAX:
+                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost.__cause__, PoolTimeout):
                     raise LogAway(f"the log cannot be reached ({type(lost.__cause__ or lost).__name__})") from None
+                self.datastore.pool.check()  # where one connection died, others did
                 time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable")
 

@@ -17,6 +17,7 @@ from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted, Gateway
 from eventlog.log import Log
 from eventlog.opening import OpenLog
+from eventlog.recorder import LogRecorder
 from tests.log import toy
 
 NOON = datetime(2026, 11, 2, 20, 0, tzinfo=UTC)
@@ -93,6 +94,11 @@ def world(created: str, another: Opener) -> World:
     opened = another()
     clock = FixedClock(NOON)
     return World(created, opened, clock, gateway_of(opened, clock))
+
+
+@pytest.fixture
+def world_recorder(world: World) -> LogRecorder:
+    return world.log.recorder
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,237 @@
+"""Nobody who reads on from a position ever misses an event, whoever is killed in the middle (design.md 5, engine.md A2).
+
+Writers in several processes are killed and connections cut while a reader follows. What the reader saw is then compared with
+what is stored: nothing missed, nothing out of order, nothing doubled, no dead-lock, every hash right, no letter without consent.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from eventlog import opening
+from eventlog.codec import StoredFact
+from eventlog.log import Log
+from eventlog.recorder import Check, CommandRow, EventRow, Item, LogAway, LogRecorder, Stored
+from tests.log import toy
+from tests.log.conftest import MASTER
+from tests.log.writer import CLAIMS
+from workers.ground.postgres import FOR_TESTS, PostgresServer, ensure_database
+
+WRITING_SECONDS = 14.0
+PROCESSES, THREADS = 3, 4
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory, ground_folder: Path) -> Iterator[PostgresServer]:
+    """A server that may be maltreated."""
+    server = PostgresServer(ground_folder / "postgres-to-be-killed", settings={**FOR_TESTS, "max_connections": "60"}).start()
+    yield server
+    server.stop()
+
+
+class Reader(threading.Thread):
+    """Follows the log as a projector does, and remembers what it saw."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(daemon=True)
+        self.log, self.seen, self.away, self.position, self.ended = log, list[StoredFact](), 0, 0, threading.Event()
+        self.failed: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while not self.ended.is_set():
+                self.read_on()
+        except BaseException as error:
+            self.failed = error
+
+    def read_on(self) -> None:
+        try:
+            batch = self.log.after(self.position, limit=200)
+        except LogAway:
+            self.away += 1
+            return
+        self.seen.extend(batch.facts)
+        self.position = batch.position
+
+
+@pytest.mark.timeout(150)
+def test_nothing_is_missed_when_writers_are_killed(own_server: PostgresServer, tmp_path: Path) -> None:
+    dice = random.Random(int(os.environ.get("GAP_TEST_SEED", "2026")))
+    url, keys_url = own_server.url("gaps"), own_server.url("gaps_keys")
+    for each in (url, keys_url):
+        ensure_database(each)
+    opening.create(url, keys_url)
+    stop = tmp_path / "stop"
+    seeds = iter(range(1, 1000))
+
+    def writer() -> subprocess.Popen[bytes]:
+        seed = next(seeds)
+        arguments = [url, keys_url, str(seed), str(THREADS), str(tmp_path / f"acknowledged-{seed}"), str(stop)]
+        return subprocess.Popen([sys.executable, "-m", "tests.log.writer", *arguments], cwd=Path(__file__).parents[2])
+
+    with opening.open_log(url, keys_url, master_key=MASTER, facts=toy.FACTS) as opened:
+        reader = Reader(opened.log)
+        reader.start()
+        writers = [writer() for _ in range(PROCESSES)]
+        killed = terminated = crashes = 0
+        try:
+            ends = time.monotonic() + WRITING_SECONDS
+            crash_at = ends - WRITING_SECONDS / 2
+            with_own_eyes = psycopg.connect(url, autocommit=True)
+            while time.monotonic() < ends:
+                time.sleep(dice.uniform(0.1, 0.3))
+                terminated += sum(
+                    row[0]
+                    for row in with_own_eyes.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'gaps' AND pid <> pg_backend_pid()"
+                        " ORDER BY random() LIMIT 2"
+                    ).fetchall()
+                )
+                if dice.random() < 0.15:
+                    n = dice.randrange(PROCESSES)
+                    writers[n].send_signal(signal.SIGKILL)
+                    writers[n].wait()
+                    killed += 1
+                    writers[n] = writer()
+                if not crashes and time.monotonic() > crash_at:
+                    own_server.kill()
+                    own_server.start()
+                    crashes += 1
+                    with_own_eyes = psycopg.connect(url, autocommit=True)
+        finally:
+            stop.touch()
+            codes = [w.wait(timeout=60) for w in writers]
+        assert codes == [0] * PROCESSES
+        # Only now, with every writer gone, may the reader be asked for everything.
+        reader.ended.set()
+        reader.join()
+        assert reader.failed is None
+        while reader.position < opened.log.watermark():
+            reader.read_on()
+
+        seen = [f.recorded.position for f in reader.seen]
+        with psycopg.connect(url, autocommit=True) as conn:
+            stored = [row[0] for row in conn.execute("SELECT position FROM log.events ORDER BY position").fetchall()]
+            remembered = dict(conn.execute("SELECT command_id::text, positions FROM log.commands").fetchall())
+            deadlocks = conn.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = 'gaps'").fetchone()
+        print(
+            f"{len(stored)} events, {stored[-1] - len(stored)} holes, {killed} writers killed, {terminated} connections cut,"
+            f" {crashes} server crash; reader away {reader.away} times"
+        )
+        assert killed and terminated and crashes and len(stored) > 500, "the test did not do what it is for"
+        assert seen == stored, "missed, doubled or out of order"
+        assert deadlocks == (0,)
+        assert list(opened.log.verify()) == []
+        _every_acknowledgement_holds(tmp_path, remembered)
+        _no_letter_without_consent(reader.seen)
+        _one_holder_a_claim(reader.seen)
+
+
+def _every_acknowledgement_holds(folder: Path, remembered: dict[str, list[int]]) -> None:
+    acknowledged = 0
+    for path in folder.glob("acknowledged-*"):
+        for line in path.read_text().splitlines():
+            command_id, _, positions = line.partition(" ")
+            if positions in ("Refusal", "Conflict"):
+                assert command_id not in remembered
+            else:
+                assert remembered[command_id] == [int(p) for p in positions.split()]
+                acknowledged += 1
+    assert acknowledged > 100
+    positions_of = [p for positions in remembered.values() for p in positions]
+    assert len(positions_of) == len(set(positions_of)), "one event stands for two commands"
+
+
+def _no_letter_without_consent(seen: list[StoredFact]) -> None:
+    consenting: set[str] = set()
+    letters = 0
+    for stored in seen:
+        match stored.recorded.fact:
+            case toy.ConsentGiven():
+                consenting.add(stored.recorded.stream)
+            case toy.ConsentWithdrawn():
+                consenting.discard(stored.recorded.stream)
+            case toy.LetterSent(member=member):
+                assert member in consenting, f"a letter at {stored.recorded.position} after consent was withdrawn"
+                letters += 1
+    assert letters
+
+
+def _one_holder_a_claim(seen: list[StoredFact]) -> None:
+    holders: dict[str, int] = {}
+    for stored in seen:
+        if isinstance(stored.recorded.fact, toy.Claimed):
+            holders[stored.recorded.stream] = holders.get(stored.recorded.stream, 0) + 1
+    assert holders and set(holders) <= set(CLAIMS)
+    assert set(holders.values()) == {1}
+
+
+# -- the watermark's own traps
+
+
+def _item(stream: str, version: int, events: int = 1) -> Item:
+    rows = tuple(EventRow(stream, version + n, "toy.claimed", 1, uuid4(), b"{}", None, b"{}", b"") for n in range(events))
+    return Item(rows, (Check(stream, version - 1, True),), (CommandRow(uuid4(), b"f", stream),))
+
+
+def test_a_reader_stops_below_an_append_under_way(world_recorder: LogRecorder, created: str) -> None:
+    stored = world_recorder.append(_item("toy-1", 1))
+    assert isinstance(stored, Stored)
+    with psycopg.connect(created) as slow:
+        slow.execute(
+            "SELECT pg_advisory_xact_lock_shared(1414287184, %s); SELECT nextval('log.events_position_seq')".replace(
+                "%s", str(stored.positions[-1])
+            )
+        )
+        faster = world_recorder.append(_item("toy-2", 1))
+        assert isinstance(faster, Stored)
+        assert world_recorder.watermark() == stored.positions[-1] < faster.positions[-1]
+        assert [n.id for n in world_recorder.select_notifications(None, 10)] == list(stored.positions)
+        slow.rollback()
+    assert world_recorder.watermark() == faster.positions[-1]
+
+
+def test_locks_of_another_database_and_of_streams_do_not_hold_readers_back(
+    world_recorder: LogRecorder, created: str, postgres_url: str
+) -> None:
+    stored = world_recorder.append(_item("toy-1", 1))
+    assert isinstance(stored, Stored)
+    one_key_that_looks_like_ours = 1414287184 << 32
+    with psycopg.connect(postgres_url) as elsewhere, psycopg.connect(created) as here:
+        elsewhere.execute("SELECT pg_advisory_xact_lock_shared(1414287184, 0)")
+        here.execute(f"SELECT pg_advisory_xact_lock({one_key_that_looks_like_ours})")
+        assert world_recorder.watermark() == stored.positions[-1]
+
+
+def test_positions_beyond_two_billion_keep_their_order(world_recorder: LogRecorder, created: str) -> None:
+    """One lock key has 31 bits of position; the class carries the rest."""
+    with psycopg.connect(created, autocommit=True) as owner:
+        owner.execute("SELECT setval('log.events_position_seq', %s)", (2**31 + 5,))
+        stored = world_recorder.append(_item("toy-1", 1))
+        assert stored == Stored((2**31 + 6,))
+        assert world_recorder.watermark() == 2**31 + 6
+    with psycopg.connect(created) as slow:
+        slow.execute("SELECT pg_advisory_xact_lock_shared(1414287184 + 1, 6); SELECT nextval('log.events_position_seq')")
+        world_recorder.append(_item("toy-2", 1))
+        assert world_recorder.watermark() == 2**31 + 6
+
+
+def test_nothing_announces_from_inside_the_append_and_no_table_is_locked(created: str) -> None:
+    """A NOTIFY or a table lock in the writing transaction would serialise every commit (engine.md A1b)."""
+    with psycopg.connect(created) as conn:
+        row = conn.execute("SELECT lower(prosrc) FROM pg_proc WHERE oid = 'log.append'::regproc").fetchone()
+        cache = conn.execute("SELECT seqcache FROM pg_sequence WHERE seqrelid = 'log.events_position_seq'::regclass").fetchone()
+    assert row is not None and "notify" not in row[0] and "lock table" not in row[0]
+    assert cache == (1,), "a session that keeps numbers back would write below readers"
