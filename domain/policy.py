@@ -50,10 +50,12 @@ class Performer(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What closes an item of the transitional-care checklist."""
+    """What closes an item of the transitional-care checklist: any live exchange with the member; any in person; this item gone
+    through in a live exchange; done by a licensed person; done and recorded."""
 
-    SYNCHRONOUS = "synchronous"
+    CONTACT = "contact"
     IN_PERSON = "in_person"
+    DISCUSSED = "discussed"
     LICENSED = "licensed"
     DONE = "done"
 
@@ -177,7 +179,11 @@ class AdmissionNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChecklistItem:
-    """One thing owed after a discharge (day 0). `closes_day`: until the end of that day it can still be done late."""
+    """One thing owed after a discharge (day 0). `closes_day`: until the end of that day it can still be done late.
+
+    `caregiver_counts`: a talk with the caregiver does as well. `home_only`: not owed where the member went to another facility.
+    `before_discharge`: it may be done from the admission on. `after_emergency`: owed after an emergency visit too.
+    `needed_to_end`: support goes on until it is done (domain.md scenario 61)."""
 
     key: str
     opens_day: int = within(0, 60)
@@ -187,12 +193,21 @@ class ChecklistItem:
     closes_day: int = within(0, 365)
     evidence: Evidence
     licences: tuple[Licence, ...] = ()
+    caregiver_counts: bool = False
     home_only: bool = False
+    before_discharge: bool = False
+    after_emergency: bool = False
+    needed_to_end: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """Transitional care (domain.md 3)."""
+    """Transitional care (domain.md 3).
+
+    A discharge is supported for `support_days_min` days at least. A readmission up to `restart_within_days` after it ends its
+    checklist, which the next discharge starts afresh; after a later one it rests meanwhile. A transfer, or an emergency visit, and
+    the admission up to `linked_within_days` later are one transition. `discharge_review_days`: how often somebody is asked to look
+    at a stay whose discharge has not been heard of; `review_every_days`: at anything else that goes on."""
 
     support_days_min: int = within(1, 365)
     restart_within_days: int = within(0, 90)
