@@ -7,7 +7,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from domain.core import Decider, Fact, Process
+from domain.adoption import decider as adoption
+from domain.adoption import facts as adoption_facts
+from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
+from domain.core import Decider, Fact, Process, StreamId
+from domain.episode import decider as episode
+from domain.episode import facts as episode_facts
+from domain.member import decider as member
+from domain.member import facts as member_facts
+from domain.outreach import decider as outreach
+from domain.outreach import facts as outreach_facts
+from domain.outreach import plan as outreach_plan
+from domain.requests import (
+    AlertAcknowledged,
+    DeliveryBegun,
+    DeliveryOutcomeUnknown,
+    MessageBounced,
+    MessageDelivered,
+    MessageFailed,
+    MessageRequested,
+    MessageSent,
+    RequestExpired,
+    RequestWithdrawn,
+)
+from domain.staff import decider as staff
+from domain.staff import facts as staff_facts
+from domain.stay import decider as stay
+from domain.stay import facts as stay_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +45,99 @@ class Entry:
     type: type[Fact]
 
 
-FACTS: tuple[Entry, ...] = ()
+FACTS: tuple[Entry, ...] = (
+    Entry("clock.due-set", 1, DueSet),
+    Entry("clock.due-withdrawn", 1, DueWithdrawn),
+    Entry("clock.deadline-missed", 1, DeadlineMissed),
+    Entry("clock.miss-withdrawn", 1, MissWithdrawn),
+    Entry("request.message-requested", 1, MessageRequested),
+    Entry("request.delivery-begun", 1, DeliveryBegun),
+    Entry("request.message-sent", 1, MessageSent),
+    Entry("request.message-failed", 1, MessageFailed),
+    Entry("request.delivery-outcome-unknown", 1, DeliveryOutcomeUnknown),
+    Entry("request.expired", 1, RequestExpired),
+    Entry("request.withdrawn", 1, RequestWithdrawn),
+    Entry("request.message-delivered", 1, MessageDelivered),
+    Entry("request.message-bounced", 1, MessageBounced),
+    Entry("request.alert-acknowledged", 1, AlertAcknowledged),
+    Entry("claim.claimed", 1, member_facts.Claimed),
+    Entry("claim.released", 1, member_facts.Released),
+    Entry("member.registered", 1, member_facts.MemberRegistered),
+    Entry("member.identity-corrected", 1, member_facts.IdentityCorrected),
+    Entry("member.language-chosen", 1, member_facts.LanguageChosen),
+    Entry("member.relocated", 1, member_facts.MemberRelocated),
+    Entry("member.contact-point-learned", 1, member_facts.ContactPointLearned),
+    Entry("member.contact-point-found-bad", 1, member_facts.ContactPointFoundBad),
+    Entry("member.contact-point-found-good", 1, member_facts.ContactPointFoundGood),
+    Entry("member.channel-opted-out", 1, member_facts.ChannelOptedOut),
+    Entry("member.channel-opted-in", 1, member_facts.ChannelOptedIn),
+    Entry("member.consent-given", 1, member_facts.ConsentGiven),
+    Entry("member.consent-withdrawn", 1, member_facts.ConsentWithdrawn),
+    Entry("member.coverage-lost", 1, member_facts.CoverageLost),
+    Entry("member.coverage-restored", 1, member_facts.CoverageRestored),
+    Entry("member.death-reported", 1, member_facts.DeathReported),
+    Entry("member.death-report-withdrawn", 1, member_facts.DeathReportWithdrawn),
+    Entry("member.stay-attributed", 1, member_facts.StayAttributed),
+    Entry("member.stay-detached", 1, member_facts.StayDetached),
+    Entry("member.episode-begun", 1, member_facts.EpisodeBegun),
+    Entry("member.personal-data-erased", 1, member_facts.PersonalDataErased),
+    Entry("episode.assignment-received", 1, episode_facts.AssignmentReceived),
+    Entry("episode.assignment-resent", 1, episode_facts.AssignmentResent),
+    Entry("episode.assignment-withdrawn", 1, episode_facts.AssignmentWithdrawn),
+    Entry("episode.lead-care-manager-assigned", 1, episode_facts.LeadCareManagerAssigned),
+    Entry("episode.lead-care-manager-handed-over", 1, episode_facts.LeadCareManagerHandedOver),
+    Entry("episode.lead-care-manager-released", 1, episode_facts.LeadCareManagerReleased),
+    Entry("episode.member-enrolled", 1, episode_facts.MemberEnrolled),
+    Entry("episode.member-declined", 1, episode_facts.MemberDeclined),
+    Entry("episode.deferral-agreed", 1, episode_facts.DeferralAgreed),
+    Entry("episode.held", 1, episode_facts.EpisodeHeld),
+    Entry("episode.resumed", 1, episode_facts.EpisodeResumed),
+    Entry("episode.policy-reapplied", 1, episode_facts.PolicyReapplied),
+    Entry("episode.closed", 1, episode_facts.EpisodeClosed),
+    Entry("episode.reinstated", 1, episode_facts.EpisodeReinstated),
+    Entry("outreach.opened", 1, outreach_facts.OutreachOpened),
+    Entry("outreach.attempt-made", 1, outreach_facts.AttemptMade),
+    Entry("outreach.contact-made", 1, outreach_facts.ContactMade),
+    Entry("outreach.backdated-record-approved", 1, outreach_facts.BackdatedRecordApproved),
+    Entry("outreach.backdated-record-rejected", 1, outreach_facts.BackdatedRecordRejected),
+    Entry("outreach.record-struck-out", 1, outreach_facts.RecordStruckOut),
+    Entry("outreach.unable-to-reach-proposed", 1, outreach_facts.UnableToReachProposed),
+    Entry("outreach.unable-to-reach-proposal-withdrawn", 1, outreach_facts.UnableToReachProposalWithdrawn),
+    Entry("outreach.unable-to-reach-rejected", 1, outreach_facts.UnableToReachRejected),
+    Entry("outreach.new-episode-proposed", 1, outreach_facts.NewEpisodeProposed),
+    Entry("outreach.new-episode-dismissed", 1, outreach_facts.NewEpisodeDismissed),
+    Entry("outreach.ended", 1, outreach_facts.OutreachEnded),
+    Entry("outreach.resumed", 1, outreach_facts.OutreachResumed),
+    Entry("stay.member-admitted", 1, stay_facts.MemberAdmitted),
+    Entry("stay.member-discharged", 1, stay_facts.MemberDischarged),
+    Entry("stay.described", 1, stay_facts.StayDescribed),
+    Entry("stay.admission-cancelled", 1, stay_facts.AdmissionCancelled),
+    Entry("stay.discharge-cancelled", 1, stay_facts.DischargeCancelled),
+    Entry("staff.joined", 1, staff_facts.StaffJoined),
+    Entry("staff.role-granted", 1, staff_facts.RoleGranted),
+    Entry("staff.role-revoked", 1, staff_facts.RoleRevoked),
+    Entry("staff.licence-shown", 1, staff_facts.LicenceShown),
+    Entry("staff.licence-revoked", 1, staff_facts.LicenceRevoked),
+    Entry("staff.absence-announced", 1, staff_facts.AbsenceAnnounced),
+    Entry("staff.absence-called-off", 1, staff_facts.AbsenceCalledOff),
+    Entry("staff.left", 1, staff_facts.StaffLeft),
+    Entry("policy.adopted", 1, adoption_facts.PolicyAdopted),
+)
 
-DECIDERS: dict[str, Decider] = {}
+DECIDERS: dict[str, Decider] = {
+    decider.kind: decider
+    for decider in (
+        member.DECIDER,
+        member.CLAIM,
+        episode.DECIDER,
+        outreach.DECIDER,
+        stay.DECIDER,
+        staff.DECIDER,
+        adoption.DECIDER,
+    )
+}
 
-PROCESSES: dict[str, Process] = {}
+PROCESSES: dict[str, Process] = {process.kind: process for process in (outreach_plan.PROCESS,)}
 
 _BY_TYPE = {entry.type: entry for entry in FACTS}
 _BY_NAME = {entry.name: entry for entry in FACTS}
@@ -38,5 +152,6 @@ def entry_named(name: str) -> Entry | None:
     return _BY_NAME.get(name)
 
 
-def decider_of(stream: str) -> Decider:
+def decider_of(stream: StreamId) -> Decider:
+    """The decider of a stream, by the kind that its id begins with."""
     return DECIDERS[stream.partition("-")[0]]

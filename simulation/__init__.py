@@ -1,1 +1,1 @@
-"""The outside world, scripted: hospitals, health plans, people, and a virtual clock."""
+"""The programme on a virtual clock: an in-memory log, and the outside world that sends to it."""

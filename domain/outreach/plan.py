@@ -1,0 +1,807 @@
+"""What the campaign to reach a member owes, and what it does next (domain.md 2.3 and 2.4).
+
+Top-down: `plan`; what is in sight of it; the 10-day rule; the ladder of attempts; the messages; unable-to-reach; what comes after
+the end. Every clock that the timeline implies is enumerated, past ones included; `domain.clocks` writes and judges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import chain
+from typing import Any
+
+from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, misses, present_or, warnings
+from domain.calendar import add_days, end_of_day, instant_at, local_date, start_of_day
+from domain.clocks import Clock, Variant, keep
+from domain.core import (
+    SYSTEM,
+    Alarm,
+    Because,
+    Context,
+    EventId,
+    Instant,
+    Obligation,
+    ObligationState,
+    Plan,
+    Process,
+    ProcessRef,
+    Step,
+    StreamId,
+    Window,
+    earlier,
+)
+from domain.episode.decider import Episode
+from domain.episode.facts import AssignmentReceived, ClosureReason, DeferralAgreed, EpisodeClosed, MemberDeclined, MemberEnrolled
+from domain.member.decider import KIND_OF, MarkContactPoint, Member
+from domain.member.facts import Channel
+from domain.outreach.decider import CarryOutreach, Outreach
+from domain.outreach.facts import (
+    AttemptMade,
+    BackdatedRecordApproved,
+    BackdatedRecordRejected,
+    ContactMade,
+    NewEpisodeDismissed,
+    NewEpisodeProposed,
+    Outcome,
+    OutreachEnded,
+    OutreachOpened,
+    OutreachResumed,
+    RecordStruckOut,
+    UnableToReachProposalWithdrawn,
+    UnableToReachProposed,
+)
+from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies
+from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
+from domain.staff.decider import staff_in
+from domain.stay.decider import Stay
+from domain.timeline import Entry, Span, Timeline, so_far
+
+RUNGS_MAX = 120
+"""Steps of a ladder; a policy that asks for more asks for something else."""
+
+REPEAT_DAYS_MAX = 6
+"""A repeated rung is due within a week of its opening, however long the interval."""
+
+BEDSIDE_DAYS = 3
+"""After so many days an alert about an admission is no news any more."""
+
+
+def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> Plan:
+    """What is owed to a member who was assigned and is not enrolled yet, and the next steps."""
+    alarm = Alarm(now)
+    sight = _look(state, context, book, alarm)
+    if sight is None:
+        return Plan(waiting_for="assignment", done=True)
+    if state.opened is None:
+        return Plan(steps=(_open(sight),), waiting_for="opening")
+
+    climbed = tuple(_ladder(sight))
+    clocks = chain(_initial_contact(sight), _person_rungs(sight, climbed), _decisions(sight))
+    kept = keep(state.stream, clocks, state.clocks, alarm)
+    waits = tuple(_reviews(sight))
+    obligations = (*kept.obligations, *waits, *_calendar_ends(sight))
+    wants = (*_messages(sight, climbed), *_alerts(sight, kept.obligations))
+    sent = pursue(state.stream, wants, state.requests, lambda asked: _forbidden(sight, asked), sight.policy.messages.retry, alarm)
+    steps = (*kept.steps, *sent.steps, *_points_found_bad(sight), *_unable_to_reach(sight), *_new_episodes(sight))
+
+    busy = bool(steps or sent.effects or any(o.state is ObligationState.OPEN for o in obligations))
+    owed = busy or sight.stop is None or any(alarm.now < w.expires_at and not state.requests.of(w.key) for w in wants)
+    ending = tuple(_ending(sight, owed, bool(steps)))
+    return Plan(
+        steps=(*steps, *ending),
+        effects=sent.effects,
+        obligations=obligations,
+        wake_at=alarm.at,
+        waiting_for=_waiting_for(sight, waits),
+        done=not owed and state.ended and not steps,
+    )
+
+
+# --- what is in sight ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """From when nothing of the campaign is owed any more, and why."""
+
+    at: Instant
+    by: EventId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that the plan looks at, as far as it has happened by now.
+
+    `policy` is the version that open clocks keep; `guard` the one in force now, for what protects the member."""
+
+    state: Outreach
+    episode: Episode
+    assignment: AssignmentReceived
+    member: Member
+    policy: Policy
+    guard: Policy
+    alarm: Alarm
+    attempts: Timeline
+    contacts: Timeline
+    unapproved: Timeline
+    stop: Stop | None
+    rests: tuple[Span, ...]
+    lost: tuple[Span, ...]
+    to: Recipients
+    stays: tuple[tuple[StreamId, EventId, Instant, Stay], ...]
+
+    @property
+    def now(self) -> Instant:
+        return self.alarm.now
+
+    @property
+    def office(self) -> str:
+        return self.policy.timezone
+
+    @property
+    def day_zero(self) -> date:
+        return local_date(self.assignment.received_at, self.office)
+
+    @property
+    def first_contact(self) -> Entry | None:
+        return self.contacts[0] if self.contacts else None
+
+
+def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> Sight | None:
+    loaded = context.get(state.episode)
+    if loaded is None or loaded.state.assignment is None:
+        return None
+    episode: Episode = loaded.state
+    assignment = episode.assignment
+    assert assignment is not None
+    member: Member = context[assignment.member].state
+    now = alarm.now
+    alarm.reached(book.next_change(assignment.plan, now))
+    policy = _pinned(state, episode, book, now)
+    guard = book.in_force(assignment.plan, now)
+    for entry in chain(episode.said, member.allowed, member.deaths, member.coverage, *(p.said for p in member.points.values())):
+        alarm.reached(entry.at)
+    attempts, contacts, unapproved = _counted(state, episode, policy, alarm)
+    return Sight(
+        state=state,
+        episode=episode,
+        assignment=assignment,
+        member=member,
+        policy=policy,
+        guard=guard,
+        alarm=alarm,
+        attempts=attempts,
+        contacts=contacts,
+        unapproved=unapproved,
+        stop=_stop(episode, member, policy, alarm),
+        rests=_so_far((*_lost(episode, member), *episode.holds(), *_deferrals(episode, member)), alarm),
+        lost=_so_far(_lost(episode, member), alarm),
+        to=_recipients(episode, context, now),
+        stays=tuple(_stays(member, context)),
+    )
+
+
+def _pinned(state: Outreach, episode: Episode, book: PolicyBook, now: Instant) -> Policy:
+    """The version that open clocks keep: the one of the opening, unless a person re-applied another (domain.md 2.3)."""
+    assert episode.assignment is not None
+    named = episode.reapplied(now) or (state.opened.policy if state.opened else "")
+    return book.named(named) or book.in_force(episode.plan, episode.assignment.received_at)
+
+
+def _counted(state: Outreach, episode: Episode, policy: Policy, alarm: Alarm) -> tuple[Timeline, Timeline, Timeline]:
+    """Attempts, two-way contacts, and records that wait for approval. A contact is an attempt too.
+
+    What was struck out does not count; what is dated back counts once approved. Agreeing to take part, declining and "not now" are
+    things that the member said to us: contacts."""
+    said = so_far(state.said, alarm)
+    struck = {e.fact.record for e in said if isinstance(e.fact, RecordStruckOut | BackdatedRecordRejected)}
+    approved = {e.fact.record for e in said if isinstance(e.fact, BackdatedRecordApproved)}
+    records = [e for e in said if isinstance(e.fact, AttemptMade | ContactMade) and e.event_id not in struck]
+    unapproved = tuple(e for e in records if e.fact.approval_needed and e.event_id not in approved)
+    counted = [e for e in records if e not in unapproved]
+    spoken = [e for e in so_far(episode.said, alarm) if isinstance(e.fact, MemberEnrolled | MemberDeclined | DeferralAgreed)]
+    contacts = [e for e in counted if isinstance(e.fact, ContactMade) or e.fact.outcome is Outcome.REACHED]
+    tries = [e for e in counted if isinstance(e.fact, ContactMade) or e.fact.individualized]
+    machine = [
+        Entry(r.sent_at, r.asked.key, r.asked, r.sent_at, SYSTEM)
+        for r in state.requests.by_key.values()
+        if r.sent_at is not None and r.asked.kind in policy.outreach.channels and _message_counts(policy, Channel(r.asked.kind))
+    ]
+    return _in_order(tries, spoken, machine), _in_order(contacts, spoken), unapproved
+
+
+def _message_counts(policy: Policy, channel: Channel) -> bool:
+    return policy.outreach.channels[channel].message_counts_as_attempt
+
+
+def _in_order(*parts: Iterable[Entry]) -> Timeline:
+    return tuple(sorted(chain(*parts), key=lambda entry: entry.order))
+
+
+def _lost(episode: Episode, member: Member) -> tuple[Span, ...]:
+    """When no clock could run: no coverage, or a death or closure that was undone."""
+    return (*member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake())
+
+
+def _deferrals(episode: Episode, member: Member) -> tuple[Span, ...]:
+    told = (e for e in episode.said if isinstance(e.fact, DeferralAgreed))
+    return tuple(Span(e.at, start_of_day(e.fact.until, member.timezone), "deferred", e.event_id) for e in told)
+
+
+def _so_far(rests: Iterable[Span], alarm: Alarm) -> tuple[Span, ...]:
+    """The rests that have begun; one whose end lies ahead is still open."""
+    begun = (s for s in rests if alarm.reached(s.since))
+    seen = (s if s.until is not None and alarm.reached(s.until) else Span(s.since, None, s.reason, s.begun_by) for s in begun)
+    return _merged(sorted(seen, key=lambda s: (s.since, s.begun_by)))
+
+
+def _merged(ordered: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans that do not overlap, so that no day is counted twice; of two reasons the first one's stands."""
+    merged: list[Span] = []
+    for span in ordered:
+        last = merged[-1] if merged else None
+        if last is None or (last.until is not None and span.since > last.until):
+            merged.append(span)
+        elif last.until is not None:
+            until = None if span.until is None else max(last.until, span.until)
+            merged[-1] = Span(last.since, until, last.reason, last.begun_by, span.ended_by)
+    return tuple(merged)
+
+
+def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Stop | None:
+    """The earliest of closure, enrolment, death, and coverage lost for longer than it may come back."""
+    found: list[Stop] = []
+    if (closure := episode.closure(alarm.now)) is not None:
+        found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
+    if (enrolled := episode.enrolled()) is not None and alarm.reached(enrolled[1]):
+        found.append(Stop(enrolled[1], enrolled[0], "enrolled"))
+    if (death := member.death()) is not None and alarm.reached(death[1]):
+        found.append(Stop(death[1], death[0], "death_reported"))
+    for gap in member.uncovered():
+        lapses_at = gap.since + timedelta(days=policy.outreach.coverage_return_days)
+        back = gap.until is not None and gap.until <= lapses_at
+        if gap.since <= alarm.now and not back and alarm.reached(lapses_at):
+            found.append(Stop(gap.since, gap.begun_by, "coverage_lost"))
+    return min(found, key=lambda stop: (stop.at, stop.by), default=None)
+
+
+def _recipients(episode: Episode, context: Context, now: Instant) -> Recipients:
+    lead = episode.lead_care_manager(now)
+    person = staff_in(context, lead)
+    boss = staff_in(context, person.supervisor)
+    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, boss.present(now))
+    owner = present_or(supervisor if lead else ANY_CARE_MANAGER, lead, person.present(now))
+    return Recipients(owner, supervisor)
+
+
+def _stays(member: Member, context: Context) -> Iterator[tuple[StreamId, EventId, Instant, Stay]]:
+    for stay, attribution in member.stays.items():
+        loaded = context.get(stay)
+        if loaded is not None:
+            yield stay, attribution.event_id, attribution.recorded_at, loaded.state
+
+
+def _owed_by(sight: Sight) -> str:
+    return sight.episode.lead_care_manager(sight.now) or ANY_CARE_MANAGER
+
+
+# --- the 10-day rule -----------------------------------------------------------------------------------------------------------
+
+
+def _initial_contact(sight: Sight) -> Iterator[Clock]:
+    """The initial contact deadline (domain.md 2.3): one clock per verdict, one of them governing.
+
+    Holds never suspend it; loss of coverage, and a death or closure that was undone, do."""
+    rule = sight.policy.initial_contact
+    dues = {name: _due(sight, day) for name, day in _starts(sight).items()}
+    opens_on, due_at = _governing_start(sight), _due(sight, _governing_start(sight))
+    if due_at is None:
+        return
+    opens_at = start_of_day(opens_on, sight.office)
+    last_day = local_date(due_at, sight.office) + timedelta(days=rule.closes_after_days - 1)
+    closes_at = max(due_at, end_of_day(last_day, sight.office))
+    variants = tuple(Variant(name, due) for name, due in dues.items() if due is not None)
+    quiet = sight.guard.quiet_hours.hours
+    act_by = quiet.last_allowed(due_at, sight.member.timezone)
+    effective_due = dues.get("assignment_effective")
+    for verdict, entries in _verdicts(sight).items():
+        met = next((e for e in entries if e.at >= opens_at), None)
+        yield Clock(
+            key=f"initial_contact.{verdict}/{sight.episode.assigned_by}",
+            rule=f"initial_contact.{verdict}",
+            window=Window(opens_at, due_at, closes_at),
+            policy=sight.policy.id,
+            cause=(sight.episode.assigned_by,),
+            known_at=sight.episode.assigned_known_at or sight.assignment.received_at,
+            owed_by=_owed_by(sight),
+            subject=sight.assignment.member,
+            met_at=met.at if met else None,
+            met_by=met.event_id if met else None,
+            stopped_at=sight.stop.at if sight.stop else None,
+            stopped_by=sight.stop.by if sight.stop else None,
+            stop_reason=sight.stop.reason if sight.stop else "",
+            suspended_since=_rests_since(sight.lost),
+            governing=verdict == rule.satisfied_by,
+            variants=variants,
+            backdated=effective_due is not None and effective_due < sight.assignment.received_at,
+            act_by=act_by,
+            feasible=act_by >= opens_at,
+        )
+
+
+def _starts(sight: Sight) -> dict[str, date]:
+    """The days from which the plan's rule could count; the file may not have said all of them."""
+    known = {
+        "received": sight.day_zero,
+        "assignment_effective": sight.assignment.effective_on,
+        "authorized": sight.assignment.authorized_on,
+    }
+    return {name: day for name, day in known.items() if day is not None}
+
+
+def _governing_start(sight: Sight) -> date:
+    """The day from which the plan counts; the day of receipt where the file did not say that day."""
+    return _starts(sight).get(sight.policy.initial_contact.clock_start.value, sight.day_zero)
+
+
+def _due(sight: Sight, start: date) -> Instant | None:
+    """The end of the last day, moved on by the days on which the clock rested; None beyond the holiday calendar."""
+    rule = sight.policy.initial_contact
+    holidays = sight.policy.calendar(rule.holiday_calendar)
+    day = add_days(start, rule.days, rule.basis, holidays)
+    if day is None:
+        return None
+    moved = _moved(day, sight.lost, sight.office)
+    while moved != day and rule.basis == "business" and not holidays.is_business_day(moved):
+        moved += timedelta(days=1)
+    return end_of_day(moved, sight.office)
+
+
+def _verdicts(sight: Sight) -> dict[str, Timeline]:
+    """What satisfies each verdict. First attempt and first two-way contact are always both computed and shown."""
+    found = {Satisfies.ATTEMPT.value: sight.attempts, Satisfies.CONTACT.value: sight.contacts}
+    if sight.policy.initial_contact.satisfied_by is Satisfies.IN_PERSON_CONTACT:
+        found[Satisfies.IN_PERSON_CONTACT.value] = tuple(e for e in sight.contacts if getattr(e.fact, "in_person", False))
+    return found
+
+
+def _moved(day: date, rests: Iterable[Span], zone: str) -> date:
+    """A day moved on by the local days of every rest that began before it was over."""
+    for span in rests:
+        if span.until is not None and span.since < end_of_day(day, zone):
+            day += timedelta(days=(local_date(span.until, zone) - local_date(span.since, zone)).days)
+    return day
+
+
+def _rests_since(rests: Iterable[Span]) -> Instant | None:
+    return next((s.since for s in rests if s.until is None), None)
+
+
+def _calendar_ends(sight: Sight) -> Iterator[Obligation]:
+    """A due beyond the plan's holiday calendar is a task for staff, not a guess."""
+    start = _governing_start(sight)
+    if sight.stop is not None or _due(sight, start) is not None:
+        return
+    days = sight.policy.initial_contact.days
+    due_at = end_of_day(start + timedelta(days=days), sight.office)
+    yield Obligation(
+        key=f"extend_calendar/{sight.episode.assigned_by}",
+        window=Window(start_of_day(start, sight.office), due_at, due_at),
+        act_by=due_at,
+        state=ObligationState.OPEN,
+        owed_by="role:operator",
+        because=Because("initial_contact.holiday_calendar", sight.policy.id, (sight.episode.assigned_by,), "calendar_too_short"),
+        subject=sight.assignment.member,
+    )
+
+
+# --- the ladder ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """A rung that has opened: by whom it is to be performed, and how that stands."""
+
+    index: int
+    rung: Rung
+    opens_at: Instant
+    due_at: Instant
+    expires_at: Instant
+    by_machine: bool
+    fallen: str = ""
+    fallen_at: Instant | None = None
+
+    @property
+    def want(self) -> str:
+        return f"rung/{self.index}"
+
+
+def _ladder(sight: Sight) -> Iterator[Climbed]:
+    """The rungs that opened before the campaign stopped, was answered or rested; the alarm keeps the next one."""
+    until = earlier(
+        sight.stop.at if sight.stop else None,
+        sight.first_contact.at if sight.first_contact else None,
+        _rests_since(sight.rests),
+    )
+    for index, rung in enumerate(_rungs(sight.policy)):
+        opens_day = _moved(sight.day_zero + timedelta(days=rung.opens_day), sight.rests, sight.office)
+        due_day = _moved(sight.day_zero + timedelta(days=rung.due_day), sight.rests, sight.office)
+        opens_at = max(start_of_day(opens_day, sight.office), sight.assignment.received_at)
+        if (until is not None and opens_at >= until) or not sight.alarm.reached(opens_at):
+            return
+        due_at = max(end_of_day(due_day, sight.office), opens_at)
+        by_machine = sight.policy.outreach.channels[rung.channel].performed_by is Performer.MACHINE
+        expires_at = min(due_at, opens_at + timedelta(hours=sight.policy.messages.expires_after_hours))
+        fallen, fallen_at = _fallen(sight, index, rung, opens_at, expires_at) if by_machine else ("", None)
+        yield Climbed(index, rung, opens_at, due_at, expires_at, by_machine, fallen, fallen_at)
+
+
+def _rungs(policy: Policy) -> Iterator[Rung]:
+    """The rungs of the file, then its repeats going round their channels."""
+    yield from policy.outreach.rung
+    day = max((r.opens_day for r in policy.outreach.rung), default=0)
+    count = len(policy.outreach.rung)
+    for repeat in policy.outreach.repeat:
+        turn = 0
+        while day + repeat.every_days <= repeat.until_day and count < RUNGS_MAX:
+            day += repeat.every_days
+            due_day = day + min(repeat.every_days - 1, REPEAT_DAYS_MAX)
+            yield Rung(opens_day=day, due_day=due_day, channel=repeat.channels[turn % len(repeat.channels)])
+            turn, count = turn + 1, count + 1
+
+
+def _fallen(sight: Sight, index: int, rung: Rung, opens_at: Instant, expires_at: Instant) -> tuple[str, Instant | None]:
+    """Why no machine will perform a rung any more, and since when: then it falls to a person."""
+    turns = sight.state.requests.of(f"rung/{index}")
+    last = turns[-1] if turns else None
+    if any(turn.state in OUT for turn in turns) or (last is not None and last.state is RequestState.BEGUN):
+        return "", None
+    if last is not None and last.state in USELESS:
+        return last.code or last.state.value, last.changed_at
+    if last is not None and last.state is RequestState.FAILED and len(turns) >= sight.policy.messages.turns_max:
+        return last.code or "failed", last.changed_at
+    if last is None or last.state is RequestState.WITHDRAWN:
+        reason = _unusable(sight, rung.channel)
+        if reason:
+            return reason, last.changed_at if last is not None else opens_at
+    if sight.alarm.reached(expires_at):
+        return "expired", expires_at
+    return "", None
+
+
+def _unusable(sight: Sight, channel: Channel) -> str:
+    if sight.member.opted_out(channel, sight.now):
+        return "opted_out"
+    if channel in KIND_OF and not sight.member.usable_points(channel, sight.now):
+        return "no_contact_point"
+    return ""
+
+
+def _person_rungs(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Clock]:
+    """A rung for a person is a promise with a due; each attempt performs the earliest open rung that still waits for one."""
+    mine = [c for c in climbed if not c.by_machine or c.fallen]
+    attempts = list(sight.attempts)
+    for rung in mine:
+        due_at = rung.due_at
+        if rung.fallen_at is not None:
+            due_at = max(due_at, end_of_day(local_date(rung.fallen_at, sight.office) + timedelta(days=1), sight.office))
+        performed = next((a for a in attempts if rung.opens_at <= a.at < due_at), None)
+        if performed is not None:
+            attempts.remove(performed)
+        stop_at = earlier(sight.stop.at if sight.stop else None, sight.first_contact.at if sight.first_contact else None)
+        answered = sight.first_contact is not None and stop_at == sight.first_contact.at
+        contact_id = sight.first_contact.event_id if sight.first_contact else None
+        yield Clock(
+            key=f"attempt/{rung.index}" + ("/by_person" if rung.fallen else ""),
+            rule="outreach.attempt",
+            window=Window(rung.opens_at, due_at, due_at),
+            policy=sight.policy.id,
+            cause=(sight.episode.assigned_by,),
+            known_at=sight.episode.assigned_known_at or sight.assignment.received_at,
+            owed_by=_owed_by(sight),
+            subject=sight.assignment.member,
+            met_at=performed.at if performed else None,
+            met_by=performed.event_id if performed else None,
+            stopped_at=stop_at,
+            stopped_by=contact_id if answered else sight.stop.by if sight.stop else None,
+            stop_reason="contact_made" if answered else sight.stop.reason if sight.stop else "",
+            suspended_since=_rests_since(sight.rests),
+            act_by=sight.guard.quiet_hours.hours.last_allowed(due_at, sight.member.timezone),
+            how=_suggestion(sight, rung.rung.channel),
+        )
+
+
+def _suggestion(sight: Sight, wanted: Channel) -> str:
+    """How to try next: a channel that can work, another one after failures in a row, an hour that was tried least."""
+    spacing = sight.guard.outreach.spacing
+    tried = [e for e in sight.attempts if isinstance(e.fact, AttemptMade)]
+    last = [e.fact.channel for e in tried[-spacing.same_channel_failures_max :]]
+    tired = len(last) == spacing.same_channel_failures_max and len(set(last)) == 1
+    order = dict.fromkeys((wanted, Channel.VISIT, Channel.MEETING, Channel.CALL))
+    usable = [c for c in order if not _unusable(sight, c) and not (tired and c is last[0])]
+    channel = usable[0] if usable else Channel.MEETING
+    hours = spacing.hours_of_day
+    uses = {hour: sum(1 for e in tried if _nearest(e.at, hours, sight.member.timezone) == i) for i, hour in enumerate(hours)}
+    hour = min(hours, key=lambda h: uses[h])
+    parts = [channel.value, f"around {hour:%H:%M}"]
+    if tried:
+        parts.append(f"not before {tried[-1].at + timedelta(hours=spacing.hours_min):%Y-%m-%dT%H:%MZ}")
+        parts.append(f"rather not on a {_weekday(tried[-1].at, sight.member.timezone)}")
+    if sight.member.language != "en":
+        parts.append(f"in {sight.member.language}, or with an interpreter")
+    return ", ".join(parts)
+
+
+def _nearest(at: Instant, hours: tuple[Any, ...], zone: str) -> int:
+    day = local_date(at, zone)
+    return min(range(len(hours)), key=lambda i: abs((instant_at(day, hours[i], zone) - at).total_seconds()))
+
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def _weekday(at: Instant, zone: str) -> str:
+    return WEEKDAYS[local_date(at, zone).weekday()]
+
+
+# --- messages ------------------------------------------------------------------------------------------------------------------
+
+
+def _messages(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Want]:
+    """The rungs that a machine performs. Nothing is wanted from a member who answered, or while the campaign stopped or rests."""
+    if sight.stop is not None or sight.first_contact is not None or _rests_since(sight.rests) is not None:
+        return
+    quiet = sight.guard.quiet_hours.hours
+    for rung in climbed:
+        if not rung.by_machine or rung.fallen:
+            continue
+        points = sight.member.usable_points(rung.rung.channel, sight.now)
+        yield Want(
+            key=rung.want,
+            kind=rung.rung.channel.value,
+            recipient=sight.assignment.member,
+            point=points[0].id if points else "",
+            template="outreach_invitation",
+            language=sight.member.language,
+            not_before=quiet.next_allowed(max(sight.now, rung.opens_at), sight.member.timezone),
+            expires_at=rung.expires_at,
+            policy=sight.policy.id,
+        )
+
+
+def _forbidden(sight: Sight, asked: MessageRequested) -> str:
+    """Why a message to the member may not begin to be sent now; staff alerts are always allowed."""
+    if asked.kind == "alert":
+        return ""
+    if sight.member.opted_out(Channel(asked.kind), sight.now):
+        return "opted_out"
+    if sight.member.contact_refused(sight.now):
+        return "consent_withdrawn"
+    if sight.stop is not None:
+        return sight.stop.reason
+    if asked.point and asked.point not in {p.id for p in sight.member.usable_points(Channel(asked.kind), sight.now)}:
+        return "contact_point_bad"
+    return ""
+
+
+def _points_found_bad(sight: Sight) -> Iterator[Step]:
+    """A permanent failure disables the contact point that it was sent to, once."""
+    for request in sight.state.requests.by_key.values():
+        point = sight.member.points.get(request.asked.point)
+        if request.state not in USELESS or point is None or any(e.at >= request.changed_at for e in point.said):
+            continue
+        if not point.bad(sight.now):
+            yield _mark_bad(sight, request)
+
+
+def _mark_bad(sight: Sight, request: Request) -> Step:
+    command = MarkContactPoint(
+        stream=sight.assignment.member,
+        by=SYSTEM,
+        occurred_at=request.changed_at,
+        point=request.asked.point,
+        good=False,
+        reason=request.code or "undeliverable",
+    )
+    return Step(f"point_bad/{request.asked.key}", command, request.changed_at)
+
+
+def _alerts(sight: Sight, obligations: tuple[Obligation, ...]) -> Iterator[Want]:
+    """To staff: near and missed deadlines (single rungs are for the worklist), decisions to take, a member at a bedside."""
+    obligations = tuple(o for o in obligations if o.because.rule != "outreach.attempt")
+    yield from misses(obligations, sight.state.clocks, sight.to, sight.alarm)
+    if sight.stop is None:
+        yield from warnings(obligations, sight.policy.initial_contact.warn, sight.to, sight.alarm)
+        yield from _bedside(sight)
+    proposal = sight.state.proposal
+    if proposal is not None:
+        expires_at = proposal.at + timedelta(days=sight.policy.outreach.unable_to_reach.decide_within_days)
+        key = f"decide_unable_to_reach/{proposal.event_id}"
+        yield alert(key, sight.to.supervisor, "decide_unable_to_reach", sight.state.stream, expires_at, sight.policy.id)
+
+
+def _bedside(sight: Sight) -> Iterator[Want]:
+    """Before enrolment an admission tells the owner of the outreach: a bedside is a place to reach someone."""
+    for stay, _, known_at, state in sight.stays:
+        if _in_house(sight, state):
+            expires_at = known_at + timedelta(days=BEDSIDE_DAYS)
+            if not sight.alarm.reached(expires_at):
+                yield alert(f"admitted/{stay}", sight.to.owner, "member_in_hospital", stay, expires_at, sight.policy.id)
+
+
+def _in_house(sight: Sight, stay: Stay) -> bool:
+    """Whether the member is in a hospital or facility now, as far as we know."""
+    course = stay.course()
+    admission, discharge = course.admission, course.discharge
+    admitted = admission is not None and admission.at is not None and sight.alarm.reached(admission.at)
+    return admitted and (discharge is None or not sight.alarm.reached(discharge.at))
+
+
+# --- unable to reach -----------------------------------------------------------------------------------------------------------
+
+
+def _unable_to_reach(sight: Sight) -> Iterator[Step]:
+    """Proposed after the policy's minimum, withdrawn when contact comes (domain.md scenario 26). A person decides."""
+    rule = sight.policy.outreach.unable_to_reach
+    generation = sight.state.proposals_ever
+    if sight.state.proposal is not None:
+        if sight.first_contact is not None or sight.stop is not None:
+            reason = "contact_made" if sight.first_contact is not None else sight.stop.reason if sight.stop else ""
+            yield _carry(sight, f"utr_withdrawn/{generation}", UnableToReachProposalWithdrawn(reason=reason), sight.now)
+        return
+    if sight.first_contact is not None or sight.stop is not None or _rests_since(sight.rests) is not None:
+        return
+    since = sight.state.rejected_at
+    fresh = [e for e in sight.attempts if since is None or e.at > since]
+    channels = tuple(sorted({_channel(e) for e in sight.attempts}))
+    if len(sight.attempts) < rule.attempts_min or len(channels) < rule.channels_min or not fresh:
+        return
+    not_before = start_of_day(sight.day_zero + timedelta(days=rule.days_min), sight.office)
+    if since is not None:
+        not_before = max(not_before, since + timedelta(days=sight.policy.outreach.review_every_days))
+    if sight.alarm.reached(not_before):
+        proposed = UnableToReachProposed(attempts=len(sight.attempts), channels=channels, policy=sight.policy.id)
+        yield _carry(sight, f"utr/{generation}", proposed, sight.now)
+
+
+def _channel(entry: Entry) -> Channel:
+    kind = entry.fact.kind if isinstance(entry.fact, MessageRequested) else getattr(entry.fact, "channel", Channel.MEETING)
+    return Channel(kind)
+
+
+def _decisions(sight: Sight) -> Iterator[Clock]:
+    """A supervisor owes an answer to a proposal of unable-to-reach."""
+    proposal = sight.state.proposal
+    if proposal is None:
+        return
+    days = sight.policy.outreach.unable_to_reach.decide_within_days
+    due_at = end_of_day(local_date(proposal.at, sight.office) + timedelta(days=days), sight.office)
+    yield Clock(
+        key=f"decide_unable_to_reach/{proposal.event_id}",
+        rule="outreach.decide_unable_to_reach",
+        window=Window(proposal.at, due_at, due_at),
+        policy=sight.policy.id,
+        cause=(proposal.event_id,),
+        known_at=proposal.recorded_at,
+        owed_by=sight.to.supervisor,
+        subject=sight.assignment.member,
+        stopped_at=sight.stop.at if sight.stop else None,
+        stopped_by=sight.stop.by if sight.stop else None,
+        stop_reason=sight.stop.reason if sight.stop else "",
+    )
+
+
+# --- waits, and what comes after the end ---------------------------------------------------------------------------------------
+
+
+def _reviews(sight: Sight) -> Iterator[Obligation]:
+    """Every wait for a person carries a day on which somebody is asked to look; it comes back until the wait is over."""
+    for cause, since, reason, owed_by in _waits(sight):
+        every = timedelta(days=sight.policy.outreach.review_every_days)
+        turn = max(0, (sight.now - since) // every)
+        opens, due = since + every * turn, since + every * (turn + 1)
+        sight.alarm.reached(due)
+        yield Obligation(
+            key=f"review/{reason}/{cause}/{turn}",
+            window=Window(opens, due, due),
+            act_by=due,
+            state=ObligationState.OPEN,
+            owed_by=owed_by,
+            because=Because(f"outreach.review.{reason}", sight.policy.id, (cause,)),
+            subject=sight.assignment.member,
+        )
+
+
+def _waits(sight: Sight) -> Iterator[tuple[EventId, Instant, str, str]]:
+    for entry in sight.unapproved:
+        yield entry.event_id, entry.recorded_at if entry.recorded_at <= sight.now else sight.now, "approval", sight.to.supervisor
+    for proposed in _pending_new_episodes(sight):
+        yield proposed.fact.cause, proposed.at, "new_episode", sight.to.supervisor
+    closed = sight.episode.closure(sight.now) is not None
+    if sight.stop is not None:
+        if not closed and sight.stop.reason != "enrolled":
+            yield sight.stop.by, sight.stop.at, f"close_{sight.stop.reason}", sight.to.supervisor
+        return
+    resting = next((s for s in sight.rests if s.until is None), None)
+    if resting is not None:
+        yield resting.begun_by, resting.since, resting.reason, sight.to.supervisor
+    elif sight.first_contact is not None:
+        yield sight.first_contact.event_id, sight.first_contact.at, "enrolment", _owed_by(sight)
+    else:
+        yield sight.episode.assigned_by, sight.assignment.received_at, "contact", _owed_by(sight)
+
+
+def _new_episodes(sight: Sight) -> Iterator[Step]:
+    """Contact, or a stay in hospital, after an unsuccessful end proposes a new episode (domain.md scenarios 27, 35 and 57)."""
+    closure = sight.episode.closure(sight.now)
+    if closure is None or closure[2] is ClosureReason.DECEASED or sight.episode.enrolled() is not None:
+        return
+    heard = [e.event_id for e in sight.contacts if e.at > closure[1] and not isinstance(e.fact, EpisodeClosed | MemberDeclined)]
+    seen = [by for _, by, known_at, state in sight.stays if known_at > closure[1] and _in_house(sight, state)]
+    known = {e.fact.cause for e in sight.state.new_episodes}
+    for cause in (*heard, *seen):
+        if cause not in known and _last_episode(sight):
+            yield _carry(sight, f"new_episode/{cause}", NewEpisodeProposed(cause=cause), sight.now)
+
+
+def _pending_new_episodes(sight: Sight) -> tuple[Entry, ...]:
+    """Proposals that nobody dismissed and no later episode answered."""
+    dismissed = {e.fact.cause for e in sight.state.new_episodes if isinstance(e.fact, NewEpisodeDismissed)}
+    proposed = (e for e in so_far(sight.state.new_episodes, sight.alarm) if isinstance(e.fact, NewEpisodeProposed))
+    return tuple(e for e in proposed if e.fact.cause not in dismissed) if _last_episode(sight) else ()
+
+
+def _last_episode(sight: Sight) -> bool:
+    """Whether no episode of the member began after this one."""
+    return not sight.member.episodes or sight.member.episodes[-1] == sight.state.episode
+
+
+def _ending(sight: Sight, owed: bool, more: bool) -> Iterator[Step]:
+    generation = sight.state.endings_ever
+    if not owed and not sight.state.ended and not more and sight.stop is not None:
+        yield _carry(sight, f"ended/{generation}", OutreachEnded(reason=sight.stop.reason), sight.now)
+    elif owed and sight.state.ended:
+        yield _carry(sight, f"resumed/{generation}", OutreachResumed(reason=_waiting_for(sight, ())), sight.now)
+
+
+def _waiting_for(sight: Sight, waits: tuple[Obligation, ...]) -> str:
+    if waits:
+        return waits[0].because.rule.removeprefix("outreach.review.")
+    return sight.stop.reason if sight.stop is not None else "contact"
+
+
+def _open(sight: Sight) -> Step:
+    opened = OutreachOpened(
+        member=sight.assignment.member, episode=sight.state.episode, plan=sight.assignment.plan, policy=sight.policy.id
+    )
+    at = min(sight.assignment.received_at, sight.now)
+    return Step("opened/0", CarryOutreach(stream=sight.state.stream, by=SYSTEM, occurred_at=at, fact=opened), at)
+
+
+def _carry(sight: Sight, key: str, fact: Any, at: Instant) -> Step:
+    return Step(key, CarryOutreach(stream=sight.state.stream, by=SYSTEM, occurred_at=at, fact=fact), at)
+
+
+def reads(ref: ProcessRef, state: Outreach, context: Context) -> tuple[StreamId, ...]:
+    """The episode; then its member; then the member's stays and the staff concerned."""
+    wanted: list[StreamId] = [state.episode]
+    loaded = context.get(state.episode)
+    if loaded is None or loaded.state.assignment is None:
+        return tuple(wanted)
+    episode: Episode = loaded.state
+    wanted.append(episode.member)
+    member = context.get(episode.member)
+    if member is not None:
+        wanted.extend(member.state.stays)
+    leads = {e.fact.staff for e in episode.said if hasattr(e.fact, "staff")} | {
+        e.fact.receiver for e in episode.said if hasattr(e.fact, "receiver")
+    }
+    wanted.extend(sorted(leads))
+    wanted.extend(sorted({boss for lead in leads if (boss := staff_in(context, lead).supervisor) is not None}))
+    return tuple(wanted)
+
+
+PROCESS = Process("outreach", plan, reads)

@@ -1,0 +1,167 @@
+"""The log in memory and the shell as a loop: the same core as in production, on a virtual clock (design.md 2).
+
+Property tests, scenarios and what-if run on it. It keeps the rules of the real log that the core relies on: versions, command
+memory, `recorded_at` never going back. Nothing here is durable.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from domain.catalog import PROCESSES, decider_of
+from domain.core import READ_ROUNDS, Command, Context, Decision, Instant, Loaded, On, Plan, ProcessRef, Recorded, Refusal, StreamId
+from domain.policy import PolicyBook
+from domain.routing import route, tags
+
+ROUNDS_MAX = 8
+"""Rounds of planning until a process must be quiet (design.md 4)."""
+
+WAKES_MAX = 20_000
+
+
+class Unsettled(AssertionError):
+    """A process that is not quiet after `ROUNDS_MAX` rounds, or a step that was refused: a defect of its plan."""
+
+
+@dataclass
+class Memory:
+    """A log, a clock and the processes that were woken.
+
+    `run_until` moves the clock and lets every process act at each instant at which it wants to wake."""
+
+    book: PolicyBook
+    now: Instant
+    log: list[Recorded] = field(default_factory=list)
+    streams: dict[StreamId, list[Recorded]] = field(default_factory=dict)
+    remembered: dict[str, Decision] = field(default_factory=dict)
+    plans: dict[ProcessRef, Plan] = field(default_factory=dict)
+    index: dict[str, set[ProcessRef]] = field(default_factory=dict)
+    woken: set[ProcessRef] = field(default_factory=set)
+
+    # --- the log ---
+
+    def load(self, stream: StreamId, known_at: Instant | None = None) -> Loaded:
+        decider = decider_of(stream)
+        state, version = decider.initial(stream), 0
+        for recorded in self.streams.get(stream, ()):
+            if known_at is None or recorded.recorded_at <= known_at:
+                state, version = decider.evolve(state, recorded), recorded.version
+        return Loaded(state, version)
+
+    def context(self, wanted: Any, state: Any, reads: Any) -> Context:
+        """The streams that a command or process reads, asked repeatedly as in production."""
+        context: dict[StreamId, Loaded] = {}
+        for _ in range(READ_ROUNDS):
+            missing = [s for s in reads(wanted, state, context) if s not in context]
+            if not missing:
+                return context
+            context.update({stream: self.load(stream) for stream in missing})
+        assert not [s for s in reads(wanted, state, context) if s not in context], "reads asks for more than READ_ROUNDS rounds"
+        return context
+
+    def handle(self, command: Command, command_id: str | None = None) -> Decision:
+        """Decide a command and keep its facts; a command id that is known returns its first result."""
+        if command_id is not None and command_id in self.remembered:
+            return ()
+        decider = decider_of(command.stream)
+        state = self.load(command.stream).state
+        decision = decider.decide(command, state, self.context(command, state, decider.reads), self.book, self.now)
+        if isinstance(decision, Refusal):
+            return decision
+        if command_id is not None:
+            self.remembered[command_id] = decision
+        for fact in decision:
+            stream, written = (fact.stream, fact.fact) if isinstance(fact, On) else (command.stream, fact)
+            self._keep(stream, written, command)
+        return decision
+
+    def _keep(self, stream: StreamId, fact: Any, command: Command) -> None:
+        history = self.streams.setdefault(stream, [])
+        position = len(self.log) + 1
+        recorded = Recorded(
+            fact=fact,
+            event_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{stream}/{len(history) + 1}")),
+            stream=stream,
+            version=len(history) + 1,
+            position=position,
+            occurred_at=command.occurred_at or self.now,
+            said_at=command.said_at,
+            recorded_at=self.now,
+            actor=command.by,
+            message_id=command.message_id,
+        )
+        history.append(recorded)
+        self.log.append(recorded)
+        self._route(recorded)
+
+    def _route(self, recorded: Recorded) -> None:
+        kind, _, id = recorded.stream.partition("-")
+        for tag in tags(recorded):
+            self.index.setdefault(tag, set()).add(ProcessRef(kind, id))
+        for target in route(recorded):
+            found = {target} if isinstance(target, ProcessRef) else self.index.get(target.tag, set())
+            self.woken.update(p for p in found if p.kind == target.kind and p.kind in PROCESSES)
+
+    # --- the shell ---
+
+    def plan(self, ref: ProcessRef, now: Instant | None = None) -> Plan:
+        process = PROCESSES[ref.kind]
+        state = self.load(ref.stream).state
+        return process.plan(state, self.context(ref, state, process.reads), self.book, now or self.now)
+
+    def advance(self, ref: ProcessRef) -> Plan:
+        """Carry out the steps of a process until it is quiet."""
+        for _ in range(ROUNDS_MAX):
+            plan = self.plan(ref)
+            if not plan.steps:
+                self.plans[ref] = plan
+                return plan
+            for step in plan.steps:
+                before = len(self.log)
+                decision = self.handle(step.command, f"{ref.stream}/{step.key}")
+                if isinstance(decision, Refusal) or len(self.log) == before:
+                    raise Unsettled(f"{step.key}: {decision}")
+        raise Unsettled(f"{ref.kind}: steps after {ROUNDS_MAX} rounds: {[s.key for s in self.plan(ref).steps]}")
+
+    def settle(self) -> None:
+        """Let every woken process act until none is left."""
+        for _ in range(WAKES_MAX):
+            if not self.woken:
+                return
+            self.advance(self.woken.pop())
+        raise Unsettled("the processes keep waking each other")
+
+    def wake_due(self) -> None:
+        self.woken.update(ref for ref, plan in self.plans.items() if plan.wake_at is not None and plan.wake_at <= self.now)
+
+    def next_wake(self) -> Instant | None:
+        return min((p.wake_at for p in self.plans.values() if p.wake_at is not None and not p.done), default=None)
+
+    def run_until(self, until: Instant) -> None:
+        """Move the clock to an instant, waking processes on the way."""
+        self.settle()
+        for _ in range(WAKES_MAX):
+            wake_at = self.next_wake()
+            if wake_at is None or wake_at > until:
+                break
+            self.now = max(self.now, wake_at)
+            self.wake_due()
+            self.settle()
+        else:
+            raise Unsettled("a process wakes too often")
+        self.now = max(self.now, until)
+        self.wake_due()
+        self.settle()
+
+    def run_for(self, duration: timedelta) -> None:
+        self.run_until(self.now + duration)
+
+    def facts(self, stream: StreamId, *kinds: type) -> list[Any]:
+        return [r.fact for r in self.streams.get(stream, ()) if not kinds or isinstance(r.fact, kinds)]
+
+    def obligations(self) -> Iterable[tuple[ProcessRef, Any]]:
+        return ((ref, owed) for ref, plan in self.plans.items() for owed in plan.obligations)
