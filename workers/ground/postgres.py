@@ -28,7 +28,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from workers.ground.child import GroundError, end, free_ports, gone, port_is_free, spawn, stop_at_exit, tail
+from workers.ground.child import GroundError, end, free_ports, gone, one_at_a_time, port_is_free, spawn, stop_at_exit, tail
 
 START_SECONDS = 60.0
 """Long enough for recovery after a crash with a full write-ahead log."""
@@ -118,7 +118,6 @@ class PostgresServer:
         self.owned = False
         self._binaries = binaries
         self._settings = {**SETTINGS, **(settings or {})}
-        self._process: psutil.Process | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._forget: Callable[[], None] = lambda: None
 
@@ -145,12 +144,16 @@ class PostgresServer:
 
     def start(self) -> PostgresServer:
         """Start the server, or use the one that runs in the folder. Raises GroundError with the end of its log."""
-        binaries = self._binaries or _binaries()
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(self.folder.with_name(self.folder.name + ".lock")):
+            self._start(self._binaries or _binaries())
+        return self
+
+    def _start(self, binaries: Path) -> None:
         self._make_folder(binaries)
-        if (process := self._postmaster()) is not None:
-            self.port, self.owned, self._process = self._written_port(), False, process
+        if self.found():
             self._wait_until_ready()
-            return self
+            return
         remembered = self._remembered_port()
         if self.port is None:
             self.port = remembered if remembered and port_is_free(remembered) else free_ports(1)[0]
@@ -163,7 +166,14 @@ class PostgresServer:
             time.sleep(0.5 * attempt)  # processes of a killed server need a moment to let go of its memory
         self.owned = True
         self._forget = stop_at_exit(self.stop)
-        return self
+
+    def found(self) -> bool:
+        """Whether a server runs in the folder; if so it is used from now on, and left running by `stop`."""
+        if self._postmaster() is None:
+            return False
+        if not self.owned:
+            self.port = self._written_port()
+        return True
 
     def stop(self) -> None:
         """Stop the server if it was started by this object: clients are cut off, everything committed is kept."""
@@ -191,7 +201,7 @@ class PostgresServer:
         if self._child is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(timeout=5.0)
-        self._child, self._process, self.owned = None, None, False
+        self._child, self.owned = None, False
 
     def _launch(self, binaries: Path) -> bool:
         user, group = self._account()
@@ -206,7 +216,6 @@ class PostgresServer:
             death_signal=signal.SIGINT,
             environment=_environment(),
         )
-        self._process = psutil.Process(self._child.pid)
         return self._wait_until_ready()
 
     def _wait_until_ready(self) -> bool:
@@ -227,7 +236,6 @@ class PostgresServer:
             self._check_version(binaries)
             return
         user, group = _unprivileged()
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(prefix=self.folder.name + ".new.", dir=self.folder.parent))
         password = unfinished.with_name(unfinished.name + ".password")
         try:

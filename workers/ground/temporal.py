@@ -24,7 +24,19 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, Register
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from workers.ground.child import GroundError, end, free_ports, gone, living, port_is_free, spawn, stop_at_exit, tail, write_pid
+from workers.ground.child import (
+    GroundError,
+    end,
+    free_ports,
+    gone,
+    living,
+    one_at_a_time,
+    port_is_free,
+    spawn,
+    stop_at_exit,
+    tail,
+    write_pid,
+)
 from workers.ground.temporal_build import Say, silent
 from workers.ground.temporal_program import Program, find_program
 
@@ -169,10 +181,15 @@ class TemporalServer:
         Raises GroundError with the end of its log.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if living(self._pid_file) is not None:
-            self._ports, self.owned = self._remembered_ports(), False
-            self._wait_until_healthy()
-            return self
+        with one_at_a_time(self.folder / "start.lock"):
+            self._start()
+        return self
+
+    def _start(self) -> None:
+        if self.found():
+            if not self._wait_until_healthy():
+                raise GroundError(f"Temporal runs in {self.folder} but does not answer. The end of its log:\n{tail(self.log)}")
+            return
         for attempt in range(1, STARTS_MAX + 1):
             self._choose_ports()
             self._launch()
@@ -183,7 +200,14 @@ class TemporalServer:
             time.sleep(1.0 * attempt)
         self.owned = True
         self._forget = stop_at_exit(self.stop)
-        return self
+
+    def found(self) -> bool:
+        """Whether a server runs in the folder; if so it is used from now on, and left running by `stop`."""
+        if living(self._pid_file) is None:
+            return False
+        if not self.owned:
+            self._ports = self._remembered_ports()
+        return True
 
     def stop(self) -> None:
         """Stop the server if it was started by this object. Every workflow is kept."""
