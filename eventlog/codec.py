@@ -127,15 +127,15 @@ class Codec:
         assert len(body) <= BODY_BYTES_MAX and (sealed is None or len(sealed) <= BODY_BYTES_MAX), f"{shape.name} is too large"
         meta_bytes = _encode(meta)
         name = shape.name
-        digest = chained(previous, stream, version, name, shape.version, event_id, body, sealed, meta_bytes)
+        digest = chained(previous, stream, version, name, shape.version, str(event_id), body, sealed, meta_bytes)
         return EventRow(stream, version, name, shape.version, event_id, body, sealed, meta_bytes, digest)
 
     def decode(self, row: Sequence[Any]) -> Recorded:
-        """The fact of a row (position, stream, version, name, schema_version, event_id, body, sealed, meta, hash)."""
+        """The fact of a row (position, stream, version, name, schema_version, event_id as text, body, sealed, meta, hash)."""
         meta = _decode_meta(row[8])
         fact, _ = self._fact(row, meta)
         return Recorded(
-            fact, str(row[5]), row[1], row[2], row[0],
+            fact, row[5], row[1], row[2], row[0],
             meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
         )  # fmt: skip
 
@@ -144,7 +144,7 @@ class Codec:
         meta = _decode_meta(row[8])
         fact, erased = self._fact(row, meta)
         recorded = Recorded(
-            fact, str(row[5]), row[1], row[2], row[0],
+            fact, row[5], row[1], row[2], row[0],
             meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
         )  # fmt: skip
         return StoredFact(recorded, row[3], row[4], meta, row[9], erased)
@@ -166,7 +166,7 @@ class Codec:
                 erased = True
             else:
                 try:
-                    secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], row[5].bytes)
+                    secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bytes.fromhex(row[5].replace("-", "")))
                 except InvalidTag:
                     raise CannotUnwrap(f"the sealed part of the event at position {row[0]} does not open with its key") from None
                 body = spliced(body, secret)
@@ -185,7 +185,7 @@ def chained(
     version: int,
     name: str,
     schema_version: int,
-    event_id: UUID,
+    event_id: str,
     body: bytes,
     sealed: bytes | None,
     meta: bytes,
@@ -197,7 +197,7 @@ def chained(
         stream.encode(),
         str(version).encode(),
         f"{name} v{schema_version}".encode(),
-        event_id.bytes,
+        event_id.encode(),
         hashlib.sha256(body).digest(),
         hashlib.sha256(sealed or b"").digest(),
         hashlib.sha256(meta).digest(),

@@ -50,11 +50,11 @@ class BadEvent:
     reason: str
 
 
-_COLUMNS = "position, stream, version, name, schema_version, event_id, body, sealed, meta, hash"
+_COLUMNS = "position, stream, version, name, schema_version, event_id::text, body, sealed, meta, hash"
 _STREAM = f"SELECT {_COLUMNS} FROM log.events WHERE stream = %b AND version > %b"
-_TAILS = f"""SELECT {", ".join("e." + column for column in _COLUMNS.split(", "))}
+_TAILS = f"""SELECT e.*
     FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
-    CROSS JOIN LATERAL (SELECT * FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
+    CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
                         ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
     ORDER BY e.stream, e.version"""
 _T = TypeVar("_T")

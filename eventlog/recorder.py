@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import psycopg
 from eventsourcing.persistence import (
     ApplicationRecorder,
     InterfaceError,
@@ -204,7 +205,7 @@ class LogRecorder(PostgresApplicationRecorder):
                 with self.datastore.get_connection() as conn:
                     return act(conn)
             except (OperationalError, InterfaceError) as lost:
-                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost.__cause__, PoolTimeout):
+                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost.__cause__, _FINAL):
                     raise LogAway(f"the log cannot be reached ({type(lost.__cause__ or lost).__name__})") from None
                 self.datastore.pool.check()  # where one connection died, others did
                 time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
@@ -314,6 +315,9 @@ class PollingSubscription(Subscription[LogRecorder]):
 
 
 _BIGINT_MAX = 2**63 - 1
+
+_FINAL = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
+"""What has waited long enough already."""
 
 
 def _watermark(conn: Connection[Any]) -> int:
