@@ -7,20 +7,42 @@ memory, `recorded_at` never going back. Nothing here is durable.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from domain.catalog import PROCESSES, decider_of
-from domain.core import READ_ROUNDS, Command, Context, Decision, Instant, Loaded, On, Plan, ProcessRef, Recorded, Refusal, StreamId
+from domain.core import (
+    READ_ROUNDS,
+    SYSTEM,
+    Command,
+    Context,
+    Decision,
+    Effect,
+    EventId,
+    Instant,
+    Loaded,
+    On,
+    Plan,
+    ProcessRef,
+    Recorded,
+    Refusal,
+    StreamId,
+    fold,
+)
 from domain.policy import PolicyBook
+from domain.requests import DeliveryBegun, KeepRequest, MessageRequested, RequestFact, RequestState
 from domain.routing import route, tags
 
 ROUNDS_MAX = 8
 """Rounds of planning until a process must be quiet (design.md 4)."""
 
 WAKES_MAX = 20_000
+
+
+Carrier = Callable[[MessageRequested], tuple[RequestFact, ...] | None]
+"""The outside world of the senders: what becomes of a message that was begun; None where nobody takes it up."""
 
 
 class Unsettled(AssertionError):
@@ -31,26 +53,28 @@ class Unsettled(AssertionError):
 class Memory:
     """A log, a clock and the processes that were woken.
 
-    `run_until` moves the clock and lets every process act at each instant at which it wants to wake."""
+    `run_until` moves the clock and lets every process act at each instant at which it wants to wake. `carrier` answers for
+    the outside world; without one no message is ever taken up."""
 
     book: PolicyBook
     now: Instant
     log: list[Recorded] = field(default_factory=list)
     streams: dict[StreamId, list[Recorded]] = field(default_factory=dict)
+    folded: dict[StreamId, Loaded] = field(default_factory=dict)
     remembered: dict[str, Decision] = field(default_factory=dict)
     plans: dict[ProcessRef, Plan] = field(default_factory=dict)
     index: dict[str, set[ProcessRef]] = field(default_factory=dict)
     woken: set[ProcessRef] = field(default_factory=set)
+    carrier: Carrier | None = None
 
     # --- the log ---
 
     def load(self, stream: StreamId, known_at: Instant | None = None) -> Loaded:
+        """The state of a stream as it is, or as it was known at an instant."""
         decider = decider_of(stream)
-        state, version = decider.initial(stream), 0
-        for recorded in self.streams.get(stream, ()):
-            if known_at is None or recorded.recorded_at <= known_at:
-                state, version = decider.evolve(state, recorded), recorded.version
-        return Loaded(state, version)
+        if known_at is None:
+            return self.folded.get(stream) or Loaded(decider.initial(stream), 0)
+        return fold(decider, stream, (r for r in self.streams.get(stream, ()) if r.recorded_at <= known_at))
 
     def context(self, wanted: Any, state: Any, reads: Any) -> Context:
         """The streams that a command or process reads, asked repeatedly as in production."""
@@ -76,27 +100,46 @@ class Memory:
             self.remembered[command_id] = decision
         for fact in decision:
             stream, written = (fact.stream, fact.fact) if isinstance(fact, On) else (command.stream, fact)
-            self._keep(stream, written, command)
+            self.keep(
+                stream,
+                written,
+                at=command.occurred_at or self.now,
+                by=command.by,
+                said_at=command.said_at,
+                message_id=command.message_id,
+            )
         return decision
 
-    def _keep(self, stream: StreamId, fact: Any, command: Command) -> None:
+    def keep(
+        self,
+        stream: StreamId,
+        fact: Any,
+        *,
+        at: Instant,
+        by: str,
+        said_at: Instant | None = None,
+        message_id: str | None = None,
+        event_id: EventId | None = None,
+    ) -> Recorded:
+        """Append a fact undecided, recorded now, and wake whom it concerns."""
         history = self.streams.setdefault(stream, [])
-        position = len(self.log) + 1
         recorded = Recorded(
             fact=fact,
-            event_id=str(uuid.uuid5(uuid.NAMESPACE_OID, f"{stream}/{len(history) + 1}")),
+            event_id=event_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{stream}/{len(history) + 1}")),
             stream=stream,
             version=len(history) + 1,
-            position=position,
-            occurred_at=command.occurred_at or self.now,
-            said_at=command.said_at,
+            position=len(self.log) + 1,
+            occurred_at=at,
+            said_at=said_at,
             recorded_at=self.now,
-            actor=command.by,
-            message_id=command.message_id,
+            actor=by,
+            message_id=message_id,
         )
         history.append(recorded)
         self.log.append(recorded)
+        self.folded[stream] = Loaded(decider_of(stream).evolve(self.load(stream).state, recorded), recorded.version)
         self._route(recorded)
+        return recorded
 
     def _route(self, recorded: Recorded) -> None:
         kind, _, id = recorded.stream.partition("-")
@@ -132,8 +175,19 @@ class Memory:
         for _ in range(WAKES_MAX):
             if not self.woken:
                 return
-            self.advance(self.woken.pop())
+            ref = self.woken.pop()
+            for effect in self.advance(ref).effects:
+                self._deliver(ref, effect)
         raise Unsettled("the processes keep waking each other")
+
+    def _deliver(self, ref: ProcessRef, effect: Effect) -> None:
+        """Begin what is still listed, and write what became of it."""
+        request = self.load(ref.stream).state.requests.by_key[effect.key]
+        outcome = self.carrier(request.asked) if self.carrier is not None and request.state is RequestState.REQUESTED else None
+        if outcome is None or effect.key not in {listed.key for listed in self.plan(ref).effects}:
+            return
+        for fact in (DeliveryBegun(key=effect.key), *outcome):
+            self.handle(KeepRequest(stream=ref.stream, by=SYSTEM, occurred_at=self.now, fact=fact))
 
     def wake_due(self) -> None:
         self.woken.update(ref for ref, plan in self.plans.items() if plan.wake_at is not None and plan.wake_at <= self.now)
