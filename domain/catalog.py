@@ -34,6 +34,9 @@ from domain.staff import decider as staff
 from domain.staff import facts as staff_facts
 from domain.stay import decider as stay
 from domain.stay import facts as stay_facts
+from domain.transition import decider as transition
+from domain.transition import facts as transition_facts
+from domain.transition import plan as transition_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,18 @@ FACTS: tuple[Entry, ...] = (
     Entry("stay.described", 1, stay_facts.StayDescribed),
     Entry("stay.admission-cancelled", 1, stay_facts.AdmissionCancelled),
     Entry("stay.discharge-cancelled", 1, stay_facts.DischargeCancelled),
+    Entry("transition.opened", 1, transition_facts.TransitionalCareOpened),
+    Entry("transition.entrusted", 1, transition_facts.TransitionEntrusted),
+    Entry("transition.contact-made", 1, transition_facts.TransitionContactMade),
+    Entry("transition.attempt-made", 1, transition_facts.TransitionAttemptMade),
+    Entry("transition.item-done", 1, transition_facts.ChecklistItemDone),
+    Entry("transition.item-reopened", 1, transition_facts.ChecklistItemReopened),
+    Entry("transition.record-struck-out", 1, transition_facts.TransitionRecordStruckOut),
+    Entry("transition.backdated-record-approved", 1, transition_facts.BackdatedTransitionRecordApproved),
+    Entry("transition.backdated-record-rejected", 1, transition_facts.BackdatedTransitionRecordRejected),
+    Entry("transition.stay-reviewed", 1, transition_facts.StayReviewed),
+    Entry("transition.ended", 1, transition_facts.TransitionalCareEnded),
+    Entry("transition.resumed", 1, transition_facts.TransitionalCareResumed),
     Entry("staff.joined", 1, staff_facts.StaffJoined),
     Entry("staff.role-granted", 1, staff_facts.RoleGranted),
     Entry("staff.role-revoked", 1, staff_facts.RoleRevoked),
@@ -132,12 +147,13 @@ DECIDERS: dict[str, Decider] = {
         episode.DECIDER,
         outreach.DECIDER,
         stay.DECIDER,
+        transition.DECIDER,
         staff.DECIDER,
         adoption.DECIDER,
     )
 }
 
-PROCESSES: dict[str, Process] = {process.kind: process for process in (outreach_plan.PROCESS,)}
+PROCESSES: dict[str, Process] = {process.kind: process for process in (outreach_plan.PROCESS, transition_plan.PROCESS)}
 
 _BY_TYPE = {entry.type: entry for entry in FACTS}
 _BY_NAME = {entry.name: entry for entry in FACTS}

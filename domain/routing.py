@@ -10,8 +10,9 @@ from domain.core import AllOpen, ProcessRef, Recorded, StreamId
 from domain.member.facts import Claimed, EpisodeBegun, Released, StayAttributed
 from domain.outreach.facts import OutreachEnded, OutreachOpened, OutreachResumed
 from domain.requests import MessageRequested
+from domain.transition.facts import TransitionalCareEnded, TransitionalCareOpened, TransitionalCareResumed, TransitionEntrusted
 
-PER_EPISODE = ("outreach",)
+PER_EPISODE = ("outreach", "transition")
 """The kinds of process that run once per episode and carry its uuid."""
 
 
@@ -43,6 +44,10 @@ def tags(recorded: Recorded) -> tuple[str, ...]:
     match recorded.fact:
         case OutreachOpened(member=member, episode=episode, plan=plan):
             return (member, episode, f"policy-{plan}", "policy-default")
+        case TransitionalCareOpened(stay=stay, member=member, episode=episode, plan=plan):
+            return (stay, member, episode, f"policy-{plan}", "policy-default")
+        case TransitionEntrusted(lead=lead, supervisor=supervisor):
+            return tuple(stream for stream in (lead, supervisor) if stream)
         case MessageRequested(about=about) if about.startswith("stay-"):
             return (about,)
         case _:
@@ -52,9 +57,9 @@ def tags(recorded: Recorded) -> tuple[str, ...]:
 def ends(recorded: Recorded) -> bool | None:
     """Whether a process's own fact says that it ended (True) or is open (False); None: it says neither."""
     match recorded.fact:
-        case OutreachEnded():
+        case OutreachEnded() | TransitionalCareEnded():
             return True
-        case OutreachOpened() | OutreachResumed():
+        case OutreachOpened() | OutreachResumed() | TransitionalCareOpened() | TransitionalCareResumed():
             return False
         case _:
             return None

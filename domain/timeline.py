@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import insort
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
 
+from domain.calendar import end_of_day, local_date
 from domain.core import Alarm, EventId, Instant, Recorded
 
 
@@ -70,3 +73,27 @@ def spans(timeline: Timeline, begins: type | tuple[type, ...], ends: type | tupl
     if open_since is not None:
         found.append(Span(open_since.at, None, reason, open_since.event_id))
     return tuple(found)
+
+
+def merged(rests: Iterable[Span], alarm: Alarm) -> tuple[Span, ...]:
+    """The rests that have begun by now, joined where they touch, so that no day counts twice; the first one's reason stands.
+
+    A rest whose end lies ahead is still open."""
+    found: list[Span] = []
+    begun = (span for span in rests if alarm.reached(span.since))
+    seen = (s if s.until is not None and alarm.reached(s.until) else replace(s, until=None, ended_by=None) for s in begun)
+    for span in sorted(seen, key=lambda s: (s.since, s.begun_by)):
+        last = found[-1] if found else None
+        if last is None or (last.until is not None and span.since > last.until):
+            found.append(span)
+        elif last.until is not None and (span.until is None or span.until > last.until):
+            found[-1] = replace(last, until=span.until, ended_by=span.ended_by)
+    return tuple(found)
+
+
+def moved_day(day: date, rests: Iterable[Span], zone_name: str) -> date:
+    """A day moved on by the local days of every rest that is over and began before the day was."""
+    for span in rests:
+        if span.until is not None and span.since < end_of_day(day, zone_name):
+            day += timedelta(days=(local_date(span.until, zone_name) - local_date(span.since, zone_name)).days)
+    return day

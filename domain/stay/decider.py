@@ -161,9 +161,11 @@ class Admission:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discharge:
     """A run of being discharged, up to the cancellation of the discharge or of the whole stay, if any. `day` is set where only the
-    local day is known; `at` is then its end. `doubt` names why it waits for review instead of counting."""
+    local day is known; `at` is then its end. `of` is the `after` of the admission that it ends. `doubt` names why it waits for
+    review instead of counting."""
 
     after: EventId
+    of: EventId
     at: Instant
     day: date | None
     disposition: str
@@ -180,8 +182,17 @@ class Discharge:
 
 
 @dataclass(frozen=True, slots=True)
+class Death:
+    """The member died in this stay, as the hospital says. `known_at`: when we learned of it."""
+
+    event_id: EventId
+    at: Instant
+    known_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
-    """A contradiction that a person has to look at."""
+    """A contradiction that a person has to look at. `since`: when we learned of it."""
 
     code: str
     event_id: EventId
@@ -196,9 +207,14 @@ class Course:
     stay_class: StayClass
     admissions: tuple[Admission, ...]
     discharges: tuple[Discharge, ...]
-    death: tuple[EventId, Instant] | None
+    death: Death | None
     doubts: tuple[Doubt, ...]
     expected_discharge_on: date | None = None
+
+    @classmethod
+    def nothing(cls) -> Course:
+        """Nobody has said anything."""
+        return cls("", StayClass.UNKNOWN, (), (), None, ())
 
     @property
     def admission(self) -> Admission | None:
@@ -250,7 +266,7 @@ class _Fold:
         self.admissions: list[Admission] = []
         self.discharges: list[Discharge] = []
         self.doubts: dict[str, Doubt] = {}
-        self.died: tuple[EventId, Instant] | None = None
+        self.died: Death | None = None
         for entry in said:
             self._take(entry)
 
@@ -338,6 +354,7 @@ class _Fold:
             self.discharges.append(
                 Discharge(
                     after=after,
+                    of=self.admissions[-1].after,
                     at=fact.discharged_at,
                     day=fact.discharged_on,
                     disposition=fact.disposition,
@@ -359,11 +376,11 @@ class _Fold:
     def _described(self, said: Said, fact: StayDescribed) -> None:
         """A late update corrects a discharge that stands; it never makes or unmakes one."""
         if fact.died:
-            self.died = (said.event_id, fact.discharged_at or said.occurred_at)
+            self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, said.recorded_at)
         current = self._current_discharge()
         if current is None:
             if fact.disposition is not None and way_of(fact.disposition) is Way.EXPIRED:
-                self.died = (said.event_id, fact.discharged_at or said.occurred_at)
+                self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, said.recorded_at)
             return
         if fact.discharged_at is not None and fact.discharged_at > fact.received_at + AHEAD_MAX:
             self._doubt("discharge_ahead", said)
@@ -402,15 +419,14 @@ class _Fold:
         self.doubts[code] = Doubt(code, discharge.cause[-1], discharge.known_at)
         return replace(discharge, doubt=code)
 
-    def _death(self, discharges: list[Discharge]) -> tuple[EventId, Instant] | None:
+    def _death(self, discharges: list[Discharge]) -> Death | None:
         """Said by an expired disposition of the discharge that stands, or by a death indicator, which outweighs another
         disposition but makes somebody look."""
         current = discharges[-1] if discharges and discharges[-1].stopped_by is None else None
         if current is not None and current.way is Way.EXPIRED:
-            return (current.cause[-1], current.at)
+            return Death(current.cause[-1], current.at, current.known_at)
         if self.died is not None and current is not None and current.way is not Way.UNMAPPED:
-            event_id = self.died[0]
-            self.doubts["death_contradicted"] = Doubt("death_contradicted", event_id, current.known_at)
+            self.doubts["death_contradicted"] = Doubt("death_contradicted", self.died.event_id, self.died.known_at)
         return self.died
 
     def _doubt(self, code: str, said: Said) -> None:

@@ -1,0 +1,766 @@
+"""What is owed to a member around each hospital stay, and what happens next (domain.md 3).
+
+Top-down: `plan`; what is in sight of it; the notice of an admission; the checklist after a discharge; what somebody has to look at
+again and again; alerts; the end. Every clock that the timeline implies is enumerated, past ones included; `domain.clocks` writes
+and judges them. No item closes by a tick: what meets a clock is a record of a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import chain
+
+from domain.alerts import ANY_SUPERVISOR, MISS_ALERT_DAYS, Recipients, alert, misses, present_or, warnings
+from domain.calendar import add_days, end_of_day, start_of_day
+from domain.clocks import Clock, Clocks, keep
+from domain.core import (
+    SYSTEM,
+    Alarm,
+    Because,
+    Context,
+    EventId,
+    Fact,
+    Instant,
+    Obligation,
+    ObligationState,
+    Plan,
+    Process,
+    ProcessRef,
+    Step,
+    StreamId,
+    Window,
+    earlier,
+    later,
+)
+from domain.episode.decider import Episode
+from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
+from domain.member.decider import Member, ReportDeath
+from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook
+from domain.requests import USELESS, Pursued, Request, Requests, RequestState, Want, pursue
+from domain.staff.decider import OFFICE_ZONE, staff_in
+from domain.stay.decider import Admission, Course, Stay
+from domain.stay.facts import StayClass
+from domain.timeline import Entry, Span, Timeline, merged, moved_day, so_far
+from domain.transition.checklist import closes
+from domain.transition.decider import CarryTransition, Transition, counted, reopened
+from domain.transition.departures import (
+    HOMEWARD,
+    UNDER_OTHER_CARE,
+    Departure,
+    Stop,
+    Visit,
+    began_at,
+    departures,
+    inside,
+    run_key,
+)
+from domain.transition.facts import (
+    ChecklistItemDone,
+    Finding,
+    StayReviewed,
+    TransitionalCareEnded,
+    TransitionalCareOpened,
+    TransitionalCareResumed,
+    TransitionAttemptMade,
+    TransitionEntrusted,
+)
+
+NOTICE_CLOSES_DAYS = 30
+"""Until then an admission that nobody was told of can still be told late."""
+
+
+def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) -> Plan:
+    """What is owed after the stays of an enrolled member, and the next steps."""
+    alarm = Alarm(now)
+    sight = _look(state, context, book, alarm)
+    if sight is None:
+        return Plan(waiting_for="enrolment", wake_at=alarm.at, done=alarm.at is None)
+    begun = (*_openings(sight), *_deaths(sight))
+    if begun:
+        return Plan(steps=begun, wake_at=alarm.at, waiting_for="opening")
+
+    left = tuple(departures(sight.visits, alarm))
+    clocks = chain(_notices(sight), *(_checklist(sight, departure) for departure in left))
+    kept = keep(state.stream, clocks, state.clocks, alarm)
+    waits = tuple(_looks(sight, left))
+    obligations = (*kept.obligations, *waits)
+    wants = tuple(_alerts(sight, kept.obligations, waits))
+    sent = pursue(state.stream, wants, state.requests, lambda asked: "", sight.guard.messages.retry, alarm)
+    steps = (*kept.steps, *sent.steps, *_entrusted(sight))
+
+    supported = [departure for departure in left if not alarm.reached(_support_ends(sight, departure))]
+    busy = bool(steps or sent.effects) or any(_pending(want, sent, sight) for want in wants)
+    owed = busy or sight.ahead or bool(supported) or any(o.state is ObligationState.OPEN for o in obligations)
+    ending = tuple(_ending(sight, owed))
+    return Plan(
+        steps=(*steps, *ending),
+        effects=sent.effects,
+        obligations=obligations,
+        wake_at=alarm.at,
+        waiting_for=_waiting_for(sight, obligations, supported),
+        done=not owed and not ending,
+    )
+
+
+# --- what is in sight ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that the plan looks at, as far as it has happened by now.
+
+    `guard` is the policy in force now, for what protects the member and the staff; each visit has its own, which its clocks keep.
+    `records` are what people did; `unapproved` waits for a supervisor; `void` names done items that were reopened. `ahead`: a stay
+    is announced that has not begun."""
+
+    state: Transition
+    episode: Episode
+    member: Member
+    enrolled_at: Instant
+    guard: Policy
+    reapplied: tuple[Instant, Policy] | None
+    alarm: Alarm
+    visits: tuple[Visit, ...]
+    ahead: bool
+    records: Timeline
+    unapproved: Timeline
+    reviews: Timeline
+    void: frozenset[EventId]
+    stop: Stop | None
+    rests: tuple[Span, ...]
+    lead: StreamId | None
+    boss: StreamId | None
+    to: Recipients
+
+    @property
+    def now(self) -> Instant:
+        return self.alarm.now
+
+
+def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -> Sight | None:
+    loaded = context.get(state.episode)
+    episode: Episode = loaded.state if loaded is not None else Episode()
+    enrolled = episode.enrolled()
+    if enrolled is None or not alarm.reached(enrolled[1]):
+        return None
+    member: Member = context[episode.member].state
+    for entry in chain(episode.said, member.deaths, member.coverage):
+        alarm.reached(entry.at)
+    alarm.reached(book.next_change(episode.plan, alarm.now))
+    guard = book.in_force(episode.plan, alarm.now)
+    stop = _stop(episode, member, guard, alarm)
+    said = so_far(state.said, alarm)
+    records, unapproved = counted(said)
+    courses = tuple(_courses(state, member, context))
+    lead, boss, to = _people(episode, context, alarm)
+    return Sight(
+        state=state,
+        episode=episode,
+        member=member,
+        enrolled_at=enrolled[1],
+        guard=guard,
+        reapplied=_reapplied(episode, book, alarm),
+        alarm=alarm,
+        visits=tuple(_visits(courses, state, episode, enrolled[1], stop, book, alarm)),
+        ahead=any(not alarm.reached(since) for _, _, since in courses),
+        records=records,
+        unapproved=unapproved,
+        reviews=tuple(e for e in said if isinstance(e.fact, StayReviewed)),
+        void=reopened(said),
+        stop=stop,
+        rests=merged((*episode.holds(), *member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake()), alarm),
+        lead=lead,
+        boss=boss,
+        to=to,
+    )
+
+
+def _courses(state: Transition, member: Member, context: Context) -> Iterator[tuple[StreamId, Course, Instant]]:
+    """The member's stays that may concern this episode, and when each began."""
+    for stay in _attributed(state, member):
+        loaded = context.get(stay)
+        course = loaded.state.course() if loaded is not None and isinstance(loaded.state, Stay) else Course.nothing()
+        since = began_at(course)
+        if since is not None and course.stay_class is not StayClass.OUTPATIENT:
+            yield stay, course, since
+
+
+def _visits(
+    courses: Iterable[tuple[StreamId, Course, Instant]],
+    state: Transition,
+    episode: Episode,
+    enrolled_at: Instant,
+    stop: Stop | None,
+    book: PolicyBook,
+    alarm: Alarm,
+) -> Iterator[Visit]:
+    """The stays that concern this episode: the member was inside, or left, while it was open and they were enrolled."""
+    for stay, course, since in courses:
+        policy = _pinned(state.opened.get(stay), since, episode.plan, book)
+        emergency = course.stay_class is StayClass.EMERGENCY
+        if not alarm.reached(since) or (emergency and not policy.transition.emergency_visits):
+            continue
+        over_at = None if any(s.until is None for s in inside(course, alarm)) else _left_at(course)
+        if (over_at is None or over_at >= enrolled_at) and (stop is None or since < stop.at):
+            yield Visit(stay, course, policy, since)
+
+
+def _attributed(state: Transition, member: Member) -> Iterator[StreamId]:
+    for stay, attribution in member.stays.items():
+        if attribution.episode is None or attribution.episode == state.episode:
+            yield stay
+
+
+def _left_at(course: Course) -> Instant | None:
+    return later(*(d.at for d in course.discharges), *(a.stopped_at for a in course.admissions))
+
+
+def _pinned(opened: TransitionalCareOpened | None, since: Instant, plan_name: str, book: PolicyBook) -> Policy:
+    """The version that a stay's clocks keep: the one of its opening, unless the stay turned out to have begun under another."""
+    fresh = book.in_force(plan_name, since)
+    if opened is None or book.in_force(plan_name, opened.since) is not fresh:
+        return fresh
+    return book.named(opened.policy) or fresh
+
+
+def _reapplied(episode: Episode, book: PolicyBook, alarm: Alarm) -> tuple[Instant, Policy] | None:
+    """The version to which a person moved the clocks that were open then."""
+    told = [e for e in so_far(episode.said, alarm) if isinstance(e.fact, PolicyReapplied)]
+    policy = book.named(told[-1].fact.policy) if told else None
+    return (told[-1].at, policy) if policy is not None else None
+
+
+def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Stop | None:
+    """The earliest of closure, death, and coverage lost for longer than it may come back."""
+    found: list[Stop] = []
+    if (closure := episode.closure(alarm.now)) is not None:
+        found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
+    if (death := member.death()) is not None and alarm.reached(death[1]):
+        found.append(Stop(death[1], death[0], "death_reported"))
+    for gap in member.uncovered():
+        lapses_at = gap.since + timedelta(days=policy.outreach.coverage_return_days)
+        back = gap.until is not None and gap.until <= lapses_at
+        if gap.since <= alarm.now and not back and alarm.reached(lapses_at):
+            found.append(Stop(gap.since, gap.begun_by, "coverage_lost"))
+    return min(found, key=lambda stop: (stop.at, stop.by), default=None)
+
+
+def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId | None, StreamId | None, Recipients]:
+    """The lead care manager, their supervisor, and who of them is there to be told now."""
+    lead = episode.lead_care_manager(alarm.now)
+    person = staff_in(context, lead)
+    boss = staff_in(context, person.supervisor)
+    for day in chain(person.presence_changes(), boss.presence_changes()):
+        alarm.reached(start_of_day(day, OFFICE_ZONE))
+        alarm.reached(end_of_day(day, OFFICE_ZONE))
+    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, boss.present(alarm.now))
+    return lead, person.supervisor, Recipients(present_or(supervisor, lead, person.present(alarm.now)), supervisor)
+
+
+def _openings(sight: Sight) -> Iterator[Step]:
+    """Each stay that concerns the episode is opened once, and again where it turned out to have begun under another policy."""
+    for visit in sight.visits:
+        opened = sight.state.opened.get(visit.stay)
+        if opened is not None and opened.policy == visit.policy.id:
+            continue
+        fact = TransitionalCareOpened(
+            stay=visit.stay,
+            member=sight.episode.member,
+            episode=sight.state.episode,
+            plan=sight.episode.plan,
+            policy=visit.policy.id,
+            since=visit.since,
+        )
+        yield _carry(sight, f"opened/{visit.stay}/{sight.state.openings_ever}", fact)
+
+
+def _deaths(sight: Sight) -> Iterator[Step]:
+    """A stay that ended in death is a report of it, unless somebody has found since that the report was wrong."""
+    for visit in sight.visits:
+        death = visit.course.death
+        if death is None or sight.member.death() is not None or not sight.alarm.reached(death.at):
+            continue
+        if any(entry.recorded_at >= death.known_at for entry in sight.member.deaths):
+            continue
+        report = ReportDeath(stream=sight.episode.member, by=SYSTEM, occurred_at=death.at, source="hospital")
+        yield Step(f"death/{visit.stay}/{death.event_id}", report, death.at)
+        return
+
+
+def _entrusted(sight: Sight) -> Iterator[Step]:
+    fact = TransitionEntrusted(lead=sight.lead, supervisor=sight.boss)
+    if sight.visits and fact != sight.state.entrusted:
+        yield _carry(sight, f"entrusted/{sight.state.entrusted_ever}", fact)
+
+
+# --- the notice of an admission ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """That somebody is to be told of a stay: from when, and what became of it."""
+
+    visit: Visit
+    run: Admission
+    from_at: Instant
+    told_at: Instant | None
+    read_at: Instant | None
+    stop: Stop | None
+
+    @property
+    def key(self) -> str:
+        return run_key(self.visit.stay, self.run.after)
+
+
+def _each_notice(sight: Sight) -> Iterator[Notice]:
+    for visit in sight.visits:
+        for run in visit.course.admissions:
+            if run.at is not None and not sight.alarm.reached(run.at):
+                continue
+            from_at = max(run.received_at, sight.enrolled_at)
+            cancelled = Stop(run.stopped_at, run.stopped_by, "admission_cancelled") if run.stopped_at and run.stopped_by else None
+            stop = _earliest(cancelled, sight.stop)
+            if not sight.alarm.reached(from_at) or (stop is not None and stop.at <= from_at):
+                continue
+            asked = [
+                r
+                for r in sight.state.requests.by_key.values()
+                if r.asked.want.startswith(f"notice/{run_key(visit.stay, run.after)}/")
+            ]
+            read_at = earlier(*(r.acknowledged_at for r in asked))
+            sent_at = earlier(*(r.sent_at for r in asked if r.state not in USELESS))
+            yield Notice(visit, run, from_at, earlier(sent_at, read_at), read_at, stop)
+
+
+def _notices(sight: Sight) -> Iterator[Clock]:
+    """Within 24 hours of the message somebody is told of the stay; until it is read it stays in sight (domain.md 2.2)."""
+    for notice in _each_notice(sight):
+        policy, run = notice.visit.policy, notice.run
+        due_at = notice.from_at + timedelta(hours=policy.transition.admission_notice.hours)
+        for rule, met_at in (("notice", notice.told_at), ("notice_read", notice.read_at)):
+            yield Clock(
+                key=f"{rule}/{notice.key}",
+                rule=f"transition.{rule}",
+                window=Window(notice.from_at, due_at, due_at + timedelta(days=NOTICE_CLOSES_DAYS)),
+                policy=policy.id,
+                cause=run.cause,
+                known_at=run.known_at,
+                owed_by=sight.to.owner,
+                subject=sight.episode.member,
+                met_at=met_at,
+                stopped_at=notice.stop.at if notice.stop else None,
+                stopped_by=notice.stop.by if notice.stop else None,
+                stop_reason=notice.stop.reason if notice.stop else "",
+                how="read the alert and say so" if rule == "notice_read" else "",
+            )
+
+
+def _notice_alerts(sight: Sight) -> Iterator[Want]:
+    """To the lead care manager; to the supervisor where there is none, none present, no way through, or nobody has read it."""
+    for notice in _each_notice(sight):
+        rule = notice.visit.policy.transition.admission_notice
+        expires_at = notice.from_at + timedelta(days=MISS_ALERT_DAYS)
+        if notice.read_at is not None or notice.stop is not None or sight.alarm.reached(expires_at):
+            continue
+        about, policy = notice.visit.stay, notice.visit.policy.id
+        to_lead = f"notice/{notice.key}/{sight.lead}"
+        lead_present = sight.lead is not None and sight.to.owner == sight.lead
+        if lead_present:
+            yield alert(to_lead, sight.to.owner, "admission_notice", about, expires_at, policy)
+        unread = sight.alarm.reached(notice.from_at + timedelta(hours=rule.escalate_after_hours))
+        if unread or not lead_present or _fallen(to_lead, sight.state.requests, sight.guard):
+            to_boss = f"notice/{notice.key}/escalated/{sight.to.supervisor}"
+            yield alert(to_boss, sight.to.supervisor, "admission_notice_escalated", about, expires_at, policy)
+
+
+def _fallen(want: str, requests: Requests, policy: Policy) -> bool:
+    """Whether an alert has not reached its recipient and is not tried again."""
+    turns = requests.of(want)
+    return bool(turns) and (
+        _lost(turns[-1]) or (turns[-1].state is RequestState.FAILED and len(turns) >= policy.messages.turns_max)
+    )
+
+
+def _lost(request: Request) -> bool:
+    return request.state in (*USELESS, RequestState.EXPIRED, RequestState.UNKNOWN)
+
+
+# --- the checklist after a discharge -------------------------------------------------------------------------------------------
+
+
+def _checklist(sight: Sight, departure: Departure) -> Iterator[Clock]:
+    """One clock for each item that is owed after this discharge."""
+    if departure.way in UNDER_OTHER_CARE or not sight.enrolled_at <= departure.at:
+        return
+    for policy, item in _items(sight, departure):
+        stop = _earliest(departure.stop, sight.stop, departure.home_stop if item.home_only else None)
+        if not _applies(item, departure) or (stop is not None and stop.at <= departure.at):
+            continue
+        window, reaches = _window(sight, policy, item, departure)
+        met = _met_by(sight, item, window)
+        act_by = _act_by(sight, item, window)
+        yield Clock(
+            key=f"{item.key}/{departure.key}",
+            rule=f"transition.{item.key}",
+            window=window,
+            policy=policy.id,
+            cause=departure.discharge.cause,
+            known_at=departure.discharge.known_at,
+            owed_by=sight.to.owner,
+            subject=sight.episode.member,
+            met_at=met.at if met else None,
+            met_by=met.event_id if met else None,
+            stopped_at=stop.at if stop else None,
+            stopped_by=stop.by if stop else None,
+            stop_reason=stop.reason if stop else "",
+            suspended_since=_resting_since(_rests(sight, departure)),
+            act_by=act_by,
+            how=_how(item, departure, reaches, _attempts(sight, window)),
+            feasible=reaches and act_by >= window.opens,
+        )
+
+
+def _items(sight: Sight, departure: Departure) -> Iterator[tuple[Policy, ChecklistItem]]:
+    """The items of the stay's own policy version; those that were open when another was re-applied follow that one."""
+    own = departure.visit.policy
+    moved_at, other = sight.reapplied or (None, own)
+    if moved_at is None or departure.visit.since >= moved_at:
+        yield from ((own, item) for item in own.transition.item)
+        return
+    closed = {item.key for item in own.transition.item if _window(sight, own, item, departure)[0].due <= moved_at}
+    yield from ((own, item) for item in own.transition.item if item.key in closed)
+    yield from ((other, item) for item in other.transition.item if item.key not in closed)
+
+
+def _applies(item: ChecklistItem, departure: Departure) -> bool:
+    if departure.emergency and not item.after_emergency:
+        return False
+    return not item.home_only or departure.way in HOMEWARD
+
+
+def _window(sight: Sight, policy: Policy, item: ChecklistItem, departure: Departure) -> tuple[Window, bool]:
+    """From the discharge, or the opening day, to the end of the due day, moved on by the days of rest.
+
+    The second value is False where the holiday calendar does not reach the due: the calendar day is shown, and it is a task for
+    staff to name the holidays."""
+    rests, office = _rests(sight, departure), policy.timezone
+    holidays = policy.calendar(item.holiday_calendar)
+    counted_day = add_days(departure.day, item.due_day, item.basis, holidays)
+    due_day = moved_day(counted_day or departure.day + timedelta(days=item.due_day), rests, office)
+    while item.basis == "business" and counted_day not in (None, due_day) and not holidays.is_business_day(due_day):
+        due_day += timedelta(days=1)
+    closing_day = moved_day(departure.day + timedelta(days=item.closes_day), rests, office)
+    opens = departure.at
+    if item.before_discharge:
+        opens = min(opens, departure.visit.since)
+    elif item.opens_day > 0:
+        opens = max(opens, start_of_day(departure.day + timedelta(days=item.opens_day), office))
+    due = max(opens, end_of_day(due_day, office))
+    return Window(opens, due, max(due, end_of_day(closing_day, office))), counted_day is not None
+
+
+def _rests(sight: Sight, departure: Departure) -> tuple[Span, ...]:
+    """The times in which nothing could be done, from the discharge on."""
+    spans = (*sight.rests, *departure.rests)
+    after = (s for s in spans if s.until is None or s.until > departure.at)
+    return merged((replace(s, since=max(s.since, departure.at)) for s in after), sight.alarm)
+
+
+def _resting_since(rests: tuple[Span, ...]) -> Instant | None:
+    return next((span.since for span in rests if span.until is None), None)
+
+
+def _met_by(sight: Sight, item: ChecklistItem, window: Window) -> Entry | None:
+    """The first record in the window that closes the item and was not taken back."""
+    return next((e for e in _closing(sight, item, window.opens) if e.at < window.closes), None)
+
+
+def _closing(sight: Sight, item: ChecklistItem, opens: Instant) -> Iterator[Entry]:
+    for entry in sight.records:
+        if isinstance(entry.fact, TransitionAttemptMade) or entry.at < opens:
+            continue
+        taken_back = isinstance(entry.fact, ChecklistItemDone) and entry.fact.item == item.key and entry.event_id in sight.void
+        if not taken_back and closes(item, entry.fact):
+            yield entry
+
+
+def _act_by(sight: Sight, item: ChecklistItem, window: Window) -> Instant:
+    """The last moment for it: what needs the member ends before their quiet hours begin."""
+    if item.evidence in (Evidence.DONE, Evidence.LICENSED):
+        return window.due
+    return sight.guard.quiet_hours.hours.last_allowed(window.due, sight.member.timezone)
+
+
+def _attempts(sight: Sight, window: Window) -> int:
+    return sum(1 for e in sight.records if isinstance(e.fact, TransitionAttemptMade) and window.opens <= e.at < window.closes)
+
+
+def _how(item: ChecklistItem, departure: Departure, reaches: bool, attempts: int) -> str:
+    """What the person who does it should know."""
+    parts = [item.evidence.value if item.evidence is not Evidence.LICENSED else f"by {' or '.join(item.licences)}"]
+    if departure.way.value == "against_advice":
+        parts.append("left against advice: as early as possible")
+    if attempts and item.evidence is Evidence.CONTACT:
+        parts.append(f"{attempts} attempts without an exchange")
+    if not reaches:
+        parts.append("the holiday calendar does not reach the due day: have it extended")
+    return "; ".join(parts)
+
+
+def _support_ends(sight: Sight, departure: Departure) -> Instant:
+    """The end of the day until which support lasts at least; at once where the discharge has none, or it was cut short."""
+    own = departure.visit.policy
+    stop = _earliest(departure.stop, sight.stop)
+    if stop is not None or not _supports(sight, departure):
+        return stop.at if stop is not None else departure.at
+    last = departure.day + timedelta(days=own.transition.support_days_min)
+    return end_of_day(moved_day(last, _rests(sight, departure), own.timezone), own.timezone)
+
+
+def _supports(sight: Sight, departure: Departure) -> bool:
+    return not (departure.emergency or departure.way in UNDER_OTHER_CARE) and departure.at >= sight.enrolled_at
+
+
+def _outstanding(sight: Sight, departure: Departure) -> tuple[str, ...]:
+    """What keeps the support going after its least number of days (domain.md scenario 61)."""
+    needed = ((policy, item) for policy, item in _items(sight, departure) if item.needed_to_end and _applies(item, departure))
+    opens = {item.key: (_window(sight, policy, item, departure)[0].opens, item) for policy, item in needed}
+    return tuple(key for key, (opens_at, item) in opens.items() if next(_closing(sight, item, opens_at), None) is None)
+
+
+# --- what somebody has to look at, again and again -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something that goes on until a person or a hospital says otherwise: somebody is asked to look every so many days."""
+
+    reason: str
+    about: str
+    cause: EventId
+    since: Instant
+    every_days: int
+    owed_by: str
+    policy: str
+    stay: StreamId | None = None
+
+
+def _looks(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Obligation]:
+    """The turn of each wait that runs now: due at its end, met by a review in it; then comes the next."""
+    for wait in _waits(sight, left):
+        every = timedelta(days=wait.every_days)
+        turn = max(0, (sight.now - wait.since) // every)
+        opens, due = wait.since + every * turn, wait.since + every * (turn + 1)
+        sight.alarm.reached(due)
+        looked = [e for e in sight.reviews if opens <= e.at < due and wait.stay in (None, e.fact.stay)]
+        yield Obligation(
+            key=f"{wait.reason}/{wait.about}/{turn}",
+            window=Window(opens, due, due),
+            act_by=due,
+            state=ObligationState.MET if looked else ObligationState.OPEN,
+            owed_by=wait.owed_by,
+            because=Because(f"transition.{wait.reason}", wait.policy, (wait.cause, *(e.event_id for e in looked[:1]))),
+            subject=sight.episode.member,
+            met_at=looked[0].at if looked else None,
+        )
+
+
+def _waits(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Wait]:
+    """What is waited for. Nothing is, once everything has stopped; while it rests, only for its resumption."""
+    yield from _unapproved(sight)
+    if sight.stop is not None:
+        return
+    resting = next((span for span in sight.rests if span.until is None), None)
+    if resting is not None and sight.visits:
+        yield Wait(
+            f"rest_{resting.reason}",
+            resting.begun_by,
+            resting.begun_by,
+            resting.since,
+            _often(sight),
+            sight.to.supervisor,
+            sight.guard.id,
+        )
+        return
+    for visit in sight.visits:
+        yield from _still_inside(sight, visit)
+        yield from _contradictions(sight, visit)
+    for departure in left:
+        yield from _elsewhere(sight, departure)
+        yield from _goes_on(sight, departure)
+
+
+def _unapproved(sight: Sight) -> Iterator[Wait]:
+    for entry in sight.unapproved:
+        since = min(entry.recorded_at, sight.now)
+        yield Wait("approval", entry.event_id, entry.event_id, since, _often(sight), sight.to.supervisor, sight.guard.id)
+
+
+def _often(sight: Sight) -> int:
+    return sight.guard.transition.review_every_days
+
+
+def _still_inside(sight: Sight, visit: Visit) -> Iterator[Wait]:
+    """A stay whose discharge nobody has heard of: a message that never comes is noticed."""
+    spells = inside(visit.course, sight.alarm)
+    if spells and spells[-1].until is None:
+        since, days = max(spells[-1].since, sight.enrolled_at), visit.policy.transition.discharge_review_days
+        yield Wait("discharge_review", visit.stay, spells[-1].cause, since, days, sight.to.owner, visit.policy.id, visit.stay)
+
+
+def _contradictions(sight: Sight, visit: Visit) -> Iterator[Wait]:
+    """What the hospital said does not fit together, and waits until it is corrected."""
+    for doubt in visit.course.doubts:
+        about, since, every = f"{visit.stay}/{doubt.code}", min(doubt.since, sight.now), visit.policy.transition.review_every_days
+        yield Wait("contradiction", about, doubt.event_id, since, every, sight.to.owner, visit.policy.id, visit.stay)
+
+
+def _elsewhere(sight: Sight, departure: Departure) -> Iterator[Wait]:
+    """Transferred, or in a hospice: somebody finds out where the member is, until they are known to be somewhere."""
+    if departure.way not in UNDER_OTHER_CARE or departure.stop is not None or departure.followed:
+        return
+    settled = (e for e in sight.reviews if e.fact.stay == departure.visit.stay and e.fact.finding is Finding.SETTLED)
+    if departure.at >= sight.enrolled_at and not any(e.at >= departure.at for e in settled):
+        every, cause = departure.visit.policy.transition.review_every_days, departure.discharge.cause[-1]
+        yield Wait(
+            "placement_review",
+            departure.key,
+            cause,
+            departure.at,
+            every,
+            sight.to.owner,
+            departure.visit.policy.id,
+            departure.visit.stay,
+        )
+
+
+def _goes_on(sight: Sight, departure: Departure) -> Iterator[Wait]:
+    """Support beyond its least number of days, because needs are not connected."""
+    ends_at = _support_ends(sight, departure)
+    over = departure.stop is not None or not _supports(sight, departure)
+    if not over and sight.alarm.reached(ends_at) and _outstanding(sight, departure):
+        every, cause = departure.visit.policy.transition.review_every_days, departure.discharge.cause[-1]
+        yield Wait(
+            "support_review", departure.key, cause, ends_at, every, sight.to.owner, departure.visit.policy.id, departure.visit.stay
+        )
+
+
+# --- alerts --------------------------------------------------------------------------------------------------------------------
+
+
+def _alerts(sight: Sight, kept: tuple[Obligation, ...], waits: tuple[Obligation, ...]) -> Iterator[Want]:
+    """To staff: admissions, dues that are near or missed, waits that nobody has looked at. None after everything stopped."""
+    if sight.stop is not None:
+        return
+    yield from _notice_alerts(sight)
+    checklist = tuple(o for o in kept if not o.because.rule.startswith("transition.notice"))
+    for policy_id, group in _by_policy(checklist).items():
+        policy = next((v.policy for v in sight.visits if v.policy.id == policy_id), sight.guard)
+        for want in warnings(_one_per_due(group), policy.transition.warn, sight.to, sight.alarm):
+            yield replace(want, about=_stay_of(want.about))
+    yield from misses(_one_per_miss(kept, sight.state.clocks), sight.state.clocks, sight.to, sight.alarm)
+    for wait in waits:
+        turn = int(wait.key.rpartition("/")[2])
+        if turn > 0 and wait.state is ObligationState.OPEN:
+            recipient = wait.owed_by if turn == 1 else sight.to.supervisor
+            yield alert(f"look/{wait.key}", recipient, "please_look", wait.key, wait.window.due, wait.because.policy)
+
+
+def _by_policy(owed: Iterable[Obligation]) -> dict[str, list[Obligation]]:
+    groups: dict[str, list[Obligation]] = {}
+    for obligation in owed:
+        groups.setdefault(obligation.because.policy, []).append(obligation)
+    return groups
+
+
+def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
+    """One warning for everything that is due after a discharge at the same time, as long as any of it is open."""
+    groups: dict[tuple[str, Instant], Obligation] = {}
+    for obligation in owed:
+        if obligation.state is ObligationState.OPEN and not obligation.suspended:
+            at = (obligation.key.partition("/")[2], obligation.window.due)
+            first = groups.get(at)
+            act_by = min(obligation.act_by, first.act_by) if first else obligation.act_by
+            groups[at] = replace(obligation, key=f"checklist/{at[0]}", act_by=act_by)
+    return tuple(groups.values())
+
+
+def _one_per_miss(owed: Iterable[Obligation], written: Clocks) -> tuple[Obligation, ...]:
+    """One alert for everything of a stay that was missed at the same time."""
+    groups: dict[tuple[str, Instant], Obligation] = {}
+    for obligation in owed:
+        due = written.written.get(obligation.key)
+        if due is not None and due.missed is not None:
+            groups.setdefault((obligation.key.partition("/")[2], due.missed.due_at), obligation)
+    return tuple(groups.values())
+
+
+def _stay_of(key: str) -> StreamId:
+    return key.partition("/")[2].partition("~")[0]
+
+
+def _pending(want: Want, sent: Pursued, sight: Sight) -> bool:
+    """Whether an alert is still to be sent, or to be tried again."""
+    turns = sight.state.requests.of(want.key)
+    if want.key in sent.fallen or sight.now >= want.expires_at:
+        return False
+    return not turns or turns[-1].state in (RequestState.FAILED, RequestState.WITHDRAWN)
+
+
+# --- the end -------------------------------------------------------------------------------------------------------------------
+
+
+def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
+    if not sight.state.opened:
+        return
+    generation = sight.state.endings_ever
+    if not owed and not sight.state.ended:
+        reason = sight.stop.reason if sight.stop is not None else "supported"
+        yield _carry(sight, f"ended/{generation}", TransitionalCareEnded(reason=reason))
+    elif owed and sight.state.ended:
+        yield _carry(sight, f"resumed/{generation}", TransitionalCareResumed(reason="owed_again"))
+
+
+def _waiting_for(sight: Sight, obligations: tuple[Obligation, ...], supported: list[Departure]) -> str:
+    """The summary of the timer: a rule or a reason, never anything about the member."""
+    pending = [o for o in obligations if o.state is ObligationState.OPEN]
+    if pending:
+        return min(pending, key=lambda o: o.window.due).because.rule
+    if supported:
+        return "support"
+    return sight.stop.reason if sight.stop is not None else "nothing"
+
+
+def _earliest(*stops: Stop | None) -> Stop | None:
+    return min((s for s in stops if s is not None), key=lambda stop: (stop.at, stop.by), default=None)
+
+
+def _carry(sight: Sight, key: str, fact: Fact) -> Step:
+    command = CarryTransition(stream=sight.state.stream, by=SYSTEM, occurred_at=sight.now, fact=fact)  # type: ignore[arg-type]
+    return Step(key, command, sight.now)
+
+
+def reads(ref: ProcessRef, state: Transition, context: Context) -> tuple[StreamId, ...]:
+    """The episode; then its member and lead care managers; then the member's stays and the supervisors."""
+    wanted: list[StreamId] = [state.episode]
+    loaded = context.get(state.episode)
+    if loaded is None or loaded.state.assignment is None:
+        return tuple(wanted)
+    episode: Episode = loaded.state
+    wanted.append(episode.member)
+    member = context.get(episode.member)
+    if member is not None:
+        wanted.extend(_attributed(state, member.state))
+    leads = dict.fromkeys(
+        entry.fact.receiver if isinstance(entry.fact, LeadCareManagerHandedOver) else entry.fact.staff
+        for entry in episode.said
+        if isinstance(entry.fact, LeadCareManagerAssigned | LeadCareManagerHandedOver)
+    )
+    wanted.extend(leads)
+    wanted.extend(dict.fromkeys(boss for lead in leads if (boss := staff_in(context, lead).supervisor) is not None))
+    return tuple(wanted)
+
+
+PROCESS = Process("transition", plan, reads)
