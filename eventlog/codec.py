@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -97,7 +97,15 @@ class Codec:
         for entry in facts:
             missing = [v for v in range(1, entry.version) if (entry.name, v) not in steps]
             assert not missing, f"{entry.name}: no step in upcasts.py from version {missing[0]}"
-            shape = _Shape(entry.name, entry.version, entry.type, personal_fields(entry.type), msgspec.json.Decoder(entry.type))
+            personal = personal_fields(entry.type)
+            shape = _Shape(
+                entry.name,
+                entry.version,
+                entry.type,
+                _keys(f.name for f in fields(entry.type) if f.name not in personal),  # type: ignore[arg-type]
+                _keys(personal),
+                msgspec.json.Decoder(entry.type),
+            )
             assert entry.type not in self._by_type and entry.name not in self._by_name, f"{entry.name} stands twice in the catalog"
             self._by_type[entry.type] = self._by_name[entry.name] = shape
 
@@ -106,7 +114,27 @@ class Codec:
 
     def is_sealed(self, fact: Fact) -> bool:
         """Whether the fact says something personal."""
-        return any(getattr(fact, field) is not None for field in self._by_type[type(fact)].personal)
+        return any(getattr(fact, name) is not None for name, _ in self._by_type[type(fact)].personal)
+
+    def parts(self, fact: Fact) -> tuple[bytes, bytes | None]:
+        """The fact's body, and what is to be sealed of it (None when nothing personal is said), both in the clear."""
+        return self._by_type[type(fact)].split(fact)
+
+    def assembled(self, name: str, version: int, body: bytes, secret: bytes | None) -> Fact:
+        """The fact of a body and of what was sealed, brought to the current version. Raises UnknownFact."""
+        shape = self._by_name.get(name)
+        if shape is None or not 1 <= version <= shape.version:
+            raise UnknownFact(f"{name} v{version}: a newer program wrote it, or its name left the catalog")
+        if secret is not None:
+            body = spliced(body, secret)
+        try:
+            if version == shape.version:
+                fact: Fact = shape.decoder.decode(body)
+                return fact
+            upcasted = upcast(name, version, shape.version, msgspec.json.decode(body), self._steps)
+            return msgspec.convert(upcasted, shape.type)
+        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError):
+            raise UnknownFact(f"{name} v{version}: its fields are not those of its class") from None
 
     def encode(
         self, fact: Fact, *, stream: str, version: int, event_id: UUID, meta: Meta, key_id: str | None, previous: bytes
@@ -154,11 +182,8 @@ class Codec:
         self._ciphers.fetch({_decode_meta(row[8]).key or row[1] for row in rows if row[7] is not None})
 
     def _fact(self, row: Sequence[Any], meta: Meta) -> tuple[Fact, bool]:
-        shape = self._by_name.get(row[3])
-        if shape is None or row[4] > shape.version:
-            raise UnknownFact(f"{row[3]} v{row[4]} at position {row[0]}: a newer program wrote it, or its name left the catalog")
-        body: bytes = row[6]
         sealed: bytes | None = row[7]
+        secret: bytes | None = None
         erased = False
         if sealed is not None:
             cipher = self._ciphers.to_unseal(meta.key or row[1])
@@ -166,17 +191,13 @@ class Codec:
                 erased = True
             else:
                 try:
-                    secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bytes.fromhex(row[5].replace("-", "")))
+                    secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _id_bytes(row[5]))
                 except InvalidTag:
                     raise CannotUnwrap(f"the sealed part of the event at position {row[0]} does not open with its key") from None
-                body = spliced(body, secret)
         try:
-            if row[4] == shape.version:
-                return shape.decoder.decode(body), erased
-            fields = upcast(shape.name, row[4], shape.version, msgspec.json.decode(body), self._steps)
-            return msgspec.convert(fields, shape.type), erased
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError, ValueError):
-            raise UnknownFact(f"{row[3]} v{row[4]} at position {row[0]} does not have the fields of its class") from None
+            return self.assembled(row[3], row[4], row[6], secret), erased
+        except UnknownFact as unknown:
+            raise UnknownFact(f"the event at position {row[0]} cannot be read: {unknown}") from None
 
 
 def chained(
@@ -214,25 +235,37 @@ def spliced(body: bytes, secret: bytes) -> bytes:
     return body[:-1] + b"," + secret[1:]
 
 
+def _id_bytes(event_id: str) -> bytes:
+    return bytes.fromhex(event_id.replace("-", ""))
+
+
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How one fact class is written and read."""
+    """How one fact class is written and read. `open` and `personal` are its fields with their keys in JSON."""
 
     name: str
     version: int
     type: type[Fact]
-    personal: tuple[str, ...]
+    open: tuple[tuple[str, bytes], ...]
+    personal: tuple[tuple[str, bytes], ...]
     decoder: msgspec.json.Decoder[Any]
 
     def split(self, fact: Fact) -> tuple[bytes, bytes | None]:
         """The body, and what is to be sealed (None when nothing personal is said)."""
         if not self.personal:
             return _encode(fact), None
-        open_fields = {f: getattr(fact, f) for f in self.type.__dataclass_fields__ if f not in self.personal}  # type: ignore[attr-defined]
-        secret = {f: value for f in self.personal if (value := getattr(fact, f)) is not None}
-        return _encode(open_fields), _encode(secret) if secret else None
+        secret = [(key, value) for name, key in self.personal if (value := getattr(fact, name)) is not None]
+        return _joined((key, getattr(fact, name)) for name, key in self.open), _joined(secret) if secret else None
 
 
-_encoder = msgspec.json.Encoder(order="deterministic")
-_encode: Callable[[Any], bytes] = _encoder.encode
+def _joined(members: Iterable[tuple[bytes, Any]]) -> bytes:
+    """A JSON object with its members in this order."""
+    return b"{" + b",".join([key + _encode(value) for key, value in members]) + b"}"
+
+
+def _keys(names: Iterable[str]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, _encode(name) + b":") for name in names)
+
+
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").encode
 _decode_meta = msgspec.json.Decoder(Meta).decode

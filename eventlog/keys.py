@@ -161,6 +161,17 @@ class KeyRing:
                 time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable")
 
+    def not_destroyed(self, key_ids: Iterable[str]) -> tuple[str, ...]:
+        """Those of the keys that no tombstone stands for, whether or not there is such a key."""
+        wanted = sorted(set(key_ids))
+        if not wanted:
+            return ()
+        with self._pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT key_id FROM data_keys WHERE key_id = ANY(%s) AND destroyed_at IS NOT NULL", (wanted,)
+            ).fetchall()
+        return tuple(sorted(set(wanted) - {row[0] for row in rows}))
+
     def destroy(self, key_id: str) -> None:
         """Erase: what was sealed with this key is unreadable from now on, for ever. A tombstone keeps the key from coming back."""
         with self._pool.connection() as conn:

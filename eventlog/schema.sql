@@ -23,6 +23,9 @@ CREATE TABLE IF NOT EXISTS log.events (
 
 ALTER SEQUENCE log.events_position_seq OWNED BY log.events.position;
 
+-- Few rows, asked for often: whose erasure is still to be finished (eventlog/erasure.py).
+CREATE INDEX IF NOT EXISTS events_erasures ON log.events (stream) WHERE name = 'member.personal-data-erased';
+
 -- What each command led to the first time: the answer to every repetition of it.
 CREATE TABLE IF NOT EXISTS log.commands (
     command_id      uuid        NOT NULL PRIMARY KEY,
