@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS process_state (
     failing_since  timestamptz,
     attempts       integer     NOT NULL DEFAULT 0,              -- failed ones since the last success
     began_at       timestamptz NOT NULL,
-    updated_at     timestamptz NOT NULL,
+    updated_at     timestamptz NOT NULL,                        -- by the clock that planned
+    stored_at      timestamptz NOT NULL DEFAULT clock_timestamp(), -- by the database's: shows progress after a nudge
     code           text        NOT NULL DEFAULT ''              -- the build that planned
 );
 CREATE INDEX IF NOT EXISTS process_state_wake ON process_state (wake_at) WHERE NOT done;

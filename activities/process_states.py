@@ -131,7 +131,7 @@ ON CONFLICT (process) DO UPDATE SET
     effects = excluded.effects, member = excluded.member, plan = excluded.plan, last_error = excluded.last_error,
     failing_since = CASE WHEN excluded.stuck <> '' THEN coalesce(process_state.failing_since, excluded.failing_since) END,
     attempts = CASE WHEN excluded.stuck <> '' THEN process_state.attempts + 1 ELSE 0 END,
-    updated_at = excluded.updated_at, code = excluded.code
+    updated_at = excluded.updated_at, stored_at = clock_timestamp(), code = excluded.code
 WHERE process_state.position <= excluded.position
 RETURNING attempts"""
 

@@ -73,6 +73,43 @@ class Settings(BaseSettings):
 
     throughline_temporal_ui_port: int = Field(default=8471, ge=1, le=65_535)
 
+    throughline_sources: Path | None = None
+    """The registry of hospitals that may send messages, a TOML file; none: the demo's own hospitals."""
+
+    throughline_as: str | None = None
+    """Who uses the command line: a staff stream id, or that person's mail address."""
+
+    otel_exporter_otlp_endpoint: str | None = None
+    """Where traces and metrics are sent; none: nowhere."""
+
+    throughline_smtp_host: str | None = None
+    """The mail server for e-mail to members and alerts to staff; none: a readable outbox in the home folder."""
+
+    throughline_smtp_port: int = Field(default=587, ge=1, le=65_535)
+    throughline_smtp_security: Literal["none", "starttls", "tls"] = "starttls"
+    throughline_smtp_user: str = ""
+    throughline_smtp_password: SecretStr | None = None
+    throughline_mail_sender: str = "care-team@localhost"
+    """The address that our mails come from."""
+
+    throughline_message_webhook: str | None = None
+    """The provider's address for texts and voice calls; none: the outbox."""
+
+    throughline_webhook_secret: SecretStr | None = None
+    """Signs messages to the provider and what it reports back, at least 16 characters; none: the index key does."""
+
+    throughline_letters_folder: Path | None = None
+    """Where the print room takes letters from; none: the outbox."""
+
+    throughline_role_mailboxes: str = ""
+    """Mailboxes of roles, for alerts to nobody in particular: `supervisor=a@b,care_manager=c@d`."""
+
+    throughline_organisation: str = "Your care team"
+    """How messages are signed. Nothing that names a programme or an illness."""
+
+    throughline_callback: str = "the number on your health plan card"
+    """Where messages ask members to call."""
+
     throughline_master_key: SecretStr | None = None
     throughline_index_key: SecretStr | None = None
 
