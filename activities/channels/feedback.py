@@ -1,4 +1,4 @@
-"""What comes back from the provider by a signed webhook: delivered, bounced, answered, STOP, START. As commands, never as sentences.
+"""What comes back from the provider by a signed webhook: delivered, bounced, answered, STOP, START. As commands, not sentences.
 
 `receive_feedback` is a plain function: the API mounts it, commits the commands through the gateway and answers 2xx only then. The
 provider may send the same report again: its id makes the command's id, so twice is once.
