@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -191,11 +192,22 @@ def create(url: str) -> None:
 
 
 def uuid7(now: datetime) -> UUID:
-    """An id that sorts by time (RFC 9562): 48 bits of milliseconds, then chance."""
+    """An id that sorts by time (RFC 9562): 48 bits of milliseconds, then chance; within a millisecond it counts upwards, so that
+    what one process took in one after the other stays in that order."""
     millis = int(now.timestamp() * 1000)
-    bits = (millis << 80) | int.from_bytes(os.urandom(10), "big")
-    bits = bits & ~(0xF << 76) | (0x7 << 76)
-    return UUID(int=bits & ~(0x3 << 62) | (0x2 << 62))
+    with _tail_lock:
+        before = _tails.get(millis)
+        if before is None:
+            _tails.clear()
+            tail = int.from_bytes(os.urandom(10), "big") >> 7  # 73 of 74 bits: room to count
+        else:
+            tail = before + 1 + int.from_bytes(os.urandom(4), "big")
+        _tails[millis] = tail
+    return UUID(int=(millis << 80) | (0x7 << 76) | (tail >> 62) << 64 | (0x2 << 62) | tail & ((1 << 62) - 1))
+
+
+_tails: dict[int, int] = {}
+_tail_lock = threading.Lock()
 
 
 def month_key(received_at: datetime) -> str:
@@ -227,11 +239,12 @@ class Inbox:
         reason: str = "",
         flags: tuple[str, ...] = (),
         charset: str = "",
+        due: datetime | None = None,
     ) -> Stored:
         """Make a message safe: after this returns it survives us. One round trip.
 
-        The same bytes under the same control id again only raise a counter. `charset` is what the transport said of the bytes.
-        Raises CannotStore.
+        The same bytes under the same control id again only raise a counter. `charset` is what the transport said of the bytes,
+        `due` when a worker may take it up (now). Raises CannotStore.
         """
         inbox_id, digest, key_id = uuid7(now), hashlib.sha256(raw).digest(), month_key(now)
         try:
@@ -243,7 +256,7 @@ class Inbox:
                         INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, sha256, sealed, key_id,
                             received_at, status, reason, trace, next_attempt_at, settled_at, charset, flags)
                         VALUES (%(id)s, %(source)s, %(transport)s, %(peer)s, %(control)s, %(kind)s, %(sha)s, %(sealed)s, %(key)s,
-                            %(now)s, %(status)s, %(reason)s, %(trace)s, %(now)s, %(settled)s, %(charset)s,
+                            %(now)s, %(status)s, %(reason)s, %(trace)s, %(due)s, %(settled)s, %(charset)s,
                             %(flags)s::text[] || CASE WHEN %(control)s <> '' AND EXISTS (SELECT FROM intake.inbox
                                 WHERE source_id = %(source)s AND control_id = %(control)s AND sha256 <> %(sha)s)
                                 THEN ARRAY[%(reused)s] ELSE '{}'::text[] END)
@@ -260,7 +273,8 @@ class Inbox:
                         "id": inbox_id, "source": source_id, "transport": transport, "peer": peer, "control": control_id,
                         "kind": kind, "sha": digest, "sealed": sealed, "key": key_id, "now": now, "status": status.value,
                         "reason": reason, "trace": trace, "settled": None if status is Status.RECEIVED else now,
-                        "charset": charset, "flags": list(flags), "reused": FLAG_CONTROL_ID_REUSED, "by": f"source:{source_id}",
+                        "charset": charset, "due": due or now, "flags": list(flags), "reused": FLAG_CONTROL_ID_REUSED,
+                        "by": f"source:{source_id}",
                     },
                 ).fetchone()  # fmt: skip
         except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased) as trouble:
@@ -269,7 +283,7 @@ class Inbox:
         return Stored(row[0], row[0] != inbox_id, Status(row[1]))
 
     def store_lines(
-        self, file: UUID, lines: Sequence[tuple[int, bytes]], *, source_id: str, file_sha256: str, now: datetime
+        self, file: UUID, lines: Sequence[tuple[int, bytes]], *, source_id: str, file_sha256: str, now: datetime, due: datetime
     ) -> None:
         """The rows of a file, each as a message of its own: `file_hash:line`. What is here already stays as it is."""
         key_id = month_key(now)
@@ -280,7 +294,7 @@ class Inbox:
                 sealed = self._seal(raw, inbox_id, key_id)
                 control_id = f"{file_sha256}:{number}"
                 digest = hashlib.sha256(raw).digest()
-                batch.append((inbox_id, source_id, "file", control_id, "row", digest, sealed, key_id, now, now, file, number))
+                batch.append((inbox_id, source_id, "file", control_id, "row", digest, sealed, key_id, now, due, file, number))
             with self.pool.connection() as conn, conn.transaction(), conn.cursor() as cursor:
                 cursor.executemany(
                     "INSERT INTO intake.inbox (inbox_id, source_id, transport, control_id, kind, sha256, sealed, key_id,"
@@ -368,7 +382,8 @@ class Inbox:
         before: UUID | None = None,
         limit: int = 100,
     ) -> tuple[Row, ...]:
-        """Messages, the newest first; `before` is the id after which the next page begins. `files`: only, or no, rows of files."""
+        """Messages, the newest first; `before` is the id after which the next page begins. `files`: only, or none, of member
+        files and their rows."""
         assert 0 < limit <= LIST_MAX
         where, values = _filter(
             status=status, source_id=source_id, control_id=control_id, stay=stay, part_of=part_of, reason=reason
@@ -378,7 +393,7 @@ class Inbox:
         if before is not None:
             where.append(sql.SQL("inbox_id < {}").format(sql.Placeholder("before")))
         if files is not None:
-            where.append(sql.SQL("line IS NOT NULL" if files else "line IS NULL"))
+            where.append(sql.SQL("transport = 'file'" if files else "transport <> 'file'"))
         query = sql.SQL("SELECT {} FROM intake.inbox WHERE {} ORDER BY inbox_id DESC LIMIT {}").format(
             sql.SQL(_ROW_COLUMNS), sql.SQL(" AND ").join([sql.SQL("true"), *where]), sql.Placeholder("limit")
         )
@@ -399,6 +414,45 @@ class Inbox:
                 " WHERE status IN ('received', 'unmatched', 'waiting', 'dead') GROUP BY status"
             ).fetchall()
         return {status: (count, max(0.0, (now - oldest).total_seconds())) for status, count, oldest in rows}
+
+    # -- files
+
+    def open_lines(self, file: UUID) -> tuple[UUID, ...]:
+        """The rows of a file that are still to be applied, in the sheet's order."""
+        with self.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT inbox_id FROM intake.inbox WHERE part_of = %s AND status = 'received' ORDER BY line", (file,)
+            ).fetchall()
+        return tuple(row[0] for row in rows)
+
+    def line_counts(self, file: UUID) -> dict[Status, int]:
+        """How many rows of a file are in each state."""
+        with self.pool.connection() as conn:
+            rows = conn.execute("SELECT status, count(*) FROM intake.inbox WHERE part_of = %s GROUP BY status", (file,)).fetchall()
+        return {Status(status): count for status, count in rows}
+
+    def line_problems(self, file: UUID, limit: int) -> tuple[dict[str, Any], ...]:
+        """What is wrong with the rows of a file that were not taken."""
+        with self.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT outcome FROM intake.inbox WHERE part_of = %s AND status IN ('dead', 'waiting') AND outcome IS NOT NULL"
+                " ORDER BY line LIMIT %s",
+                (file, limit),
+            ).fetchall()
+        return tuple(problem for (outcome,) in rows for problem in outcome.get("problems", ()))
+
+    def listed(self, plan: str) -> tuple[tuple[bytes, StreamId], ...]:
+        """The members whom a plan's files list now: (key of the CIN, member)."""
+        with self.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT cin_key, member FROM intake.roster WHERE plan = %s AND listed ORDER BY member", (plan,)
+            ).fetchall()
+        return tuple((row[0], row[1]) for row in rows)
+
+    def unlist(self, plan: str, members: Sequence[StreamId]) -> None:
+        """A full roster no longer names these members. Their episodes go on until somebody ends them."""
+        with self.pool.connection() as conn:
+            conn.execute("UPDATE intake.roster SET listed = false WHERE plan = %s AND member = ANY(%s)", (plan, list(members)))
 
     # -- an operator's word
 
@@ -541,6 +595,34 @@ class Claim:
             "INSERT INTO intake.stay_member VALUES (%s, %s) ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member",
             (stay, member),
         )
+
+    def roster(self, plan: str, cin_key: bytes) -> tuple[StreamId, bytes, bool] | None:
+        """(member, digest of the row, whether listed) of what a plan's file last said of a CIN."""
+        row = self.conn.execute(
+            "SELECT member, row_digest, listed FROM intake.roster WHERE plan = %s AND cin_key = %s", (plan, cin_key)
+        ).fetchone()
+        return None if row is None else (row[0], row[1], row[2])
+
+    def keep_roster(self, plan: str, cin_key: bytes, member: StreamId, digest: bytes, *, listed: bool, file_id: UUID) -> None:
+        self.conn.execute(
+            "INSERT INTO intake.roster VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (plan, cin_key) DO UPDATE SET"
+            " member = EXCLUDED.member, row_digest = EXCLUDED.row_digest, listed = EXCLUDED.listed, file_id = EXCLUDED.file_id",
+            (plan, cin_key, member, digest, listed, file_id),
+        )
+
+    def seen_again(self, plan: str, cin_key: bytes, file_id: UUID) -> None:
+        self.conn.execute("UPDATE intake.roster SET file_id = %s WHERE plan = %s AND cin_key = %s", (file_id, plan, cin_key))
+
+    def settle_doubts(self, stay: StreamId, standing: Sequence[str], now: datetime) -> None:
+        """Messages of a stay wait only as long as the stay's doubt about them stands: a later message may have settled it."""
+        rows = self.conn.execute(
+            "UPDATE intake.inbox SET status = 'applied', reason = 'settled_by_later_message', settled_at = %s"
+            " WHERE stay = %s AND status = 'waiting' AND statement_key IS NOT NULL AND inbox_id <> %s"
+            " AND NOT reason = ANY(%s::text[]) RETURNING inbox_id",
+            (now, stay, self.row.inbox_id, list(standing)),
+        ).fetchall()
+        for (inbox_id,) in rows:
+            _tell(self.conn, inbox_id, now, Status.APPLIED, "settled_by_later_message", "", "system")
 
     def settle(self, to: Settlement, now: datetime) -> None:
         """Write down what became of the message."""

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from opentelemetry import trace as otel
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from eventlog import killpoints
 from eventlog.clock import Clock
 from intake.acks import Verdict, acknowledge, judge, peek
 from intake.er7 import known_charset
@@ -24,23 +27,19 @@ from intake.sources import AckMode, Source
 HL7_CONTENT_TYPE: Final = "application/hl7-v2"
 RETRY_AFTER_SECONDS: Final = 5
 
-STORE_ACKNOWLEDGE: Final = "store|acknowledge"
-"""The kill point between a message's commit and its acknowledgement."""
-
 log = structlog.get_logger("intake.receive")
 
 
-def _live_on(point: str) -> None:
-    """What production does at a kill point."""
+_tracer = otel.get_tracer("throughline.intake")
+_propagator = TraceContextTextMapPropagator()
 
 
 class Reception:
-    """Stores messages and answers them. Thread-safe. `kill_point` lets a fault test stop the process in a named place."""
+    """Stores messages and answers them. Thread-safe."""
 
-    def __init__(self, inbox: Inbox, clock: Clock, *, kill_point: Callable[[str], None] = _live_on) -> None:
+    def __init__(self, inbox: Inbox, clock: Clock) -> None:
         self._inbox = inbox
         self._clock = clock
-        self._kill_point = kill_point
 
     def receive(self, raw: bytes, source: Source, *, transport: str, peer: str = "", trace: str = "") -> bytes | None:
         """Stores a message and gives the answer, None where the sender wants none. CannotStore: then no answer may be sent."""
@@ -49,7 +48,18 @@ class Reception:
     def take(
         self, raw: bytes, source: Source, *, transport: str, peer: str, trace: str, mode: AckMode, charset: str = ""
     ) -> tuple[Verdict, bytes | None, bool]:
-        """(verdict, answer, whether the header could be read)."""
+        """(verdict, answer, whether the header could be read). `trace` is the sender's traceparent, if it has one."""
+        parent = _propagator.extract({"traceparent": trace}) if trace else None
+        with _tracer.start_as_current_span("intake.receive", context=parent, record_exception=False) as span:
+            span.set_attribute("throughline.source", source.name)
+            span.set_attribute("throughline.transport", transport)
+            carrier: dict[str, str] = {}
+            _propagator.inject(carrier)
+            return self._take(raw, source, transport, peer, carrier.get("traceparent", trace), mode, charset)
+
+    def _take(
+        self, raw: bytes, source: Source, transport: str, peer: str, trace: str, mode: AckMode, charset: str
+    ) -> tuple[Verdict, bytes | None, bool]:
         header = peek(raw, source)
         verdict = judge(header, source)
         stored = self._inbox.store(
@@ -65,7 +75,7 @@ class Reception:
             reason="" if verdict.accepted else verdict.value,
             charset=charset,
         )
-        self._kill_point(STORE_ACKNOWLEDGE)
+        killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
         log.info(
             "message_stored", source=source.name, inbox_id=str(stored.inbox_id), repeated=stored.repeated, verdict=verdict.value
         )

@@ -15,6 +15,7 @@ class Person:
     given: str = "Marisol"
     born: str = "19610412"
     sex: str = "F"
+    phone: str = "(661) 555-0134"
 
 
 MARISOL = Person()
@@ -26,7 +27,7 @@ def adt(
     *,
     person: Person = MARISOL,
     control_id: str = "C1",
-    sent: str = "20260310230000+0000",
+    sent: str = "20260310160000",
     visit: str = "V-77",
     account: str = "",
     stay_class: str = "I",
@@ -79,3 +80,12 @@ def adt(
 
 def _segment(name: str, fields: dict[int, str]) -> str:
     return "|".join([name, *(fields.get(number, "1" if number == 1 else "") for number in range(1, max(fields) + 1))]).rstrip("|")
+
+
+CSV_HEADER = "CIN,Last Name,First Name,DOB,Gender,Language,Phone,Assignment Effective Date"
+
+
+def member_file(*people: Person, header: str = CSV_HEADER) -> bytes:
+    """A plan's member file with these people."""
+    rows = [f"{p.cin},{p.family},{p.given},{p.born},{p.sex},English,{p.phone},2026-03-01" for p in people]
+    return "\r\n".join([header, *rows, ""]).encode()

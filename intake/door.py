@@ -1,0 +1,99 @@
+"""The front door put together: the one place that knows which part needs which. Workers, API and command line open it here."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+
+from eventlog.clock import Clock
+from eventlog.database import open_pool
+from eventlog.gateway import Gateway
+from intake.apply import Applier
+from intake.identity import IdentityKeys
+from intake.inbox import Inbox, MonthlyKeys
+from intake.index import IdentityIndex
+from intake.mllp import Limits, Listener
+from intake.receive import HttpAnswer, Reception, receive_http
+from intake.roster import MemberFiles
+from intake.sources import Sources
+from intake.worker import Worker
+
+STORING_THREADS: Final = 8
+POOL_MAX: Final = 16
+
+
+@dataclass(slots=True)
+class FrontDoor:
+    """Everything that messages and files come in by. Make it with `open_door`, end it with `close`."""
+
+    inbox: Inbox
+    reception: Reception
+    worker: Worker
+    files: MemberFiles
+    index: IdentityIndex
+    identity: IdentityKeys
+    sources: Sources
+    _pool: ConnectionPool[Connection[TupleRow]]
+    _threads: ThreadPoolExecutor
+
+    def listener(
+        self, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None, limits: Limits | None = None
+    ) -> Listener:
+        """An MLLP listener that is not bound yet: `await listener.start()`, `await listener.stop()`."""
+        return Listener(self.reception.over_mllp(self._threads), self.sources, host, port, tls, limits or Limits())
+
+    def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
+        """HL7 over HTTP: finds the source by the bearer token in `headers` (names in small letters), stores, answers."""
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        source = self.sources.holding_token(token.strip()) if kind.lower() == "bearer" and token.strip() else None
+        return receive_http(self.reception, body, headers, source, peer=peer)
+
+    def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
+        """Threads that work the inbox off until `stop` is set."""
+        started = tuple(threading.Thread(target=self.worker.run, args=(stop,), name=f"intake-{n}") for n in range(threads))
+        for thread in started:
+            thread.start()
+        return started
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=True)
+        self._pool.close()
+
+
+def open_door(
+    url: str,
+    *,
+    gateway: Gateway,
+    keys: MonthlyKeys,
+    index_key: bytes,
+    clock: Clock,
+    sources: Sources,
+) -> FrontDoor:
+    """Opens the front door onto the log's database at `url`, where `intake.inbox.create` has been run.
+
+    `keys` is the log's key ring, which keeps the inbox's monthly keys too; `index_key` is THROUGHLINE_INDEX_KEY's bytes.
+    """
+    pool = open_pool(url, size_max=POOL_MAX, name="intake")
+    inbox = Inbox(pool, keys)
+    identity = IdentityKeys(index_key)
+    index = IdentityIndex(inbox, gateway.log, gateway, identity)
+    files = MemberFiles(inbox, gateway, identity, index, clock)
+    return FrontDoor(
+        inbox=inbox,
+        reception=Reception(inbox, clock),
+        worker=Worker(inbox, Applier(gateway, identity, index), files, index, sources, clock),
+        files=files,
+        index=index,
+        identity=identity,
+        sources=sources,
+        _pool=pool,
+        _threads=ThreadPoolExecutor(STORING_THREADS, thread_name_prefix="intake-store"),
+    )

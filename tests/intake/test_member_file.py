@@ -1,0 +1,262 @@
+"""Member files: read as text, reported by row, applied once (messages.md 5, cases 27 and 28; domain.md scenarios 1 to 4, 8, 10)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from uuid import uuid4
+
+import pytest
+
+from domain.episode.decider import Decline, Episode
+from domain.episode.facts import AssignmentReceived, AssignmentResent, EpisodeClosed
+from domain.member.decider import MarkContactPoint
+from domain.member.facts import ContactPointLearned
+from domain.staff.facts import Role
+from eventlog.gateway import Accepted
+from intake.inbox import Status
+from intake.memberfile import FileRefused, RosterRow, load_profile, read_date, read_row, read_sheet
+from intake.roster import Receipt
+from tests.intake.conftest import World
+from tests.intake.making import CSV_HEADER, MARISOL, TOMAS, Person, member_file
+
+PROFILE = load_profile("default")
+TODAY = date(2026, 3, 10)
+
+
+def totals(receipt: Receipt) -> tuple[int, int, int, int]:
+    assert receipt.rows == receipt.accepted + receipt.unchanged + receipt.rejected
+    return receipt.rows, receipt.accepted, receipt.unchanged, receipt.rejected
+
+
+def many(count: int) -> list[Person]:
+    return [
+        Person(cin=f"9{n:07d}A", mrn="", family=f"Family{chr(65 + n % 26)}", given="Given", born=f"19{50 + n % 40}0101", phone="")
+        for n in range(count)
+    ]
+
+
+# --- reading
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_27_marks_and_separators_are_found_out(mark: str, separator: str) -> None:
+    text = member_file(MARISOL).decode().replace(",", separator)
+    sheet = read_sheet((mark + text).encode(), PROFILE)
+    assert sheet.delimiter == separator
+    ((number, cells),) = sheet.rows
+    assert number == 2
+    row = read_row(number, cells, PROFILE, TODAY)
+    assert isinstance(row, RosterRow)
+    assert (row.cin, row.birth_date, row.phones, row.language) == ("91234567A", date(1961, 4, 12), ("+16615550134",), "en")
+
+
+def test_27_row_numbers_are_the_sheets() -> None:
+    above = f"\r\nECM members March\r\n\r\n{CSV_HEADER}\r\n\r\n"
+    text = above + '91234567A,Quill,Ann,19610412,F,,,\r\n"91234567B","Q\r\nX",Ann,19610412,F,,,\r\n'
+    sheet = read_sheet(text.encode(), PROFILE)
+    assert [number for number, _ in sheet.rows] == [6, 7]
+    problems = read_row(*sheet.rows[1], PROFILE, TODAY)
+    assert not isinstance(problems, RosterRow)
+    assert [(p.row, p.field) for p in problems] == [(7, "cin")]
+
+
+def test_everything_is_text_and_headers_have_many_names() -> None:
+    header = "Member CIN,Surname,First,Date of Birth,ZIP Code,Street,City,State,Zzz\n"
+    text = header + "91234567A,Quill,Ann,4/12/1961,01234,1 Elm St,Arvin,CA,x\n"
+    sheet = read_sheet(text.encode(), PROFILE)
+    assert sheet.unknown_headers == ("Zzz",)
+    row = read_row(*sheet.rows[0], PROFILE, TODAY)
+    assert isinstance(row, RosterRow)
+    assert row.address == "1 Elm St, Arvin, CA 01234"
+
+
+@pytest.mark.parametrize(
+    ("cells", "field"),
+    [
+        ({"cin": "91234567B"}, "cin"),
+        ({"cin": ""}, "cin"),
+        ({"birth_date": "12.4.1961"}, "birth_date"),
+        ({"birth_date": "4/12/61"}, "birth_date"),
+        ({"birth_date": "2061-04-12"}, "birth_date"),
+        ({"last_name": "..."}, "last_name"),
+        ({"record_action": "perhaps"}, "record_action"),
+        ({"assignment_effective_date": "soon"}, "assignment_effective_date"),
+    ],
+)
+def test_a_bad_row_names_field_reason_and_remedy_and_no_value(cells: dict[str, str], field: str) -> None:
+    good = {"cin": "91234567A", "last_name": "Quill", "first_name": "Ann", "birth_date": "1961-04-12"}
+    problems = read_row(9, good | cells, PROFILE, TODAY)
+    assert not isinstance(problems, RosterRow)
+    assert [p.field for p in problems] == [field]
+    assert problems[0].row == 9
+    assert problems[0].reason
+    assert problems[0].remedy
+    assert all(not value or value not in problems[0].reason + problems[0].remedy for value in cells.values())
+
+
+@pytest.mark.parametrize("raw", [b"", b"a,b\n1,2\n", b"CIN,Last\n9,Q\n", b"PK\x03\x04zip"])
+def test_a_file_without_the_columns_is_refused_with_a_remedy(raw: bytes) -> None:
+    with pytest.raises(FileRefused, match=r"column|workbook"):
+        read_sheet(raw, PROFILE)
+
+
+def test_dates() -> None:
+    order = ("iso", "us")
+    assert read_date("2026-11-20", order) == read_date("20261120", order) == read_date("11/20/2026", order) == date(2026, 11, 20)
+    assert read_date("1961-04-12 00:00:00", order) == read_date("4/12/1961 0:00", order) == date(1961, 4, 12)
+    assert read_date("20/11/2026", order) is None
+
+
+# --- applying
+
+
+def test_a_row_becomes_a_member_with_an_assignment(world: World) -> None:
+    receipt = world.register(MARISOL, TOMAS)
+    assert totals(receipt) == (2, 2, 0, 0)
+    member = world.member(MARISOL)
+    assert (member.family_name, member.birth_date, member.cin) == ("Quillfeather", "1961-04-12", "91234567A")
+    assert [(p.kind.value, p.value) for p in member.points.values()] == [("phone", "+16615550134")]
+    (assigned, _) = (f for f in world.facts("episode-") if isinstance(f, AssignmentReceived))
+    assert (assigned.plan, assigned.effective_on, assigned.received_at) == ("default", date(2026, 3, 1), world.clock.now())
+    file = world.door.inbox.show(receipt.file_id)
+    assert file.raw == member_file(MARISOL, TOMAS)
+    assert (file.row.status, file.row.outcome["accepted"]) == (Status.APPLIED, 2)  # type: ignore[index]
+    lines = world.door.inbox.find(part_of=receipt.file_id)
+    assert sorted(line.control_id for line in lines) == [f"{file.row.sha256.hex()}:{n}" for n in (2, 3)]
+    assert world.caused(lines[-1])[0] == "member.registered"
+
+
+def test_28_the_same_file_again_appends_nothing(world: World) -> None:
+    world.register(MARISOL)
+    before = len(world.facts())
+    receipt = world.register(MARISOL)
+    assert receipt.duplicate
+    assert len(world.facts()) == before
+
+
+def test_a_resent_row_is_unchanged_and_a_changed_one_restarts_no_clock(world: World) -> None:
+    world.register(MARISOL)
+    world.clock.advance(timedelta(days=8))
+    assert totals(world.register(MARISOL, TOMAS)) == (2, 1, 1, 0)
+    assert totals(world.register(replace(MARISOL, phone="661-555-0177"), TOMAS)) == (2, 1, 1, 0)
+    assert len([f for f in world.facts("episode-") if isinstance(f, AssignmentReceived)]) == 2
+    assert len([f for f in world.facts("episode-") if isinstance(f, AssignmentResent)]) == 1
+    assert len(world.member(MARISOL).points) == 2
+
+
+def test_bad_rows_do_not_hold_up_the_others(world: World) -> None:
+    wide = member_file(MARISOL, replace(TOMAS, cin="91234567B"), TOMAS) + b"a,b,c,d,e,f,g,h,i\r\n"
+    receipt = world.door.files.import_file(wide, plan="default")
+    assert totals(receipt) == (4, 2, 0, 2)
+    assert [(p.row, p.field) for p in receipt.problems] == [(3, "cin"), (5, "row")]
+    (dead,) = world.door.inbox.find(status=Status.DEAD)
+    assert (dead.line, dead.reason) == (3, "row_rejected")
+
+
+def test_the_same_cin_with_another_birth_date_waits_for_a_person(world: World) -> None:
+    world.register(MARISOL)
+    receipt = world.register(replace(MARISOL, born="19700101"))
+    assert totals(receipt) == (1, 0, 0, 1)
+    assert receipt.to_review == 1
+    assert [p.field for p in receipt.problems] == ["birth_date"]
+    assert world.member(MARISOL).birth_date == "1961-04-12"
+
+
+def test_a_new_last_name_is_taken_over(world: World) -> None:
+    world.register(MARISOL)
+    world.register(replace(MARISOL, family="Married"))
+    assert world.member(MARISOL).family_name == "Married"
+
+
+def test_a_bad_phone_stays_bad_when_the_plan_sends_it_again(world: World) -> None:
+    world.register(MARISOL)
+    (point,) = world.member(MARISOL).points
+    nurse = world.staff(Role.CARE_MANAGER)
+    command = MarkContactPoint(stream=world.member_of(MARISOL), by=nurse, point=point, good=False, reason="wrong_number")
+    assert isinstance(world.gateway.handle(command, command_id=uuid4()), Accepted)
+    world.register(replace(MARISOL, family="Married"))
+    assert world.member(MARISOL).points[point].bad(world.clock.now())
+    assert len([f for f in world.facts("member-") if isinstance(f, ContactPointLearned)]) == 1
+
+
+def test_a_terminated_row_withdraws_the_assignment_and_a_new_one_opens_another(world: World) -> None:
+    header = CSV_HEADER + ",Action"
+    listed = member_file(MARISOL)
+    world.register(MARISOL)
+    row = listed.split(b"\r\n")[1]
+    term = header.encode() + b"\r\n" + row + b",TERM\r\n"
+    assert totals(world.door.files.import_file(term, plan="default")) == (1, 1, 0, 0)
+    assert [f.reason.value for f in world.facts("episode-") if isinstance(f, EpisodeClosed)] == ["ASSIGNMENT_WITHDRAWN"]
+    again = header.encode() + b"\r\n" + row + b",ADD\r\n"
+    assert totals(world.door.files.import_file(again, plan="default")) == (1, 1, 0, 0)
+    assert len(world.member(MARISOL).episodes) == 2
+
+
+def test_a_declined_member_is_not_opened_again_by_a_list(world: World) -> None:
+    world.register(MARISOL)
+    (episode,) = world.member(MARISOL).episodes
+    nurse = world.staff(Role.CARE_MANAGER)
+    assert isinstance(world.gateway.handle(Decline(stream=episode, by=nurse), command_id=uuid4()), Accepted)
+    receipt = world.register(replace(MARISOL, phone="661-555-0177"))
+    assert totals(receipt) == (1, 1, 0, 0)
+    (line,) = world.door.inbox.find(part_of=receipt.file_id)
+    assert line.reason == "declined_before"
+    assert world.member(MARISOL).episodes == (episode,)
+
+
+def test_a_member_of_another_plan_is_not_taken_over(world: World) -> None:
+    world.register(MARISOL)
+    receipt = world.register(MARISOL, plan="other-plan")
+    assert totals(receipt) == (1, 0, 0, 1)
+    assert [p.field for p in receipt.problems] == ["plan_id"]
+    (episode,) = world.member(MARISOL).episodes
+    state = world.gateway.load(episode).state
+    assert isinstance(state, Episode)
+    assert state.plan == "default"
+
+
+def test_28_a_full_roster_that_lost_most_members_stops_and_asks(world: World) -> None:
+    people = many(10)
+    world.register(*people, full_roster=True)
+    before = len(world.facts())
+    shrunk = world.register(*people[:4], full_roster=True)
+    assert "6 of 10 members" in shrunk.stopped
+    assert len(world.facts()) == before
+    file = world.door.inbox.show(shrunk.file_id).row
+    assert (file.status, file.reason) == (Status.WAITING, "roster_shrank")
+    assert world.register(*people[:4], full_roster=True).stopped == shrunk.stopped
+    confirmed = world.register(*people[:4], full_roster=True, confirmed=True)
+    assert not confirmed.stopped
+    assert (totals(confirmed), len(confirmed.missing)) == ((4, 0, 4, 0), 6)
+    assert len(world.facts()) == before, "absence ends nobody's episode"
+
+
+def test_a_few_missing_are_shown_and_nothing_stops(world: World) -> None:
+    people = many(10)
+    world.register(*people, full_roster=True)
+    receipt = world.register(*people[:9], full_roster=True)
+    assert not receipt.stopped
+    assert receipt.missing == (world.member_of(people[9]),)
+
+
+def test_an_import_that_broke_off_goes_on_where_it_stopped(world: World) -> None:
+    people = many(6)
+
+    class PulledOutError(RuntimeError):
+        pass
+
+    def pull(done: int, of: int) -> None:
+        if done == 3:
+            raise PulledOutError
+
+    with pytest.raises(PulledOutError):
+        world.register(*people, progress=pull)
+    (file,) = [row for row in world.door.inbox.find() if row.line is None]
+    assert file.status is Status.RECEIVED
+    world.clock.advance(timedelta(minutes=11))
+    world.door.worker.work_off()
+    assert world.door.inbox.show(file.inbox_id).row.status is Status.APPLIED
+    assert {line.status for line in world.door.inbox.find(part_of=file.inbox_id)} == {Status.APPLIED}
+    assert len([f for f in world.facts("episode-") if isinstance(f, AssignmentReceived)]) == 6

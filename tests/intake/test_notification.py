@@ -1,0 +1,188 @@
+"""What a message says, field by field (messages.md 1.1 to 1.4): no database."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from intake.er7 import DELETED, Message, read
+from intake.notification import Ignored, Kind, VisitKeyBasis, normalise
+from intake.sources import Facility, Source
+from tests.intake.conftest import NOW, notification
+from tests.intake.making import MARISOL, adt
+
+PLAIN = Source(name="plain")
+ONE = Source(name="one", facilities=(Facility(id="one-hospital", name="One", aliases=("ONE",)),))
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def ignored(text: str, source: Source = PLAIN) -> str:
+    message = read(text.encode())
+    assert isinstance(message, Message)
+    said = normalise(message, source, NOW)
+    assert isinstance(said, Ignored)
+    return said.reason
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [
+        ("A01", Kind.ADMITTED),
+        ("A03", Kind.DISCHARGED),
+        ("A08", Kind.DESCRIBED),
+        ("A11", Kind.ADMISSION_CANCELLED),
+        ("A13", Kind.DISCHARGE_CANCELLED),
+    ],
+)
+def test_the_trigger_is_msh_9_whatever_evn_1_says(trigger: str, kind: Kind) -> None:
+    said = notification(adt(trigger, evn1="A01"))
+    assert said.kind is kind
+    assert ("evn1_differs" in said.flags) is (trigger != "A01")
+
+
+def test_a_registration_counts_for_the_emergency_class_only() -> None:
+    assert notification(adt("A04", stay_class="E")).kind is Kind.REGISTERED
+    assert notification(adt("A04", stay_class="OBS")).stay_class == "observation"
+    assert ignored(adt("A04", stay_class="O")) == "outpatient_registration"
+    assert ignored(adt("A04", stay_class="")) == "outpatient_registration"
+
+
+@pytest.mark.parametrize("trigger", ["A02", "A05", "A06", "A24", "A28", "A31", "A40", "A60", "Z99"])
+def test_other_triggers_are_kept_and_not_acted_on(trigger: str) -> None:
+    assert ignored(adt(trigger)) == "trigger_not_modelled"
+
+
+def test_test_messages_are_not_acted_on_in_production_only() -> None:
+    assert ignored(adt("A01", processing="D")) == "not_production"
+    assert notification(adt("A01", processing="T"), Source(name="lab", production=False)).kind is Kind.ADMITTED
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"admitted": "20260310080000", "occurred": "20260310081000", "recorded": "20260310082000"}, "20260310080000"),
+        ({"occurred": "20260310081000", "recorded": "20260310082000"}, "20260310081000"),
+        ({"recorded": "20260310082000"}, "20260310082000"),
+        ({}, "20260310160000"),
+    ],
+)
+def test_an_admission_occurred_at_the_first_field_that_says_so(fields: dict[str, str], text: str) -> None:
+    said = notification(adt("A01", **fields))  # type: ignore[arg-type]
+    assert said.occurred is not None
+    assert said.occurred.text == text
+    assert said.admitted == said.occurred
+
+
+def test_a_cancellation_does_not_occur_at_the_admission_and_ends_nothing() -> None:
+    said = notification(adt("A11", admitted="20260309080000", discharged="20260310080000", occurred="20260310090000"))
+    assert said.occurred is not None
+    assert said.occurred.text == "20260310090000"
+    assert (said.admitted, said.discharged) == (None, None)
+
+
+def test_a_discharge_time_counts_on_a_discharge_or_an_update_only() -> None:
+    when = "20260310080000"
+    assert notification(adt("A01", discharged=when)).discharged is None
+    assert notification(adt("A03", discharged=when)).discharged is not None
+    assert notification(adt("A08", discharged=when)).discharged is not None
+    assert notification(adt("A08", discharged='""')).discharged is DELETED
+    assert notification(adt("A03")).discharged == notification(adt("A03")).occurred
+
+
+def test_the_senders_clock_is_believed_within_thirty_days_and_an_hour() -> None:
+    for sent, believed in [
+        ("20260310160000", True),
+        ("20260310172900", True),
+        ("20260310173100", False),
+        ("20260208163100", True),
+        ("20260208152900", False),
+        ("198908181126", False),
+        ("20260310", False),
+        ("", False),
+    ]:
+        said = notification(adt("A01", sent=sent, admitted="20260310080000"))
+        assert (said.said_at is not None) is believed, sent
+        assert ("sent_time_doubtful" in said.flags) is not believed
+
+
+def test_visit_key_falls_back_to_account_and_then_to_a_guess() -> None:
+    by_number, by_account = notification(adt("A01")), notification(adt("A01", visit="", account="ACC-9"))
+    assert (by_number.visit.value, by_number.visit.basis) == ("V-77", VisitKeyBasis.VISIT_NUMBER)
+    assert (by_account.visit.value, by_account.visit.basis) == ("ACC-9", VisitKeyBasis.ACCOUNT)
+    guessed = notification(adt("A03", visit="", admitted="20260308090000", discharged="20260310090000"))
+    assert guessed.visit.basis is VisitKeyBasis.SYNTHETIC
+    assert "visit_key_weak" in guessed.flags
+    assert guessed.visit == notification(adt("A01", visit="", admitted="20260308090000")).visit
+
+
+def test_facility_comes_from_the_first_field_that_the_source_prefers() -> None:
+    assert notification(adt("A01")).facility == "valley-general"
+    odd = adt("A01", facility="ODD", location="4W^401^A^ANNEX")
+    assert notification(odd, ONE).facility == "one-hospital"  # a sender of one hospital
+    unknown = notification(odd, PLAIN)
+    assert (unknown.facility, unknown.visit.scope) == ("ANNEX", "source:plain:ODD")
+    assert "facility_unknown" in unknown.flags
+    assert notification(odd, Source(name="plain", facility_fields=("MSH-4",))).facility == "ODD"
+    assert notification(adt("A01", facility="ODD", location=""), PLAIN).visit == unknown.visit
+
+
+def test_cins_are_found_wherever_they_hide_but_not_on_somebody_elses_policy() -> None:
+    def with_insurance(relation: str, field: int) -> str:
+        fields = {17: relation, field: "98765432D"}
+        return adt("A01", cin="") + "IN1|" + "|".join(fields.get(n, "") for n in range(1, 50)) + "\r"
+
+    assert notification(adt("A01")).member.cins == ("91234567A",)
+    assert notification(with_insurance("", 36)).member.cins == ("98765432D",)
+    assert notification(with_insurance("SEL", 2)).member.cins == ("98765432D",)
+    assert notification(with_insurance("MTH", 36)).member.cins == ()
+    two = notification(adt("A01") + "IN1|" + "|".join({36: "98765432D"}.get(n, "") for n in range(1, 50)) + "\r")
+    assert "two_cins" in two.flags
+    assert "cin_invalid" in notification(adt("A01", cin="91234567B")).flags
+
+
+def test_who_it_is_about() -> None:
+    keys = notification(adt("A01")).member
+    assert (keys.family_name, keys.given_name, keys.birth_date, keys.sex) == ("Quillfeather", "Marisol", date(1961, 4, 12), "F")
+    assert keys.record_numbers == (("valley-general/VGH", "MRN-1001"),)
+    assert notification(adt("A01").replace("19610412", "18010101")).member.birth_date is None
+
+
+def test_a_newborn_is_noticed() -> None:
+    assert notification(adt("A01").replace("^Marisol", "^BABYBOY")).member.newborn
+    assert notification(adt("A01").replace("19610412", "20260301")).member.newborn
+    assert not notification(adt("A01")).member.newborn
+
+
+def test_expected_discharge_and_death() -> None:
+    said = notification(adt("A01", expected="20260315", died_at="20260310120000"))
+    assert said.expected_discharge == date(2026, 3, 15)
+    assert said.died
+    assert notification(adt("A01", expected="!")).expected_discharge is None
+
+
+@pytest.mark.parametrize("said", ["INPATIENT", "i", "99", "ff", ""])
+def test_an_odd_class_is_unknown_and_still_a_stay(said: str) -> None:
+    found = notification(adt("A01", stay_class=said))
+    assert found.kind is Kind.ADMITTED
+    assert found.stay_class == ("inpatient" if said.lower() in ("inpatient", "i") else "unknown")
+    assert found.class_said == said
+
+
+def test_nothing_in_a_field_makes_the_reader_raise() -> None:
+    for junk in ('""', "^^^", "&&&", "~~~", "\\", "\\X\\", "!", "0", "99999999", "20260310250000", "é" * 300):
+        names = ("sent", "visit", "account", "stay_class", "admitted", "discharged", "disposition", "recorded")
+        fields = dict.fromkeys(names, junk)
+        for trigger in ("A01", "A03", "A08", "A11", "A13"):
+            message = read(adt(trigger, **fields, occurred=junk, location=junk, death=junk, expected=junk).encode())  # type: ignore[arg-type]
+            assert isinstance(message, Message)
+            normalise(message, PLAIN, NOW)
+
+
+def test_an_event_ahead_of_its_receipt_is_flagged() -> None:
+    ahead = (NOW + timedelta(hours=26)).strftime("%Y%m%d%H%M%S+0000")
+    assert "event_ahead_of_receipt" in notification(adt("A03", discharged=ahead)).flags
+    assert MARISOL.family not in repr(notification(adt("A03", discharged=ahead)).flags)
