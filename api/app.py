@@ -1,0 +1,48 @@
+"""The HTTP API: the same queries and commands as the command line, for programs. No rule of the programme stands here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from api import door, problems, writing
+from api.security import DOCS, Doorway
+from api.services import Services
+
+VERSION = "1"
+DESCRIPTION = """Keeps every promise that an Enhanced Care Management programme makes to a member, or shows when, under which rule
+and why it was broken.
+
+* Send `Authorization: Bearer <token>`; `throughline token create` makes one, with a role.
+* Every command needs an `Idempotency-Key`: the same key again gives the first result.
+* `If-Match` with the `ETag` of what you read makes sure that nothing changed meanwhile (412).
+* Errors are `application/problem+json` with `code`, `detail`, and the `field` at fault.
+* Lists come in pages: pass `next` as `cursor` until there is none.
+"""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over the services that it is given."""
+    app = FastAPI(
+        title="Throughline", version=VERSION, description=DESCRIPTION, docs_url=DOCS, redoc_url=None, openapi_url="/v1/openapi.json"
+    )
+    app.state.services = services
+    problems.install(app)
+    app.include_router(door.health)
+    app.include_router(door.router, prefix="/v1")
+    app.include_router(writing.routes(), prefix="/v1")
+    if services.hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(services.hosts))
+    app.add_middleware(Doorway)
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            app.openapi_schema = made
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]
+    return app

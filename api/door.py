@@ -1,0 +1,155 @@
+"""What others send us over HTTP: HL7 messages, member files, a message provider's feedback; and the two health addresses."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from api.problems import Problem, answer, unavailable
+from api.security import Use, only, somebody, traceparent
+from api.tokens import Caller
+from domain.staff.facts import Role
+from intake.inbox import CannotStore
+from intake.memberfile import FileRefused
+from intake.receive import HL7_CONTENT_TYPE, receive_http
+from intake.roster import Receipt
+
+router = APIRouter(tags=["Front door"])
+health = APIRouter(tags=["Health"])
+
+EXAMPLE = (
+    "MSH|^~\\&|EPIC|ST-BRENDAN|TL|TL|20261120103000||ADT^A01|MSG00001|P|2.5.1\rEVN||20261120103000\r"
+    "PID|1||91234567A^^^MEDI-CAL^MA||OKAFOR^INES||19610709|F\rPV1|1|I|3W^301^1^ST-BRENDAN||||||||||||||||V-1001\r"
+)
+
+
+class RowFault(BaseModel):
+    row: int
+    field: str
+    reason: str
+    remedy: str
+
+
+class FileReceipt(BaseModel):
+    """What became of a member file. `rows` = accepted + unchanged + rejected."""
+
+    file_id: UUID
+    plan: str
+    rows: int
+    accepted: int
+    unchanged: int
+    rejected: int
+    to_review: int
+    duplicate: bool
+    stopped: str = Field(description="Why the whole file waits, and what to do; empty where it does not")
+    problems: list[RowFault]
+    missing: list[str]
+    flags: list[str]
+
+    @classmethod
+    def of(cls, receipt: Receipt) -> FileReceipt:
+        return cls(
+            file_id=receipt.file_id, plan=receipt.plan, rows=receipt.rows, accepted=receipt.accepted, unchanged=receipt.unchanged,
+            rejected=receipt.rejected, to_review=receipt.to_review, duplicate=receipt.duplicate, stopped=receipt.stopped,
+            problems=[RowFault(row=p.row, field=p.field, reason=p.reason, remedy=p.remedy) for p in receipt.problems],
+            missing=list(receipt.missing), flags=list(receipt.flags),
+        )  # fmt: skip
+
+
+@router.post(
+    "/hl7",
+    summary="An HL7 v2 message; answered with its acknowledgement",
+    response_class=Response,
+    responses={
+        200: {"content": {HL7_CONTENT_TYPE: {}}, "description": "Stored; the body is the ACK, AA or AR"},
+        503: {"description": "Could not be stored: send it again"},
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {HL7_CONTENT_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}}}
+    },
+)
+async def receive_hl7(request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))]) -> Response:
+    """The bytes are safe before the answer leaves. A business problem is never a rejection: unknown members get an AA too."""
+    body = await request.body()
+    source = services.sources.named(caller.source or "")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers["traceparent"] = traceparent() or ""
+    peer = request.client.host if request.client else ""
+    told = await run_in_threadpool(lambda: receive_http(services.reception, body, headers, source, peer=peer))
+    if told.headers.get("Content-Type", "").startswith("text/plain"):
+        code = {401: "source_unknown", 413: "body_too_large", 415: "content_type_unknown", 503: "database_away"}
+        more = {name: value for name, value in told.headers.items() if name != "Content-Type"}
+        return answer(Problem(told.status, code.get(told.status, "message_refused"), told.body.decode(), headers=more))
+    return Response(told.body, told.status, told.headers)
+
+
+@router.post(
+    "/member-files",
+    summary="A health plan's member file (CSV)",
+    openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def receive_member_file(
+    request: Request,
+    services: Use,
+    caller: Annotated[Caller, Depends(only(Role.OPERATOR, Role.SUPERVISOR))],
+    plan: Annotated[str, Query(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The health plan", examples=["default"])],
+    full_roster: Annotated[bool, Query(description="The file names every member whom the plan assigned")] = False,
+    confirmed: Annotated[bool, Query(description="A person's word that a shrunken full roster is right")] = False,
+) -> FileReceipt:
+    """Every row that can be read is applied; the others are named with row, field, reason and remedy. The same file again changes
+    nothing."""
+    body = await request.body()
+    try:
+        receipt = await run_in_threadpool(
+            lambda: services.files.import_file(body, plan=plan, full_roster=full_roster, confirmed=confirmed, peer=caller.by)
+        )
+    except FileRefused as refused:
+        raise Problem(422, "file_refused", str(refused), "body") from None
+    except CannotStore:
+        raise unavailable("database") from None
+    return FileReceipt.of(receipt)
+
+
+@router.post("/feedback", status_code=202, summary="A message provider's signed report: delivered, bounced, an answer, STOP")
+async def receive_feedback(
+    request: Request,
+    services: Use,
+    signature: Annotated[str, Header(alias="Throughline-Signature", description="sha256=<hex> over <timestamp>.<body>")],
+    timestamp: Annotated[str, Header(alias="Throughline-Timestamp", description="Whole seconds since 1970")],
+) -> dict[str, str]:
+    """No token: the signature says who sends it."""
+    if services.feedback is None:
+        raise Problem(404, "no_feedback_here", "This process takes no feedback; send it to one that does.")
+    body = await request.body()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    feedback = services.feedback
+    told = await run_in_threadpool(lambda: feedback(body, headers))
+    if told.status >= 400:
+        raise Problem(told.status, told.code, told.detail or "The report was refused.")
+    return {"outcome": told.code}
+
+
+@router.get("/whoami", tags=["Tokens"], summary="Whom this token speaks for")
+def whoami(caller: Annotated[Caller, Depends(somebody)]) -> dict[str, str]:
+    return {"subject": caller.by, "role": caller.role.value, "token_id": str(caller.token_id)}
+
+
+@health.get("/livez", summary="The process answers")
+async def livez() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@health.get("/readyz", summary="Everything that requests need is there", responses={503: {"description": "Something is missing"}})
+def readyz(services: Use) -> Response:
+    found = services.ready()
+    ready = all(dependency.ready for dependency in found)
+    said: dict[str, Any] = {
+        "status": "ready" if ready else "not_ready",
+        "dependencies": {d.name: {"ready": d.ready, "found": d.found} for d in found},
+    }
+    return JSONResponse(said, 200 if ready else 503)

@@ -1,0 +1,218 @@
+"""Everything that a person may record, by the name under which API and command line offer it: an explicit allow-list.
+
+What is not listed here cannot be sent from outside: the plan's own commands (a due set, a miss found, a request begun) never are.
+Names follow the facts: recording an opt-out adds one to the member's opt-outs.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cached_property
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from domain.core import Command
+from domain.episode import decider as episode
+from domain.member import decider as member
+from domain.outreach import decider as outreach
+from domain.staff import decider as staff
+from domain.staff.facts import Role
+from domain.stay import decider as stay
+from domain.transition import decider as transition
+
+SURROUNDING = frozenset(f.name for f in fields(Command))
+"""Fields of every command: stream and actor come from the address and from the token, the rest from the transport."""
+
+CARE = (Role.CARE_MANAGER, Role.SUPERVISOR)
+OFFICE = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR)
+LEADING = (Role.SUPERVISOR,)
+RUNNING = (Role.SUPERVISOR, Role.OPERATOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One thing that a command says: its name, its type, and its default (MISSING where it must be given)."""
+
+    name: str
+    type: Any
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """A command as it is offered.
+
+    `resource` and `noun` make the address, `verb` the word of the command line; `stream` is the kind of stream that it is for.
+    `roles` may send it; what exactly each may do, the decider knows. `example` is a body that fits. `founds`: the stream begins
+    with it. `derived` fields are worked out from the others (an HMAC of an identifier) and never sent.
+    """
+
+    resource: str
+    noun: str
+    verb: str
+    command: type[Command]
+    summary: str
+    roles: tuple[Role, ...]
+    example: Mapping[str, Any] = field(default_factory=dict)
+    founds: bool = False
+    derived: tuple[str, ...] = ()
+
+    @property
+    def stream(self) -> str:
+        return KINDS[self.resource]
+
+    @cached_property
+    def given(self) -> tuple[Given, ...]:
+        hints = get_type_hints(self.command)
+        hidden = SURROUNDING.union(self.derived)
+        return tuple(Given(f.name, hints[f.name], f.default) for f in fields(self.command) if f.name not in hidden)
+
+
+KINDS = {
+    "members": "member",
+    "episodes": "episode",
+    "outreach": "outreach",
+    "stays": "stay",
+    "transitions": "transition",
+    "staff": "staff",
+}
+
+_EVENT = "0b0e8c52-4a3e-5b51-9c5d-2f6b6a7a9d10"
+_STAFF = "staff-5f0c2a1e-8d4b-4c57-9a53-0e6b1f2d7c88"
+_MEMBER = "member-3e1d7c5a-2b9f-5e84-8c16-7d0a4f9b6e21"
+_STAY = "stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a"
+
+OFFERS: tuple[Offer, ...] = (
+    # the member
+    Offer("members", "registrations", "register", member.RegisterMember, "Somebody becomes known to the programme", OFFICE,
+          {"cin": "91234567A", "family_name": "Okafor", "given_name": "Ines", "birth_date": "1961-07-09", "language": "en"},
+          founds=True, derived=("cin_claim",)),
+    Offer("members", "identity-corrections", "correct-identity", member.CorrectIdentity, "Put name or birth date right", OFFICE,
+          {"birth_date": "1961-07-09", "reason": "card shown"}),
+    Offer("members", "languages", "choose-language", member.ChooseLanguage, "Say which language the member speaks", OFFICE,
+          {"language": "vi"}),
+    Offer("members", "relocations", "relocate", member.Relocate, "Say in which time zone the member lives now", OFFICE,
+          {"timezone": "America/Denver"}),
+    Offer("members", "contact-points", "learn-contact-point", member.LearnContactPoint, "Add a phone number, mail or post address",
+          OFFICE, {"kind": "phone", "learned_from": "member", "value": "+14155550142"}, derived=("point",)),
+    Offer("members", "contact-point-findings", "mark-contact-point", member.MarkContactPoint,
+          "Say that a contact point reaches the member, or does not", OFFICE,
+          {"point": "phone-2", "good": False, "reason": "disconnected"}),
+    Offer("members", "opt-outs", "opt-out", member.OptOut, "The member does not want to be contacted this way", OFFICE,
+          {"channel": "text", "how": "said on the phone"}),
+    Offer("members", "opt-ins", "opt-in", member.OptIn, "The member may be contacted this way again", OFFICE, {"channel": "text"}),
+    Offer("members", "consents", "consent", member.GiveConsent, "The member agrees to something named", OFFICE,
+          {"scope": "data_sharing", "how": "verbal"}),
+    Offer("members", "consent-withdrawals", "withdraw-consent", member.WithdrawConsent, "The member no longer agrees", OFFICE,
+          {"scope": "data_sharing", "how": "verbal"}),
+    Offer("members", "coverage-losses", "lose-coverage", member.LoseCoverage, "Medi-Cal coverage ended", OFFICE,
+          {"reason": "redetermination", "occurred_at": "2026-10-31T23:59:59-07:00"}),
+    Offer("members", "coverage-returns", "restore-coverage", member.RestoreCoverage, "Medi-Cal coverage is back", OFFICE,
+          {"reason": "reinstated"}),
+    Offer("members", "deaths", "death", member.ReportDeath, "The member is said to have died", OFFICE, {"source": "family"}),
+    Offer("members", "death-withdrawals", "withdraw-death", member.WithdrawDeathReport, "The report of a death was wrong", LEADING,
+          {"report": _EVENT, "reason": "another person of that name"}),
+    Offer("members", "stays", "attribute-stay", member.AttributeStay, "Say that a stay is this member's", OFFICE,
+          {"stay": _STAY, "episode": "episode-1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f", "evidence": "by_hand"}),
+    Offer("members", "stay-detachments", "detach-stay", member.DetachStay, "A stay was another person's after all", OFFICE,
+          {"stay": _STAY, "reason": "mistaken identity"}),
+    # the episode
+    Offer("episodes", "assignments", "assignment", episode.ReceiveAssignment, "A plan gives us the member", OFFICE,
+          {"member": _MEMBER, "plan": "default", "received_at": "2026-11-20T09:00:00-08:00", "referral_source": "community"},
+          founds=True),
+    Offer("episodes", "repeated-assignments", "repeat-assignment", episode.ResendAssignment,
+          "The plan sends the assignment again; no clock is reset", OFFICE, {"received_at": "2026-11-24T09:00:00-08:00"}),
+    Offer("episodes", "assignment-withdrawals", "withdraw-assignment", episode.WithdrawAssignment, "The plan takes the member back",
+          LEADING, {"reason": "assigned elsewhere"}),
+    Offer("episodes", "lead-care-managers", "assign", episode.AssignLeadCareManager, "Assign the lead care manager", RUNNING,
+          {"staff": _STAFF}),
+    Offer("episodes", "hand-overs", "hand-over", episode.HandOver, "Hand the member over; open clocks keep their dues", CARE,
+          {"receiver": _STAFF, "note": "prefers calls after four"}),
+    Offer("episodes", "lead-releases", "release", episode.ReleaseLeadCareManager, "Nobody leads the member's care now", RUNNING,
+          {"reason": "left the organisation"}),
+    Offer("episodes", "enrolments", "enrol", episode.Enrol, "The member agrees to the services", CARE, {"agreed": "verbal"}),
+    Offer("episodes", "declines", "decline", episode.Decline, "The member does not want the services; outreach stops at once", CARE,
+          {"how": "on the phone", "reason": "has a case worker"}),
+    Offer("episodes", "deferrals", "defer", episode.Defer, "Not now: look again on a day", CARE, {"until": "2027-06-01"}),
+    Offer("episodes", "holds", "hold", episode.Hold, "Let everything rest", LEADING, {"reason": "incarcerated"}),
+    Offer("episodes", "resumptions", "resume", episode.Resume, "Go on after a hold", LEADING, {"reason": "released"}),
+    Offer("episodes", "policy-reapplications", "reapply-policy", episode.ReapplyPolicy,
+          "Move open clocks to another policy version", LEADING, {"policy": "default@2026.1", "reason": "agreed with the plan"}),
+    Offer("episodes", "closures", "close", episode.CloseEpisode, "Close the episode with its reason", CARE,
+          {"reason": "UNABLE_TO_REACH", "note": "ladder exhausted"}),
+    Offer("episodes", "reinstatements", "reinstate", episode.ReinstateEpisode, "The closure was a mistake", LEADING,
+          {"reason": "closed the wrong episode"}),
+    # outreach
+    Offer("outreach", "attempts", "attempt", outreach.RecordAttempt, "An attempt to reach the member", CARE,
+          {"channel": "call", "outcome": "voicemail", "minutes": 3, "occurred_at": "2026-11-20T15:05:00-08:00"}),
+    Offer("outreach", "contacts", "contact", outreach.RecordContact, "A two-way exchange with the member", CARE,
+          {"channel": "call", "initiated_by": "staff", "minutes": 12}),
+    Offer("outreach", "backdated-approvals", "approve-backdated", outreach.ApproveBackdatedRecord,
+          "A record dated back further than the policy's grace counts", LEADING, {"record": _EVENT, "reason": "visit log seen"}),
+    Offer("outreach", "backdated-rejections", "reject-backdated", outreach.RejectBackdatedRecord,
+          "A record dated back does not count", LEADING, {"record": _EVENT, "reason": "no evidence"}),
+    Offer("outreach", "struck-out-records", "strike-out", outreach.StrikeOutRecord, "An attempt or contact was recorded by mistake",
+          CARE, {"record": _EVENT, "reason": "another member"}),
+    Offer("outreach", "unable-to-reach-rejections", "reject-unable-to-reach", outreach.RejectUnableToReach,
+          "Do not give up: go on trying", LEADING, {"reason": "shelter has an address"}),
+    Offer("outreach", "new-episode-dismissals", "dismiss-new-episode", outreach.DismissNewEpisode,
+          "A contact after closure leads to no new episode", CARE, {"cause": _EVENT, "reason": "wrong number"}),
+    # stays by hand
+    Offer("stays", "admissions", "admission", stay.EnterAdmission, "An admission that no message told us of", OFFICE,
+          {"facility": "Valley SNF", "stay_class": "nursing_facility", "admitted_on": "2026-11-18", "member": _MEMBER},
+          founds=True),
+    Offer("stays", "discharges", "discharge", stay.EnterDischarge, "A discharge that no message told us of", OFFICE,
+          {"discharged_at": "2026-11-20T11:00:00-08:00", "disposition": "01"}),
+    Offer("stays", "admission-cancellations", "cancel-admission", stay.CancelAdmission, "The stay never was", OFFICE),
+    Offer("stays", "discharge-cancellations", "cancel-discharge", stay.CancelDischarge, "The member is still there", OFFICE),
+    # transitional care
+    Offer("transitions", "contacts", "transition-contact", transition.RecordTransitionContact,
+          "A live exchange after a discharge, with the checklist items gone through in it", CARE,
+          {"interaction": "phone", "spoken_to": "member", "minutes": 14, "items": ["call"]}),
+    Offer("transitions", "attempts", "transition-attempt", transition.RecordTransitionAttempt,
+          "An attempt after a discharge that reached nobody", CARE, {"interaction": "phone", "outcome": "voicemail"}),
+    Offer("transitions", "done-items", "item", transition.CompleteItem,
+          "A checklist item was done; the licence, where one is needed, is your own", CARE,
+          {"item": "medication_reconciliation", "interaction": "document", "spoken_to": "practice"}),
+    Offer("transitions", "reopened-items", "reopen-item", transition.ReopenItem, "A checklist item was not done after all", CARE,
+          {"item": "medication_reconciliation", "reason": "an old list was used"}),
+    Offer("transitions", "struck-out-records", "strike-out-transition", transition.StrikeOutTransitionRecord,
+          "A record was made by mistake", CARE, {"record": _EVENT, "reason": "another member"}),
+    Offer("transitions", "backdated-approvals", "approve-backdated-transition", transition.ApproveBackdatedTransitionRecord,
+          "A record dated back further than the policy's grace counts", LEADING, {"record": _EVENT, "reason": "visit log seen"}),
+    Offer("transitions", "backdated-rejections", "reject-backdated-transition", transition.RejectBackdatedTransitionRecord,
+          "A record dated back does not count", LEADING, {"record": _EVENT, "reason": "no evidence"}),
+    Offer("transitions", "stay-reviews", "review-stay", transition.ReviewStay, "Somebody looked into a stay that waits", CARE,
+          {"stay": _STAY, "finding": "still_admitted"}),
+    Offer("transitions", "alert-acknowledgements", "acknowledge", transition.AcknowledgeAlert, "An alert was seen", CARE,
+          {"key": "notice/stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a/1"}),
+    # staff
+    Offer("staff", "joinings", "add", staff.JoinStaff, "Somebody works here now", RUNNING,
+          {"name": "Dana Whitfield", "email": "dana@example.org", "languages": ["en", "es"], "roles": ["care_manager"]},
+          founds=True),
+    Offer("staff", "roles", "grant", staff.GrantRole, "Give a role", RUNNING, {"role": "supervisor"}),
+    Offer("staff", "role-revocations", "revoke", staff.RevokeRole, "Take a role away", RUNNING, {"role": "supervisor"}),
+    Offer("staff", "licences", "licence", staff.ShowLicence, "A licence was seen", RUNNING,
+          {"licence": "rn", "expires_on": "2027-12-31"}),
+    Offer("staff", "licence-revocations", "revoke-licence", staff.RevokeLicence, "A licence is no longer valid", RUNNING,
+          {"licence": "rn"}),
+    Offer("staff", "absences", "absence", staff.AnnounceAbsence, "Away from the first to the last day", RUNNING,
+          {"first_day": "2026-12-21", "last_day": "2027-01-02"}),
+    Offer("staff", "absence-cancellations", "call-off-absence", staff.CallOffAbsence, "The absence does not take place", RUNNING,
+          {"first_day": "2026-12-21"}),
+    Offer("staff", "departures", "leave", staff.LeaveStaff, "Somebody leaves; their members need another lead", RUNNING,
+          {"last_day": "2026-12-31"}),
+)  # fmt: skip
+
+
+def plain(hint: Any) -> Any:
+    """A type without its None."""
+    if get_origin(hint) in (Union, types.UnionType):
+        kept = [a for a in get_args(hint) if a is not type(None)]
+        return kept[0] if len(kept) == 1 else hint
+    return hint

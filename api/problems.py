@@ -1,0 +1,134 @@
+"""Every error of the API as application/problem+json (RFC 9457): what was wrong, in which field, and what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from opentelemetry import trace
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from domain.core import Refusal
+from eventlog.gateway import Conflict
+from eventlog.recorder import LogAway
+
+TYPE_PREFIX = "urn:throughline:problem:"
+MEDIA_TYPE = "application/problem+json"
+FAULTS_MAX = 20
+
+RULED_OUT = frozenset({
+    "episode_open", "episode_closed", "declined_before", "cin_taken", "version_taken", "has_a_lead", "no_lead", "not_proposed",
+    "command-id-reused", "erased",
+})  # fmt: skip
+"""Refusals for what stands already, not for what was sent: 409."""
+
+_log = structlog.get_logger()
+_FIELD = re.compile(r"([a-z_][a-z0-9_.\[\]]*): (.+)", re.S)
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """An answer that is an error. `detail` names no person."""
+
+    status: int
+    code: str
+    detail: str
+    field: str = ""
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def of_refusal(refusal: Refusal, *, said: frozenset[str] = frozenset()) -> Problem:
+    """A refusal: 403 where the actor may not, 404 where the stream is nobody's, 422 where a field that was sent (`said`) is at
+    fault, else 409."""
+    found = _FIELD.fullmatch(refusal.because)
+    where, detail = (found[1], found[2]) if found else ("", refusal.because)
+    if refusal.code in ("not_authorised", "actor_unknown"):
+        status = 403
+    elif refusal.code in RULED_OUT:
+        status = 409
+    elif where == "stream":
+        status = 404
+    else:
+        status = 422 if where in said or refusal.code.endswith("faulty") else 409
+    return Problem(status, refusal.code, detail, where)
+
+
+def of_conflict(conflict: Conflict) -> Problem:
+    return Problem(
+        412,
+        "version_moved",
+        "The stream has moved on since you read it. Read it again, look whether your command is still right, send it anew.",
+        "If-Match",
+        {"stream": conflict.stream, "expected": conflict.expected, "actual": conflict.actual},
+        {"ETag": f'"{conflict.actual}"'},
+    )
+
+
+def answer(problem: Problem) -> JSONResponse:
+    body: dict[str, Any] = {
+        "type": f"{TYPE_PREFIX}{problem.code.replace('_', '-')}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+    }
+    if problem.field:
+        body["field"] = problem.field
+    body |= problem.more
+    context = trace.get_current_span().get_span_context()
+    if context.is_valid:
+        body["trace_id"] = f"{context.trace_id:032x}"
+    return JSONResponse(body, problem.status, dict(problem.headers), MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Every way in which a request can go wrong ends in `answer`."""
+
+    @app.exception_handler(Problem)
+    def own(request: Request, error: Problem) -> Response:
+        return answer(error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        faults = [
+            {"field": ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]), "fault": fault["msg"]}
+            for fault in error.errors()[:FAULTS_MAX]
+        ]
+        first = faults[0] if faults else {"field": "", "fault": "The request could not be read."}
+        status = 400 if any(fault["type"] == "json_invalid" for fault in error.errors()) else 422
+        return answer(Problem(status, "invalid", first["fault"], first["field"], {"faults": faults}))
+
+    @app.exception_handler(HTTPException)
+    def of_framework(request: Request, error: HTTPException) -> Response:
+        known = {
+            404: ("unknown_address", "There is nothing here; /v1/openapi.json lists what there is."),
+            405: ("method_not_allowed", "The address exists, but not for this method; see /v1/openapi.json."),
+        }
+        code, detail = known.get(error.status_code, ("request_refused", "The request was refused."))
+        return answer(Problem(error.status_code, code, detail, headers=error.headers or {}))
+
+    @app.exception_handler(LogAway)
+    def away(request: Request, error: LogAway) -> Response:
+        return answer(unavailable("database"))
+
+
+def unavailable(dependency: str) -> Problem:
+    return Problem(
+        503, f"{dependency}_away", f"The {dependency} does not answer just now; nothing was recorded. Send it again.",
+        headers={"Retry-After": "5"},
+    )  # fmt: skip
+
+
+def unexpected(error: Exception) -> Problem:
+    """A defect of ours: its class goes to the log, nothing of it to the caller."""
+    _log.error("request failed", exc_info=error)
+    return Problem(500, "defect", "Something went wrong on our side; it was logged. The trace_id finds it.")

@@ -1,0 +1,193 @@
+"""What stands before every request: size limit, headers, the span, the log line, the bearer token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import structlog
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import Problem, answer, unexpected
+from api.services import Services
+from api.tokens import Caller, caller_of
+from domain.staff.facts import Role
+
+BODY_BYTES_MAX = 256 * 1024
+BODY_BYTES_MAX_AT = {"/v1/hl7": 16 * 1024 * 1024, "/v1/member-files": 64 * 1024 * 1024}
+"""Where more than a command is sent."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'self' 'unsafe-inline'"
+    " https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
+)
+"""The interactive documentation loads its page from where FastAPI takes it; nothing else here runs a script."""
+
+DOCS = "/v1/docs"
+QUIET = ("/livez", "/readyz")
+
+READERS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR, Role.AUDITOR)
+
+_log = structlog.get_logger()
+_tracer = trace.get_tracer("throughline.api")
+_propagator = TraceContextTextMapPropagator()
+_bearer = HTTPBearer(auto_error=False, description="A token of `throughline token create`")
+
+
+class TooLarge(Exception):
+    """A body went beyond its limit while it was read."""
+
+
+class Doorway:
+    """ASGI middleware, the outermost: nothing that happens inside leaves without it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        method = scope["method"] if scope["method"].isalpha() else "OTHER"
+        parent = _propagator.extract({"traceparent": headers.get("traceparent", "")})
+        began, told = time.perf_counter(), _Told()
+        with _tracer.start_as_current_span(
+            f"{method} request", context=parent, kind=SpanKind.SERVER, attributes={"http.request.method": method},
+            record_exception=False, set_status_on_exception=False,
+        ) as span:  # fmt: skip
+            try:
+                await self._guarded(scope, headers, receive, _adorned(send, scope["path"], told))
+            finally:
+                route = _route(scope)
+                span.update_name(f"{method} {route}")
+                span.set_attribute("http.route", route)
+                span.set_attribute("http.response.status_code", told.status)
+                if told.status >= 500:
+                    span.set_status(StatusCode.ERROR)
+                if scope["path"] not in QUIET:
+                    spent = round((time.perf_counter() - began) * 1000, 1)
+                    _log.info("request", method=method.lower(), route=route, http_status=told.status, duration_ms=spent)
+
+    async def _guarded(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        limit = BODY_BYTES_MAX_AT.get(scope["path"], BODY_BYTES_MAX)
+        told = headers.get("content-length", "")
+        if told.isdigit() and int(told) > limit:
+            await answer(_too_large(limit))(scope, receive, send)
+            return
+        started = False
+
+        async def sending(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, _limited(receive, limit), sending)
+        except TooLarge:
+            if not started:
+                await answer(_too_large(limit))(scope, receive, send)
+        except Exception as error:
+            problem = unexpected(error)
+            if not started:
+                await answer(problem)(scope, receive, send)
+
+
+class _Told:
+    status = 0
+
+
+def _route(scope: Scope) -> str:
+    """The address as it is declared, without what it was asked for."""
+    path = getattr(scope.get("route"), "path", "") or "unknown"
+    prefix = "/v1" if scope["path"].startswith("/v1/") and not path.startswith("/v1") else ""
+    return f"{prefix}{path}" if path.startswith("/") else path
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, "body_too_large", f"The body may have at most {limit} bytes here; send less, or send it in parts.")
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    seen = 0
+
+    async def receiving() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise TooLarge
+        return message
+
+    return receiving
+
+
+def _adorned(send: Send, path: str, told: _Told) -> Send:
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            told.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                if name not in headers:
+                    headers[name] = value
+            if path.startswith(DOCS):
+                headers["Content-Security-Policy"] = DOCS_POLICY
+            context = trace.get_current_span().get_span_context()
+            if context.is_valid:
+                headers["Trace-Id"] = f"{context.trace_id:032x}"
+        await send(message)
+
+    return sending
+
+
+def services_of(request: Request) -> Services:
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+Use = Annotated[Services, Depends(services_of)]
+
+
+def somebody(services: Use, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    """Whoever the token names. 401 where it names nobody."""
+    caller = caller_of(services.pool, credentials.credentials, services.clock.now()) if credentials else None
+    if caller is None:
+        raise Problem(
+            401, "token_needed", "Send Authorization: Bearer <token>; `throughline token create` makes one.",
+            headers={"WWW-Authenticate": 'Bearer realm="throughline"'},
+        )  # fmt: skip
+    return caller
+
+
+def only(*roles: Role) -> Callable[..., Caller]:
+    """A dependency: a caller in one of the roles. 403 for everybody else."""
+    wanted = " or ".join(role.value for role in roles)
+
+    def allowed(caller: Annotated[Caller, Depends(somebody)]) -> Caller:
+        if caller.role not in roles:
+            raise Problem(403, "role_missing", f"This needs a token of the role {wanted}; yours is {caller.role.value}.")
+        return caller
+
+    return allowed
+
+
+def traceparent() -> str | None:
+    """The traceparent of the request's span, to be kept with what it causes."""
+    carrier: dict[str, Any] = {}
+    _propagator.inject(carrier)
+    return carrier.get("traceparent")

@@ -1,0 +1,60 @@
+"""What the API needs from whoever starts it: handed in once, so that a test hands in the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from api.tokens import Pool
+from domain.core import Process
+from eventlog.clock import Clock
+from eventlog.gateway import Gateway
+from intake.identity import IdentityKeys
+from intake.inbox import Inbox
+from intake.receive import Reception
+from intake.roster import MemberFiles
+from intake.sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """One thing without which requests fail. `found` says what is the case, in a few plain words."""
+
+    name: str
+    ready: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What to answer to a signed webhook. `detail` names no person."""
+
+    status: int
+    code: str
+    detail: str = ""
+
+
+class Feedback(Protocol):
+    """Takes what a message provider reports: delivered, bounced, an answer, STOP. Checks the signature itself."""
+
+    def __call__(self, body: bytes, headers: Mapping[str, str]) -> HookAnswer: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that a request may use."""
+
+    gateway: Gateway
+    pool: Pool
+    clock: Clock
+    processes: Mapping[str, Process]
+    identity: IdentityKeys
+    inbox: Inbox
+    reception: Reception
+    files: MemberFiles
+    sources: Sources
+    ready: Callable[[], tuple[Dependency, ...]]
+    feedback: Feedback | None = None
+    hosts: tuple[str, ...] = ()
+    """Host names under which the API may be called; none: any."""
