@@ -101,7 +101,7 @@ class MemberDeclined(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeferralAgreed(Fact):
-    """"Not now, call in June": outreach rests until that local day (domain.md scenario 33)."""
+    """The member said "not now, call in June": outreach rests until that local day (domain.md scenario 33)."""
 
     until: date
 
