@@ -163,13 +163,14 @@ class ErasePersonalData(Command):
 
 @dataclass(frozen=True, slots=True)
 class ContactPoint:
-    """One way to reach the member. `said` holds what was found out about it, in the order of the world."""
+    """One way to reach the member, known `since`. `said` holds what was found out about it, in the order of the world."""
 
     id: str
     kind: PointKind
     learned_from: str
     takes_texts: bool
     value: str | None
+    since: Instant
     said: Timeline = ()
 
     def bad(self, now: Instant) -> bool:
@@ -235,9 +236,9 @@ class Member:
         return spans(self.coverage, CoverageLost, CoverageRestored, "coverage_lost")
 
     def usable_points(self, channel: Channel, now: Instant) -> tuple[ContactPoint, ...]:
-        """The contact points that a channel can use: neither bad nor of the wrong kind; the last learned first."""
+        """The contact points that a channel can use: known, neither bad nor of the wrong kind; the last learned first."""
         kind = KIND_OF.get(channel)
-        fits = (p for p in self.points.values() if p.kind is kind and not p.bad(now))
+        fits = (p for p in self.points.values() if p.kind is kind and p.since <= now and not p.bad(now))
         return tuple(p for p in fits if p.takes_texts or channel is not Channel.TEXT)[::-1]
 
 
@@ -282,7 +283,8 @@ def evolve(state: Member, recorded: Recorded) -> Member:
         case ContactPointLearned() as f:
             known_before = state.points.get(f.point)
             said = known_before.said if known_before else ()
-            point = ContactPoint(f.point, f.kind, f.learned_from, f.takes_texts, f.value, said)
+            since = min(known_before.since, recorded.occurred_at) if known_before else recorded.occurred_at
+            point = ContactPoint(f.point, f.kind, f.learned_from, f.takes_texts, f.value, since, said)
             return replace(state, points={**state.points, f.point: point})
         case ContactPointFoundBad(point=id) | ContactPointFoundGood(point=id) if id in state.points:
             point = replace(state.points[id], said=put(state.points[id].said, recorded))

@@ -16,6 +16,7 @@ from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, m
 from domain.calendar import add_days, end_of_day, instant_at, local_date, start_of_day
 from domain.clocks import Clock, Variant, keep
 from domain.core import (
+    ONE_SECOND,
     SYSTEM,
     Alarm,
     Because,
@@ -164,6 +165,8 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
     guard = book.in_force(assignment.plan, now)
     for entry in chain(episode.said, member.allowed, member.deaths, member.coverage, *(p.said for p in member.points.values())):
         alarm.reached(entry.at)
+    for point in member.points.values():
+        alarm.reached(point.since)
     attempts, contacts, unapproved = _counted(state, episode, policy, alarm)
     return Sight(
         state=state,
@@ -435,7 +438,7 @@ def _ladder(sight: Sight) -> Iterator[Climbed]:
         due_at = max(end_of_day(due_day, sight.office), opens_at)
         by_machine = sight.policy.outreach.channels[rung.channel].performed_by is Performer.MACHINE
         expires_at = min(due_at, opens_at + timedelta(hours=sight.policy.messages.expires_after_hours))
-        fallen, fallen_at = _fallen(sight, index, rung, opens_at, expires_at) if by_machine else ("", None)
+        fallen, fallen_at = _fallen(sight, index, rung, opens_at, expires_at, until) if by_machine else ("", None)
         yield Climbed(index, rung, opens_at, due_at, expires_at, by_machine, fallen, fallen_at)
 
 
@@ -453,29 +456,45 @@ def _rungs(policy: Policy) -> Iterator[Rung]:
             turn, count = turn + 1, count + 1
 
 
-def _fallen(sight: Sight, index: int, rung: Rung, opens_at: Instant, expires_at: Instant) -> tuple[str, Instant | None]:
-    """Why no machine will perform a rung any more, and since when: then it falls to a person."""
+def _fallen(
+    sight: Sight, index: int, rung: Rung, opens_at: Instant, expires_at: Instant, until: Instant | None
+) -> tuple[str, Instant | None]:
+    """Why no machine will perform a rung any more, and since when: then it falls to a person, unless the campaign stopped, was
+    answered or rested before.
+
+    Where nothing was sent, that is a matter of what happened when, not of when we learned of it."""
     turns = sight.state.requests.of(f"rung/{index}")
     last = turns[-1] if turns else None
     if any(turn.state in OUT for turn in turns) or (last is not None and last.state is RequestState.BEGUN):
         return "", None
     if last is not None and last.state in USELESS:
-        return last.code or last.state.value, last.changed_at
-    if last is not None and last.state is RequestState.FAILED and len(turns) >= sight.policy.messages.turns_max:
-        return last.code or "failed", last.changed_at
-    if last is None or last.state is RequestState.WITHDRAWN:
-        reason = _unusable(sight, rung.channel)
-        if reason:
-            return reason, last.changed_at if last is not None else opens_at
-    if sight.alarm.reached(expires_at):
-        return "expired", expires_at
-    return "", None
+        reason, since = last.code or last.state.value, last.changed_at
+    elif last is not None and last.state is RequestState.FAILED and len(turns) >= sight.policy.messages.turns_max:
+        reason, since = last.code or "failed", last.changed_at
+    else:
+        reason, since = _unusable_since(sight, rung.channel, opens_at, min(sight.now, expires_at - ONE_SECOND))
+        if not reason and sight.alarm.reached(expires_at):
+            reason, since = "expired", expires_at
+    return (reason, since) if reason and (until is None or since < until) else ("", None)
 
 
-def _unusable(sight: Sight, channel: Channel) -> str:
-    if sight.member.opted_out(channel, sight.now):
+def _unusable_since(sight: Sight, channel: Channel, since: Instant, at: Instant) -> tuple[str, Instant]:
+    """Why a machine cannot use a channel at an instant, and from when on, at most from `since`."""
+    member = sight.member
+    points = member.points.values()
+    turns = {e.at for e in chain(member.allowed, *(p.said for p in points))} | {p.since for p in points}
+    reason = ""
+    for instant in (since, *sorted(turn for turn in turns if since < turn <= at)):
+        found = "consent_withdrawn" if member.contact_refused(instant) else _unusable(sight, channel, instant)
+        since = since if reason else instant
+        reason = found
+    return reason, since
+
+
+def _unusable(sight: Sight, channel: Channel, at: Instant) -> str:
+    if sight.member.opted_out(channel, at):
         return "opted_out"
-    if channel in KIND_OF and not sight.member.usable_points(channel, sight.now):
+    if channel in KIND_OF and not sight.member.usable_points(channel, at):
         return "no_contact_point"
     return ""
 
@@ -521,7 +540,7 @@ def _suggestion(sight: Sight, wanted: Channel) -> str:
     last = [e.fact.channel for e in tried[-spacing.same_channel_failures_max :]]
     tired = len(last) == spacing.same_channel_failures_max and len(set(last)) == 1
     order = dict.fromkeys((wanted, Channel.VISIT, Channel.MEETING, Channel.CALL))
-    usable = [c for c in order if not _unusable(sight, c) and not (tired and c is last[0])]
+    usable = [c for c in order if not _unusable(sight, c, sight.now) and not (tired and c is last[0])]
     channel = usable[0] if usable else Channel.MEETING
     hours = spacing.hours_of_day
     uses = {hour: sum(1 for e in tried if _nearest(e.at, hours, sight.member.timezone) == i) for i, hour in enumerate(hours)}
