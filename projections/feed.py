@@ -1,0 +1,115 @@
+"""The log as projectors read it: batches in order, each row fetched once and decoded once for all read models.
+
+Personal data stays sealed: the fold of a read model sees None in those fields, so that no read model can hold any and no outage of
+the keys can stop one. Only a read model that says `unseals` is given the facts opened.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from domain.core import Fact
+from eventlog.codec import Codec, NamedFact, StoredFact, UnknownFact
+from eventlog.log import Log
+
+_QUERY = (
+    "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
+    " WHERE position > %b AND position <= %b ORDER BY position LIMIT %b"
+)
+_AT = (
+    "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
+    " WHERE position = ANY(%b) ORDER BY position"
+)
+_POSITION, _STREAM, _VERSION, _NAME = range(4)
+
+BATCHES_KEPT = 4
+"""Read models stand at the same place, or nearly: the next one finds the batch here."""
+
+
+class _LeaveSealed:
+    """Keys that open nothing: what is sealed reads as if it had been erased."""
+
+    def to_seal(self, key_id: str) -> AESGCM:
+        raise AssertionError("a read model writes no facts")
+
+    def to_unseal(self, key_id: str) -> AESGCM | None:
+        return None
+
+    def fetch(self, key_ids: Iterable[str], *, make: bool = False) -> None:
+        return None
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """Rows of the log up to `position`. Decoded one by one, when a read model asks, and kept."""
+
+    rows: list[Any]
+    position: int
+    _sealed: Codec
+    _open: Codec
+    _decoded: dict[int, StoredFact]
+    _opened: dict[int, StoredFact]
+    _keys_fetched: bool = False
+
+    def facts(self, wanted: frozenset[str] | None, *, unsealed: bool) -> list[StoredFact]:
+        """The facts with these names (None: all), in order. Raises UnknownFact, and CannotUnwrap where `unsealed`."""
+        if unsealed and not self._keys_fetched:
+            self._open.fetch_keys(row for row in self.rows if wanted is None or row[_NAME] in wanted)
+            self._keys_fetched = True
+        codec, kept = (self._open, self._opened) if unsealed else (self._sealed, self._decoded)
+        found = []
+        for row in self.rows:
+            if wanted is None or row[_NAME] in wanted:
+                fact = kept.get(row[_POSITION])
+                if fact is None:
+                    fact = kept[row[_POSITION]] = codec.decode_stored(row)
+                found.append(fact)
+        return found
+
+
+class Feed:
+    """Reads the log for the projectors of one process. Not thread-safe: each thread has its own."""
+
+    def __init__(self, log: Log, facts: Sequence[NamedFact]) -> None:
+        self.log = log
+        self._sealed = Codec(facts, _LeaveSealed())
+        self._names = {entry.type: entry.name for entry in facts}
+        self._known = frozenset(self._names.values())
+        self._kept: OrderedDict[tuple[int, int], RawBatch] = OrderedDict()
+
+    def names(self, facts: Iterable[type[Fact]]) -> frozenset[str] | None:
+        """The stable names of fact classes; None for none, which means all."""
+        return frozenset(self._names[kind] for kind in facts) or None
+
+    def after(self, position: int, *, limit: int, until: int) -> RawBatch:
+        """The rows after a position, up to the watermark `until`. Raises LogAway, UnknownFact."""
+        kept = self._kept.get((position, limit))
+        if kept is not None and kept.position <= until and (kept.rows or kept.position == until):
+            return kept
+        if until <= position:
+            return self._batch([], position)
+        rows = self.log.recorder.rows(_QUERY, (position, until, limit))
+        for row in rows:
+            if row[_NAME] not in self._known:
+                raise UnknownFact(f"{row[_NAME]} at position {row[_POSITION]} is not in this program's catalog: run a newer one")
+        batch = self._batch(rows, rows[-1][_POSITION] if len(rows) == limit else until)
+        self._kept[(position, limit)] = batch
+        while len(self._kept) > BATCHES_KEPT:
+            self._kept.popitem(last=False)
+        return batch
+
+    def at(self, positions: Sequence[int], *, unsealed: bool) -> list[StoredFact]:
+        """The facts at these positions, in order."""
+        return self._batch(self.log.recorder.rows(_AT, (list(positions),)), 0).facts(None, unsealed=unsealed)
+
+    def _batch(self, rows: list[Any], position: int) -> RawBatch:
+        return RawBatch(rows, position, self._sealed, self.log.codec, {}, {})
+
+
+Progress = Callable[[int, int], None]
+"""Told (position, head) now and then during long work."""

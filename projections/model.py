@@ -1,0 +1,142 @@
+"""What a read model is: a name, the rows that a fact touches, and a pure fold from row and fact to row.
+
+The columns of its table are the fields of its row class; the fingerprint covers them and the source of the fold, so that a changed
+read model is rebuilt beside the old one and never folded further on rows of another making.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from functools import cached_property
+from inspect import getsource
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from domain.core import Fact
+from eventlog.codec import StoredFact
+
+Row = TypeVar("Row")
+
+Fold = Callable[[str, Row | None, StoredFact], Row | None]
+"""(key, the row so far, fact) -> the row after it; None: there is no such row (any more)."""
+
+Keys = Callable[[StoredFact], tuple[str, ...]]
+"""The keys of the rows that a fact touches; none: it says nothing here."""
+
+KEY = "key"
+"""Every row's first field: what the table, the parking and the queue behind a parked fact go by."""
+
+FINGERPRINT_LENGTH = 10
+NAME_LENGTH_MAX = 40
+"""PostgreSQL cuts names off at 63 bytes; `__`, the fingerprint and a number must fit behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its SQL type, and how a value gets there and back."""
+
+    name: str
+    sql_type: str
+    passed_as: str
+    to_sql: Callable[[Any], Any] | None
+    from_sql: Callable[[Any], Any] | None
+
+
+@dataclass(frozen=True)
+class ReadModel(Generic[Row]):
+    """One read model.
+
+    `facts` are the classes it listens to (empty: all). `version` is raised to force a rebuild that no source shows. `unseals`: its
+    fold needs personal data (to make look-ups of it; it must never store any). `on_poison`: `park` sets the row aside and goes on;
+    `stop` is for rows that sum over everything, where going on would be a wrong number. `append_only`: no key ever comes twice, so
+    nothing need be loaded. `sources`: modules besides the fold's own that shape the rows.
+    """
+
+    name: str
+    row: type[Row]
+    keys: Keys
+    fold: Fold[Row]
+    facts: tuple[type[Fact], ...] = ()
+    version: int = 1
+    indexes: tuple[str, ...] = ()
+    unseals: bool = False
+    append_only: bool = False
+    on_poison: Literal["park", "stop"] = "park"
+    sources: tuple[types.ModuleType, ...] = ()
+
+    def __post_init__(self) -> None:
+        assert self.name.isidentifier() and len(self.name) <= NAME_LENGTH_MAX, self.name
+        assert fields(self.row)[0].name == KEY, f"the first field of {self.row.__name__} must be `{KEY}`"  # type: ignore[arg-type]
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        hints = get_type_hints(self.row)
+        return tuple(_column(f.name, hints[f.name]) for f in fields(self.row))  # type: ignore[arg-type]
+
+    @cached_property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(c.name for c in self.columns)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with the table's shape and with the code of the fold; comments and layout aside."""
+        import sys
+
+        digest = hashlib.sha256(repr((self.name, self.version, self.indexes, self.unseals)).encode())
+        digest.update(repr([(c.name, c.sql_type) for c in self.columns]).encode())
+        for module in (sys.modules[self.fold.__module__], *self.sources):
+            digest.update(ast.dump(_without_docstrings(ast.parse(getsource(module)))).encode())
+        return digest.hexdigest()[:FINGERPRINT_LENGTH]
+
+    def of_sql(self, values: Sequence[Any]) -> Row:
+        """A row of the table as the row class."""
+        return self.row(
+            *(v if c.from_sql is None or v is None else c.from_sql(v) for c, v in zip(self.columns, values, strict=True))
+        )
+
+    def to_sql(self, rows: Sequence[Row]) -> list[list[Any]]:
+        """Rows as one array a column, as `unnest` takes them."""
+        return [
+            [getattr(r, c.name) for r in rows]
+            if c.to_sql is None
+            else [None if (v := getattr(r, c.name)) is None else c.to_sql(v) for r in rows]
+            for c in self.columns
+        ]
+
+
+_PLAIN: Mapping[Any, str] = {str: "text", int: "bigint", bool: "boolean", datetime: "timestamptz", date: "date"}
+
+
+def _column(name: str, hint: Any) -> Column:
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (a for a in get_args(hint) if a is not type(None))
+    if hint in _PLAIN:
+        return Column(name, _PLAIN[hint], _PLAIN[hint], None, None)
+    if isinstance(hint, type) and issubclass(hint, str):
+        return Column(name, "text", "text", str, hint)
+    if hint == tuple[str, ...]:
+        return Column(name, "text[]", "text", _array_literal, tuple)
+    return Column(
+        name, "jsonb", "text", lambda value: msgspec.json.encode(value).decode(), lambda value: msgspec.convert(value, hint)
+    )
+
+
+def _array_literal(values: Sequence[str]) -> str:
+    """unnest would flatten an array of arrays, so each goes as a literal."""
+    quoted = ('"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values)
+    return "{" + ",".join(quoted) + "}"
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:]
+    return tree

@@ -1,0 +1,38 @@
+"""All read models of the programme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from projections.belonging import BELONGING
+from projections.counts import FACT_COUNTS
+from projections.deadlines import DEADLINES
+from projections.episodes import EPISODES
+from projections.lookup import member_lookup
+from projections.members import MEMBERS
+from projections.messages import MESSAGES
+from projections.model import ReadModel
+from projections.policies import POLICIES
+from projections.staff import STAFF
+from projections.stays import STAYS
+from projections.timeline import TIMELINE
+from projections.transitions import TRANSITION_CARE, TRANSITION_STAYS
+
+
+def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
+    """Every read model; `index_key` (32 bytes) keys the digests by which members are searched."""
+    return (
+        BELONGING,
+        EPISODES,
+        MEMBERS,
+        DEADLINES,
+        MESSAGES,
+        STAYS,
+        TRANSITION_STAYS,
+        TRANSITION_CARE,
+        STAFF,
+        POLICIES,
+        TIMELINE,
+        member_lookup(index_key),
+        FACT_COUNTS,
+    )

@@ -1,0 +1,548 @@
+"""Carries read models forward: in batches, exactly once, past poison, rebuilt beside the one that is shown.
+
+- A batch is folded per key in memory and written with one upsert; rows, parked facts and the position commit together. The position
+  moves by compare-and-swap from where the batch began, which is the first thing that the transaction does: a second projector of
+  the same build waits there, sees that it came too late, and has written nothing.
+- A fact that a fold cannot take, or whose row the table refuses, is parked under its row's key, and later facts of that key queue
+  behind it. Only fold, data and integrity errors park: when the database or the keys are away, nothing moves.
+- A rebuild writes a build of its own while the shown one goes on; at the end view and active build change in one transaction.
+
+Nothing here knows what a read model is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from eventlog.codec import NamedFact, StoredFact, UnknownFact
+from eventlog.keys import CannotUnwrap
+from eventlog.log import Log
+from eventlog.recorder import LogAway
+from projections import store
+from projections.feed import Feed, Progress, RawBatch
+from projections.model import ReadModel
+from projections.store import Build, Conn, Parked
+
+LIVE_FACTS_MAX = 2_000
+"""Of one transaction of a live projector: short, so that readers and the other projector wait for milliseconds."""
+
+REBUILD_FACTS_MAX = 20_000
+"""Of one transaction of a rebuild: engine.md A2 measured 146 000 facts a second at this size, 53 000 at a thousand."""
+
+PARKED_FACTS_MAX = 50_000
+"""Of one build. When so much waits, it is not a bad fact but a bad fold: the read model stops instead."""
+
+SWAP_ATTEMPTS_MAX = 20
+
+
+class ProjectorAway(Exception):
+    """PostgreSQL or the keys cannot be reached: nothing was written, try again later. `code` has no values in it."""
+
+
+class ProjectorStopped(Exception):
+    """A read model cannot go on and must not skip: somebody has to look. The text names the read model and the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What a step did. `caught_up`: it reached the watermark. `overtaken`: another projector had taken the batch, or the build."""
+
+    facts: int
+    position: int
+    caught_up: bool
+    parked: int = 0
+    overtaken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What a retry of parked facts came to: how many were folded, how many still wait."""
+
+    folded: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A rebuild that is now shown."""
+
+    name: str
+    build: str
+    facts: int
+    position: int
+
+
+class ModelState(StrEnum):
+    """`behind`: facts wait. `rebuilding`: another build is about to be shown. `other_program`: what is shown was built by a program
+    with another fold, and only `rebuild` takes it back."""
+
+    LIVE = "live"
+    BEHIND = "behind"
+    REBUILDING = "rebuilding"
+    STOPPED = "stopped"
+    OTHER_PROGRAM = "other_program"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """How a read model stands. `lag` counts positions up to the watermark. `building` is the build that is being made, if any."""
+
+    name: str
+    state: ModelState
+    build: str
+    fingerprint: str
+    position: int
+    lag: int
+    parked: int
+    discarded: int
+    moved_at: datetime
+    stopped_at: datetime | None
+    stopped_because: str
+    building: Build | None = None
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """Of folding one batch: the rows to write, the keys without a row, what is set aside."""
+
+    rows: dict[str, Any]
+    gone: list[str]
+    parked: list[Parked]
+
+
+class Projector:
+    """Carries a set of read models forward, one step at a time. One thread at a time; any number of processes."""
+
+    def __init__(
+        self,
+        pool: ConnectionPool[Connection[TupleRow]],
+        log: Log,
+        models: Sequence[ReadModel[Any]],
+        facts: Sequence[NamedFact],
+        *,
+        live_facts_max: int = LIVE_FACTS_MAX,
+        rebuild_facts_max: int = REBUILD_FACTS_MAX,
+        parked_facts_max: int = PARKED_FACTS_MAX,
+    ) -> None:
+        self.models = {model.name: model for model in models}
+        assert len(self.models) == len(models), "two read models share a name"
+        self.log = log
+        self._pool = pool
+        self._feed = Feed(log, facts)
+        self._live_facts_max = live_facts_max
+        self._rebuild_facts_max = rebuild_facts_max
+        self._parked_facts_max = parked_facts_max
+
+    # -- set-up
+
+    def create(self) -> None:
+        """Make the tables that are missing. A read model that was never built is shown at once, empty, and catches up."""
+        with self._connection() as conn:
+            store.create(conn)
+            for model in self.models.values():
+                self._show_first(conn, model)
+
+    # -- going forward
+
+    def step(self, name: str, *, until: int | None = None) -> Stepped:
+        """Fold the next batch into the build that is shown, or into the one that is to replace it.
+
+        Raises ProjectorAway, ProjectorStopped.
+        """
+        model = self.models[name]
+        until = self._watermark() if until is None else until
+        with self._connection() as conn:
+            build = self._own_build(conn, model)
+        if build is None:
+            return Stepped(0, 0, caught_up=True, overtaken=True)
+        if build.build == self._active_name(model):
+            return self._step(model, build, self._live_facts_max, until)
+        done = self._step(model, build, self._rebuild_facts_max, until)
+        if done.caught_up and not done.overtaken:
+            self._swap(model, build.build)
+        return done
+
+    def run_until_caught_up(self, *names: str) -> int:
+        """Step every read model (or those named) until each has reached the watermark of now; the number of facts folded."""
+        until, folded = self._watermark(), 0
+        for name in names or tuple(self.models):
+            while True:
+                done = self.step(name, until=until)
+                folded += done.facts
+                if done.caught_up:
+                    break
+        return folded
+
+    # -- rebuilding
+
+    def rebuild(self, name: str, *, progress: Progress = lambda position, head: None) -> Rebuilt:
+        """Build the read model anew beside the one that is shown, and show it. Goes on where an interrupted rebuild stopped.
+
+        `progress` is told (position, head). Raises ProjectorAway, ProjectorStopped.
+        """
+        model = self.models[name]
+        with self._connection() as conn:
+            store.create(conn)
+            with conn.transaction():
+                build = self._unfinished(conn, model) or store.begin(conn, model, self.log.incarnation())
+        facts = 0
+        while True:
+            until = self._watermark()
+            done = self._step(model, build, self._rebuild_facts_max, until)
+            facts += done.facts
+            progress(done.position, until)
+            with self._connection() as conn:
+                found = store.build(conn, name, build.build)
+                now_active = store.active(conn, name)
+            if now_active is not None and now_active.build == build.build:
+                return Rebuilt(name, build.build, facts, now_active.position)
+            if found is None:
+                raise ProjectorStopped(f"{name}: the build was dropped while it was being built; start the rebuild again")
+            build = found
+            if done.caught_up and not done.overtaken and self._swap(model, build.build):
+                return Rebuilt(name, build.build, facts, done.position)
+
+    def sweep(self) -> int:
+        """Drop tables that were replaced; those still held by a reader stay for the next time."""
+        dropped = 0
+        with self._connection() as conn:
+            for old in store.all_builds(conn):
+                if old.retired:
+                    try:
+                        with conn.transaction():
+                            store.drop(conn, old.name, old.build)
+                        dropped += 1
+                    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+                        continue
+        return dropped
+
+    # -- looking
+
+    def status(self) -> tuple[ModelStatus, ...]:
+        """How every read model stands that was ever built."""
+        watermark = self._watermark()
+        with self._connection() as conn:
+            shown = store.active_builds(conn)
+            return tuple(
+                self._status(conn, model, shown[model.name], watermark) for model in self.models.values() if model.name in shown
+            )
+
+    def _status(self, conn: Conn, model: ReadModel[Any], shown: str, watermark: int) -> ModelStatus:
+        builds = store.builds(conn, model.name)
+        active = next(b for b in builds if b.build == shown)
+        building = next((b for b in builds if b.build != shown and not b.retired), None)
+        if active.stopped_at is not None:
+            state = ModelState.STOPPED
+        elif active.fingerprint != model.fingerprint and store.was_shown(conn, model.name, model.fingerprint):
+            state = ModelState.OTHER_PROGRAM
+        elif active.fingerprint != model.fingerprint or building is not None:
+            state = ModelState.REBUILDING
+        else:
+            state = ModelState.LIVE if active.position >= watermark else ModelState.BEHIND
+        return ModelStatus(
+            name=model.name,
+            state=state,
+            build=active.build,
+            fingerprint=active.fingerprint,
+            position=active.position,
+            lag=max(0, watermark - active.position),
+            parked=store.parked_count(conn, model.name, shown),
+            discarded=len(store.discarded(conn, model.name, active.fingerprint)),
+            moved_at=active.moved_at,
+            stopped_at=active.stopped_at,
+            stopped_because=active.stopped_because,
+            building=building,
+        )
+
+    # -- parked facts
+
+    def parked(self, name: str, *, key: str | None = None) -> tuple[Parked, ...]:
+        """The facts that wait, in the build that is shown."""
+        with self._connection() as conn:
+            shown = store.active(conn, name)
+            return () if shown is None else store.parked(conn, name, shown.build, key)
+
+    def retry_parked(self, name: str, *, key: str | None = None) -> Retried:
+        """Fold what is parked, in order; whatever still fails stays parked, with everything behind it."""
+        model = self.models[name]
+        folded = 0
+        for each in [key] if key is not None else sorted({p.key for p in self.parked(name)}):
+            with self._connection() as conn, conn.transaction():
+                shown = self._lock_shown(conn, model)
+                folded += self._retry_key(conn, model, shown, each)
+        return Retried(folded, len(self.parked(name, key=key)))
+
+    def discard_parked(self, name: str, *, key: str, position: int, by: str, because: str) -> Retried:
+        """Leave one fact out of one row, by a person's explicit word, kept with its reason; then fold what queued behind it.
+
+        Raises KeyError where nothing like that is parked.
+        """
+        assert by and because, "nothing is discarded silently: say who and why"
+        model = self.models[name]
+        with self._connection() as conn, conn.transaction():
+            shown = self._lock_shown(conn, model)
+            found = next((p for p in store.parked(conn, name, shown.build, key) if p.position == position), None)
+            if found is None:
+                raise KeyError(f"{name}: nothing is parked at position {position} under that key")
+            store.discard(conn, shown, found, by, because)
+            folded = self._retry_key(conn, model, shown, key)
+        return Retried(folded, len(self.parked(name, key=key)))
+
+    # -- one batch
+
+    def _step(self, model: ReadModel[Any], build: Build, limit: int, until: int) -> Stepped:
+        try:
+            batch = self._feed.after(build.position, limit=limit, until=until)
+            if batch.position == build.position:
+                return Stepped(0, build.position, caught_up=True)
+            with self._connection() as conn, conn.transaction():
+                if not store.advance(conn, model.name, build.build, start=build.position, end=batch.position):
+                    return Stepped(0, build.position, caught_up=False, overtaken=True)
+                facts = self._facts(model, batch)
+                parked = self._apply(conn, model, build, facts)
+            return Stepped(len(facts), batch.position, caught_up=batch.position >= until, parked=parked)
+        except UnknownFact as unknown:
+            self._stop(model, build, str(unknown))
+        except _Poison as poison:
+            self._stop(model, build, poison.reason)
+        except (LogAway, CannotUnwrap) as away:
+            raise ProjectorAway(type(away).__name__) from None
+        raise AssertionError("unreachable")
+
+    def _facts(self, model: ReadModel[Any], batch: RawBatch) -> list[StoredFact]:
+        return batch.facts(self._feed.names(model.facts), unsealed=model.unseals)
+
+    def _apply(self, conn: Conn, model: ReadModel[Any], build: Build, facts: Sequence[StoredFact]) -> int:
+        """Fold facts into the rows of a build; the number of facts set aside."""
+        if not facts:
+            return 0
+        waiting = store.parked_keys(conn, model.name, build.build)
+        left_out = store.discarded(conn, model.name, build.fingerprint)
+        groups: dict[str, list[StoredFact]] = {}
+        queued: list[Parked] = []
+        for fact in facts:
+            for key in self._keys(model, fact):
+                if key in waiting:
+                    queued.append(_parked(key, fact))
+                elif not left_out or (key, fact.recorded.position) not in left_out:
+                    groups.setdefault(key, []).append(fact)
+        outcome = self._fold(model, store.load(conn, model, build.build, list(groups)), groups)
+        try:
+            with conn.transaction():
+                store.save(conn, model, build.build, list(outcome.rows.values()), outcome.gone)
+        except (psycopg.DataError, psycopg.IntegrityError):
+            outcome.parked = self._one_by_one(conn, model, build, groups)
+        set_aside = queued + outcome.parked
+        if outcome.parked and model.on_poison == "stop":
+            first = min(outcome.parked, key=lambda p: p.position)
+            raise _Poison(f"the fact at position {first.position} cannot be counted: {first.reason}")
+        if set_aside:
+            store.park(conn, model.name, build.build, set_aside)
+            total = store.parked_count(conn, model.name, build.build)
+            if total > self._parked_facts_max:
+                raise _Poison(f"{total} facts would be parked, more than {self._parked_facts_max}: the fold is at fault")
+        return len(set_aside)
+
+    def _keys(self, model: ReadModel[Any], fact: StoredFact) -> tuple[str, ...]:
+        try:
+            return model.keys(fact)
+        except Exception as error:
+            raise _Poison(f"nobody can say whose the fact at position {fact.recorded.position} is: {_where(error)}") from None
+
+    def _fold(self, model: ReadModel[Any], rows: dict[str, Any], groups: dict[str, list[StoredFact]]) -> _Outcome:
+        outcome = _Outcome({}, [], [])
+        fold = model.fold
+        for key, facts in groups.items():
+            row = before = rows.get(key)
+            for index, fact in enumerate(facts):
+                try:
+                    row = fold(key, row, fact)
+                except Exception as error:
+                    reason = _where(error)
+                    outcome.parked.append(_parked(key, fact, reason))
+                    outcome.parked.extend(_parked(key, later) for later in facts[index + 1 :])
+                    break
+            if row is None:
+                if before is not None:
+                    outcome.gone.append(key)
+            elif row is not before:
+                outcome.rows[key] = row
+        return outcome
+
+    def _one_by_one(self, conn: Conn, model: ReadModel[Any], build: Build, groups: dict[str, list[StoredFact]]) -> list[Parked]:
+        """The slow way, after a batch whose rows the table refused: find the fact that did it, and keep everything before it."""
+        parked: list[Parked] = []
+        for key, facts in groups.items():
+            parked.extend(self._fold_and_save(conn, model, build, key, facts))
+        return parked
+
+    def _fold_and_save(
+        self, conn: Conn, model: ReadModel[Any], build: Build, key: str, facts: Sequence[StoredFact]
+    ) -> list[Parked]:
+        """Fold and write fact by fact, for one key; what is set aside from the first failure on."""
+        row = store.load(conn, model, build.build, (key,)).get(key)
+        for index, fact in enumerate(facts):
+            reason = ""
+            try:
+                after = model.fold(key, row, fact)
+            except Exception as error:
+                reason = _where(error)
+            else:
+                try:
+                    if after is not row:
+                        with conn.transaction():
+                            store.save(conn, model, build.build, [] if after is None else [after], [key] if after is None else [])
+                    row = after
+                except (psycopg.DataError, psycopg.IntegrityError) as error:
+                    reason = _where(error)
+            if reason:
+                return [_parked(key, fact, reason), *(_parked(key, later) for later in facts[index + 1 :])]
+        return []
+
+    def _retry_key(self, conn: Conn, model: ReadModel[Any], shown: Build, key: str) -> int:
+        waiting = store.parked(conn, model.name, shown.build, key)
+        if not waiting:
+            return 0
+        facts = self._feed.at([p.position for p in waiting], unsealed=model.unseals)
+        still = self._fold_and_save(conn, model, shown, key, facts)
+        kept = {p.position for p in still}
+        store.unpark(conn, model.name, shown.build, key, [p.position for p in waiting if p.position not in kept])
+        store.park(conn, model.name, shown.build, still)
+        return len(waiting) - len(still)
+
+    # -- builds
+
+    def _own_build(self, conn: Conn, model: ReadModel[Any]) -> Build | None:
+        """The build that this program can fold: the shown one, or one of its own that is to replace it.
+
+        None: a program with another fold is in charge, and ours was replaced before; `rebuild` is how a person takes it back.
+        """
+        with conn.transaction():
+            shown = store.active(conn, model.name)
+            if shown is None:
+                return self._show_first(conn, model)
+            incarnation = self.log.incarnation()
+            if shown.fingerprint == model.fingerprint and shown.incarnation == incarnation:
+                return shown
+            if shown.fingerprint != model.fingerprint and store.was_shown(conn, model.name, model.fingerprint):
+                return None
+            store.active(conn, model.name, lock=True)
+            return self._unfinished(conn, model) or store.begin(conn, model, incarnation)
+
+    def _show_first(self, conn: Conn, model: ReadModel[Any]) -> Build:
+        with conn.transaction():
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (store.CREATE_LOCK,))
+            shown = store.active(conn, model.name)
+            if shown is None:
+                shown = self._unfinished(conn, model) or store.begin(conn, model, self.log.incarnation())
+                store.index(conn, model, shown.build)
+                store.show(conn, model, shown)
+            return shown
+
+    def _unfinished(self, conn: Conn, model: ReadModel[Any]) -> Build | None:
+        """A build of ours that was begun and is not shown yet."""
+        shown = store.active(conn, model.name)
+        incarnation = self.log.incarnation()
+        for build in store.builds(conn, model.name):
+            ours = build.fingerprint == model.fingerprint and build.incarnation == incarnation and not build.retired
+            if ours and (shown is None or build.build != shown.build):
+                return build
+        return None
+
+    def _active_name(self, model: ReadModel[Any]) -> str | None:
+        with self._connection() as conn:
+            shown = store.active(conn, model.name)
+            return None if shown is None else shown.build
+
+    def _lock_shown(self, conn: Conn, model: ReadModel[Any]) -> Build:
+        shown = store.active(conn, model.name, lock=True)
+        if shown is None or shown.fingerprint != model.fingerprint:
+            raise ProjectorStopped(f"{model.name}: what is shown was built by another version of the program; rebuild it first")
+        locked = store.build(conn, model.name, shown.build, lock=True)
+        assert locked is not None
+        return locked
+
+    def _swap(self, model: ReadModel[Any], new: str) -> bool:
+        """Show the new build, at a position that is not behind the old one's. False: it has to catch up more first."""
+        with self._connection() as conn:
+            fresh = store.build(conn, model.name, new)
+            if fresh is None:
+                return False
+            if not fresh.indexed:
+                with conn.transaction():
+                    store.index(conn, model, new)
+        for _ in range(SWAP_ATTEMPTS_MAX):
+            with self._connection() as conn, conn.transaction():
+                shown = store.active(conn, model.name, lock=True)
+                if shown is not None and shown.build == new:
+                    return True
+                old = None if shown is None else store.build(conn, model.name, shown.build, lock=True)
+                ours = store.build(conn, model.name, new, lock=True)
+                if ours is None or ours.retired:
+                    return False
+                if old is None or old.incarnation != ours.incarnation or ours.position >= old.position:
+                    store.show(conn, model, ours)
+                    if old is not None:
+                        store.retire(conn, model.name, old.build)
+                    break
+                behind = old.position
+            self._step(model, ours, self._live_facts_max, behind)
+        else:
+            return False
+        self.sweep()
+        return True
+
+    # -- inside
+
+    def _watermark(self) -> int:
+        try:
+            return self.log.watermark()
+        except LogAway as away:
+            raise ProjectorAway(str(away)) from None
+
+    def _stop(self, model: ReadModel[Any], build: Build, because: str) -> None:
+        with self._connection() as conn:
+            store.stop(conn, model.name, build.build, because)
+        raise ProjectorStopped(f"{model.name}: {because}")
+
+    @contextmanager
+    def _connection(self) -> Iterator[Conn]:
+        try:
+            with self._pool.connection() as conn:
+                yield conn
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, LogAway, CannotUnwrap) as away:
+            raise ProjectorAway(type(away).__name__) from None
+
+
+class _Poison(Exception):
+    """A read model that may not skip has met a fact that it cannot take."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def _parked(key: str, fact: StoredFact, reason: str = "") -> Parked:
+    recorded = fact.recorded
+    return Parked(key, recorded.position, recorded.stream, recorded.version, fact.name, reason)
+
+
+def _where(error: Exception) -> str:
+    """The kind of an error and the place in the fold where it arose; never its text, which may quote what somebody said."""
+    if isinstance(error, psycopg.Error):
+        return f"{type(error).__name__} {error.sqlstate or ''}".strip()
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_name} line {trace.tb_lineno}"
+    return f"{type(error).__name__}{place}"
