@@ -161,14 +161,16 @@ class Admission:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discharge:
     """A run of being discharged, up to the cancellation of the discharge or of the whole stay, if any. `day` is set where only the
-    local day is known; `at` is then its end. `of` is the `after` of the admission that it ends. `doubt` names why it waits for
-    review instead of counting."""
+    local day is known; `at` is then its end. `of` is the `after` of the admission that it ends. `disposed_by` said where to.
+    `doubt` names why it waits for review instead of counting."""
 
     after: EventId
     of: EventId
     at: Instant
     day: date | None
     disposition: str
+    disposed_by: EventId
+    disposed_known_at: Instant
     cause: tuple[EventId, ...]
     known_at: Instant
     stopped_at: Instant | None = None
@@ -337,7 +339,7 @@ class _Fold:
                 last, received_at=min(last.received_at, said.fact.received_at), known_at=min(last.known_at, said.recorded_at)
             )
         if at is not None:
-            last = replace(last, at=at, on=on, cause=_and(last.cause, said.event_id))
+            last = replace(last, at=at, on=on, cause=_cause(last, at, said))
         self.admissions[-1] = last
 
     def _discharged(self, said: Said, fact: MemberDischarged) -> None:
@@ -358,18 +360,20 @@ class _Fold:
                     at=fact.discharged_at,
                     day=fact.discharged_on,
                     disposition=fact.disposition,
+                    disposed_by=said.event_id,
+                    disposed_known_at=said.recorded_at,
                     cause=(said.event_id,),
                     known_at=said.recorded_at,
                 )
             )
             return
-        says_where = fact.disposition or fact.disposition_said
+        if fact.disposition or fact.disposition_said:
+            current = _disposed(current, fact.disposition, said)
         self.discharges[-1] = replace(
             current,
             at=fact.discharged_at,
             day=fact.discharged_on,
-            disposition=fact.disposition if says_where else current.disposition,
-            cause=_and(current.cause, said.event_id),
+            cause=_cause(current, fact.discharged_at, said),
             known_at=min(current.known_at, said.recorded_at),
         )
 
@@ -386,13 +390,13 @@ class _Fold:
             self._doubt("discharge_ahead", said)
         elif fact.discharged_at is not None:
             self._settle("discharge_ahead")
-            cause = _and(current.cause, said.event_id)
+            cause = _cause(current, fact.discharged_at, said)
             current = replace(current, at=fact.discharged_at, day=fact.discharged_on, cause=cause)
         if fact.disposition is not None and way_of(fact.disposition) is Way.STILL_A_PATIENT:
             self._doubt("still_a_patient", said)
         elif fact.disposition is not None:
             self._settle("still_a_patient")
-            current = replace(current, disposition=fact.disposition, cause=_and(current.cause, said.event_id))
+            current = _disposed(current, fact.disposition, said)
         self.discharges[-1] = current
 
     def _current_discharge(self) -> Discharge | None:
@@ -424,7 +428,7 @@ class _Fold:
         disposition but makes somebody look."""
         current = discharges[-1] if discharges and discharges[-1].stopped_by is None else None
         if current is not None and current.way is Way.EXPIRED:
-            return Death(current.cause[-1], current.at, current.known_at)
+            return Death(current.disposed_by, current.at, current.disposed_known_at)
         if self.died is not None and current is not None and current.way is not Way.UNMAPPED:
             self.doubts["death_contradicted"] = Doubt("death_contradicted", self.died.event_id, self.died.known_at)
         return self.died
@@ -441,9 +445,15 @@ def _known(stay_class: StayClass | None) -> StayClass | None:
     return None if stay_class in (None, StayClass.UNKNOWN) else stay_class
 
 
-def _and(cause: tuple[EventId, ...], event_id: EventId) -> tuple[EventId, ...]:
-    """What opened the run and what was said last: enough to explain it, and bounded."""
-    return tuple(dict.fromkeys((cause[0], event_id)))
+def _disposed(discharge: Discharge, disposition: str, said: Said) -> Discharge:
+    if disposition == discharge.disposition:
+        return discharge
+    return replace(discharge, disposition=disposition, disposed_by=said.event_id, disposed_known_at=said.recorded_at)
+
+
+def _cause(run: Admission | Discharge, at: Instant, said: Said) -> tuple[EventId, ...]:
+    """What opened the run, and what moved its time last: enough to explain a due. Saying the same again changes nothing."""
+    return run.cause if run.at == at else tuple(dict.fromkeys((run.cause[0], said.event_id)))
 
 
 # --- decide --------------------------------------------------------------------------------------------------------------------
