@@ -9,11 +9,12 @@ FLAGS ?=
 # Python's and pip's own settings of the machine (indexes, certificates) are respected; nothing here names a host.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup ground lint check test demo lock clean
+.PHONY: help setup ground lint check test test-as-in-production demo lock clean
 
 help:
 	@echo "make demo [FLAGS=--exit]  set everything up and let the system tell its story"
 	@echo "make test                 set everything up and run every test"
+	@echo "make test-as-in-production  the same on Debian's PostgreSQL 15, and Temporal on PostgreSQL"
 	@echo "make check                ruff, mypy, import contracts, unit tests and properties: under a minute"
 	@echo "make setup                only the virtual environment"
 	@echo "make ground               only PostgreSQL's and Temporal's programs (builds Temporal once where it must)"
@@ -56,6 +57,10 @@ check: lint
 
 test: lint ground
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
+
+# The same suite on servers like production's: Debian's PostgreSQL 15, and Temporal on another one.
+test-as-in-production: lint ground
+	@$(BIN)/python -m workers.ground.as_in_production $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
 
 demo: setup
 	@$(BIN)/throughline demo $(FLAGS)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 from temporalio.api.workflowservice.v1 import GetClusterInfoRequest
@@ -187,7 +188,22 @@ def _log(url: str) -> Iterator[Check]:
     except psycopg.errors.Error as error:
         yield Check("log", Status.WARN, f"not set up, or not to be read ({type(error).__name__})", "`throughline up` sets it up.")
         return
-    yield Check("log", Status.OK, f"incarnation {life.id}, since {life.created_at:%Y-%m-%d %H:%M} UTC")
+    found = f"incarnation {life.id}, since {life.created_at:%Y-%m-%d %H:%M} UTC"
+    if _known_to_the_router(url) in (None, life.id):
+        yield Check("log", Status.OK, found)
+    else:
+        remedy = "The log was restored since the router last ran. Stop the workers and run `throughline workflows rebuild`."
+        yield Check("log", Status.FAIL, f"{found}; the router knows another one", remedy)
+
+
+def _known_to_the_router(url: str) -> UUID | None:
+    """The life of the log that the router followed; None where it never ran."""
+    try:
+        with _connect(url) as connection:
+            row = connection.execute("SELECT incarnation FROM router_tracking ORDER BY updated_at DESC LIMIT 1").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    return UUID(str(row[0])) if row else None
 
 
 def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:

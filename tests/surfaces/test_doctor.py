@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+from importlib.resources import files
 from pathlib import Path
 
+import psycopg
 import pytest
 
+import eventlog.database
 from eventlog import opening
 from workers.doctor import Check, Status, examine, healthy
 from workers.heartbeat import Heartbeat
@@ -40,6 +43,19 @@ def test_servers_that_answer_are_named_with_their_versions(home: str, database: 
     assert checks["log"].found.startswith("not set up yet")
     life = opening.create(database, database + "_keys").incarnation
     assert str(life) in look(THROUGHLINE_HOME=home, DATABASE_URL=database, TEMPORAL_ADDRESS=temporal_address)["log"].found
+
+
+def test_a_log_restored_under_the_router_is_said(home: str, database: str) -> None:
+    opening.create(database, database + "_keys")
+    known = eventlog.database.incarnation(database).id
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(files("workers").joinpath("router.sql").read_bytes())
+        connection.execute("INSERT INTO router_tracking (name, position, incarnation) VALUES ('router', 7, %s)", (known,))
+    assert look(THROUGHLINE_HOME=home, DATABASE_URL=database)["log"].status is Status.OK
+    eventlog.database.new_incarnation(database)
+    check = look(THROUGHLINE_HOME=home, DATABASE_URL=database)["log"]
+    assert check.status is Status.FAIL
+    assert "workflows rebuild" in check.remedy
 
 
 def test_a_server_that_does_not_answer_fails_without_its_password(home: str) -> None:

@@ -59,7 +59,7 @@ def test_no_secret_is_in_it() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|PWD|KEY$|TOKEN|SECRET", name) or re.search("://[^@]*:[^@]*@", str(value)):
-                assert re.search(r"\$\{[A-Z_]+:\?[^}]+\}", value), f"{name} must be required from the environment"
+                assert re.search(r"\$\{[A-Z_]+:(\?[^}]+|-)\}", value), f"{name} must come from the environment"
     assert all("environment" in secret for secret in COMPOSE["secrets"].values())
 
 

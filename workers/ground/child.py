@@ -178,18 +178,24 @@ def end(process: psutil.Process, gently: signal.Signals, *, seconds: float = STO
 
 
 def gone(process: psutil.Process, *, seconds: float) -> bool:
-    """Wait until a process has ended; False when it still runs after so many seconds."""
+    """Wait until a process has ended with all its threads, so that its ports are free; False where it has not in so long."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                with contextlib.suppress(ChildProcessError, OSError):
-                    os.waitpid(process.pid, os.WNOHANG)
+            if process.status() == psutil.STATUS_ZOMBIE and _ended(process):
                 return True
         except psutil.NoSuchProcess:
             return True
         time.sleep(0.02)
     return False
+
+
+def _ended(zombie: psutil.Process) -> bool:
+    """A process looks like a zombie as soon as its first thread ended; its ports are open until the last one has."""
+    try:
+        return os.waitpid(zombie.pid, os.WNOHANG) != (0, 0)
+    except ChildProcessError:
+        return zombie.num_threads() <= 1
 
 
 def tail(log: Path, *, lines: int = 8) -> str:
