@@ -303,15 +303,18 @@ class Applier:
     def _report_death(
         self, claim: Claim, stay: StreamId, member: StreamId, source: Source, said: Notification
     ) -> tuple[Recorded, ...]:
-        """A death that the stay's statements tell of is reported to the member's own stream, where all contact is stopped."""
-        death = self._stay(stay).course().death
-        if death is None or self._member(member).death() is not None:
+        """A death in a stay is reported to the member's own stream: the plans stop by it, and a later assignment must not begin to
+        call somebody who died. A report that was withdrawn since is not repeated."""
+        state, death = self._member(member), self._stay(stay).course().death
+        if death is None or state.death() is not None:
+            return ()
+        if any(entry.recorded_at >= death.known_at for entry in state.deaths):
             return ()
         command = ReportDeath(
-            stream=member, by=f"source:{source.name}", occurred_at=death[1], said_at=said.said_at,
+            stream=member, by=f"source:{source.name}", occurred_at=death.at, said_at=said.said_at,
             message_id=str(claim.row.inbox_id), source="hospital",
         )  # fmt: skip
-        outcome = self._gateway.handle_many((self._order(claim, f"death|{death[0]}", command),))
+        outcome = self._gateway.handle_many((self._order(claim, f"death|{death.event_id}", command),))
         if isinstance(outcome, Conflict):
             raise Busy
         return () if isinstance(outcome, Refusal) else tuple(r for accepted in outcome for r in accepted.facts)

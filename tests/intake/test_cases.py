@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
+from domain.episode.decider import WithdrawAssignment
 from domain.member.facts import StayAttributed
 from domain.staff.facts import Role
 from domain.stay.decider import Way
 from domain.stay.facts import MemberAdmitted, MemberDischarged, StayClass
+from eventlog.gateway import Accepted
 from intake.inbox import Status
 from intake.sources import Sources
 from tests.intake.conftest import World, notification, open_world
@@ -193,21 +196,35 @@ def test_12_a_cancelled_admission_keeps_both_messages(world: World) -> None:
     [(a01(), a03(disposition="20")), (a01(), a03(disposition="41")), (a01(), a03(), a08(disposition="20"))],
     ids=["died here", "died in a facility", "said later"],
 )
-def test_13_a_death_reaches_the_members_own_stream(world: World, messages: tuple[str, ...]) -> None:
+def test_13_a_death_is_the_stays_and_no_discharge_of_a_living_member(world: World, messages: tuple[str, ...]) -> None:
     world.register(MARISOL)
     world.deliver(*messages)
-    assert world.course(MARISOL).death is not None
+    course = world.course(MARISOL)
+    assert course.death is not None
+    assert course.death.at == utc(2026, 3, 10, 22, 30)
+    assert course.discharge is not None
+    assert course.discharge.way is Way.EXPIRED
+    assert world.member(MARISOL).death() is None, "with an open episode, its transition's plan reports it"
+
+
+def test_13b_a_death_outside_of_any_episode_reaches_the_members_own_stream(world: World) -> None:
+    world.register(MARISOL)
+    (episode,) = world.member(MARISOL).episodes
+    withdrawn = WithdrawAssignment(stream=episode, by="source:plan-default", reason="moved")
+    assert isinstance(world.gateway.handle(withdrawn, command_id=uuid4()), Accepted)
+    (row,) = world.deliver(a03(disposition="20"))
     death = world.member(MARISOL).death()
     assert death is not None
     assert death[1] == utc(2026, 3, 10, 22, 30)
+    assert world.caused(row) == ["stay.member-discharged", "member.stay-attributed", "member.death-reported"]
 
 
-def test_13b_a_death_indicator_outweighs_the_disposition_and_somebody_looks(world: World) -> None:
+def test_13c_a_death_indicator_outweighs_the_disposition_and_somebody_looks(world: World) -> None:
     world.register(MARISOL)
     (row,) = world.deliver(a03(death="Y"))
     assert "death_contradicts_disposition" in row.flags
     assert (row.status, row.reason) == (Status.WAITING, "death_contradicted")
-    assert world.member(MARISOL).death() is not None
+    assert world.course(MARISOL).death is not None
 
 
 def test_14_still_a_patient_is_no_discharge_but_something_to_look_at(world: World) -> None:
