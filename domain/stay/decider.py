@@ -17,7 +17,7 @@ from typing import Any, assert_never
 from domain.calendar import end_of_day, start_of_day
 from domain.core import Command, Context, Decider, Decision, EventId, Fact, Instant, On, Recorded, Refusal, StreamId
 from domain.member.decider import Member
-from domain.member.facts import StayAttributed
+from domain.member.facts import DeathReported, StayAttributed
 from domain.staff.decider import OFFICE_ZONE, actor_stream, refused
 from domain.staff.facts import Role
 from domain.stay.facts import (
@@ -172,6 +172,7 @@ class Discharge:
     disposed_by: EventId
     disposed_known_at: Instant
     cause: tuple[EventId, ...]
+    received_at: Instant
     known_at: Instant
     stopped_at: Instant | None = None
     stopped_by: EventId | None = None
@@ -185,7 +186,7 @@ class Discharge:
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """The member died in this stay, as the hospital says. `known_at`: when we learned of it."""
+    """The member died in this stay, as the hospital says. `known_at`: when its message reached us."""
 
     event_id: EventId
     at: Instant
@@ -194,7 +195,7 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """A contradiction that a person has to look at. `since`: when we learned of it."""
+    """A contradiction that a person has to look at. `since`: when the message reached us."""
 
     code: str
     event_id: EventId
@@ -361,8 +362,9 @@ class _Fold:
                     day=fact.discharged_on,
                     disposition=fact.disposition,
                     disposed_by=said.event_id,
-                    disposed_known_at=said.recorded_at,
+                    disposed_known_at=said.fact.received_at,
                     cause=(said.event_id,),
+                    received_at=said.fact.received_at,
                     known_at=said.recorded_at,
                 )
             )
@@ -374,17 +376,18 @@ class _Fold:
             at=fact.discharged_at,
             day=fact.discharged_on,
             cause=_cause(current, fact.discharged_at, said),
+            received_at=min(current.received_at, fact.received_at),
             known_at=min(current.known_at, said.recorded_at),
         )
 
     def _described(self, said: Said, fact: StayDescribed) -> None:
         """A late update corrects a discharge that stands; it never makes or unmakes one."""
         if fact.died:
-            self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, said.recorded_at)
+            self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
         current = self._current_discharge()
         if current is None:
             if fact.disposition is not None and way_of(fact.disposition) is Way.EXPIRED:
-                self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, said.recorded_at)
+                self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
             return
         if fact.discharged_at is not None and fact.discharged_at > fact.received_at + AHEAD_MAX:
             self._doubt("discharge_ahead", said)
@@ -420,7 +423,7 @@ class _Fold:
         if discharge.at >= admission.at:
             return discharge
         code = "discharge_before_admission"
-        self.doubts[code] = Doubt(code, discharge.cause[-1], discharge.known_at)
+        self.doubts[code] = Doubt(code, discharge.cause[-1], discharge.received_at)
         return replace(discharge, doubt=code)
 
     def _death(self, discharges: list[Discharge]) -> Death | None:
@@ -434,7 +437,7 @@ class _Fold:
         return self.died
 
     def _doubt(self, code: str, said: Said) -> None:
-        self.doubts[code] = Doubt(code, said.event_id, said.recorded_at)
+        self.doubts[code] = Doubt(code, said.event_id, said.fact.received_at)
 
     def _settle(self, *codes: str) -> None:
         for code in codes:
@@ -448,7 +451,7 @@ def _known(stay_class: StayClass | None) -> StayClass | None:
 def _disposed(discharge: Discharge, disposition: str, said: Said) -> Discharge:
     if disposition == discharge.disposition:
         return discharge
-    return replace(discharge, disposition=disposition, disposed_by=said.event_id, disposed_known_at=said.recorded_at)
+    return replace(discharge, disposition=disposition, disposed_by=said.event_id, disposed_known_at=said.fact.received_at)
 
 
 def _cause(run: Admission | Discharge, at: Instant, said: Said) -> tuple[EventId, ...]:
@@ -527,6 +530,10 @@ def _enter_discharge(command: EnterDischarge, order: str, state: Stay, context: 
         return Refusal("disposition_unknown", "disposition: must be a two-digit code of table 0112, such as 01 for home")
     if not state.said and not command.facility:
         return Refusal("facility_missing", "facility: must name where the member was")
+    if way_of(command.disposition) is Way.STILL_A_PATIENT:
+        return Refusal(
+            "no_discharge", "disposition: 30 means that the member is still there; enter the discharge once it has happened"
+        )
     discharged = MemberDischarged(
         order=order,
         received_at=now,
@@ -549,10 +556,12 @@ def _with_attribution(
     if not member.registered:
         return Refusal("unknown_member", "member: is not registered; register the member first")
     known = member.stays.get(command.stream)
-    if known is not None and known.episode == command.episode:
-        return facts
-    attributed = StayAttributed(stay=command.stream, episode=command.episode, evidence=BY_HAND)
-    return (*facts, On(command.member, attributed))
+    told: tuple[Fact | On, ...] = facts
+    if known is None or known.episode != command.episode:
+        attributed = StayAttributed(stay=command.stream, episode=command.episode, evidence=BY_HAND)
+        told = (*told, On(command.member, attributed))
+    died = isinstance(command, EnterDischarge) and way_of(command.disposition) is Way.EXPIRED
+    return (*told, On(command.member, DeathReported(source="staff"))) if died and member.death() is None else told
 
 
 def reads(command: Any, state: Stay, context: Context) -> tuple[StreamId, ...]:

@@ -36,7 +36,8 @@ from domain.core import (
 )
 from domain.episode.decider import Episode
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
-from domain.member.decider import Member, ReportDeath
+from domain.member.decider import Member
+from domain.member.facts import DeathReportWithdrawn
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook
 from domain.requests import USELESS, Pursued, Request, Requests, RequestState, Want, pursue
 from domain.staff.decider import OFFICE_ZONE, staff_in
@@ -77,9 +78,8 @@ def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) ->
     sight = _look(state, context, book, alarm)
     if sight is None:
         return Plan(waiting_for="enrolment", wake_at=alarm.at, done=alarm.at is None)
-    begun = (*_openings(sight), *_deaths(sight))
-    if begun:
-        return Plan(steps=begun, wake_at=alarm.at, waiting_for="opening")
+    if openings := tuple(_openings(sight)):
+        return Plan(steps=openings, wake_at=alarm.at, waiting_for="opening")
 
     left = tuple(departures(sight.visits, alarm))
     clocks = chain(_notices(sight), *(_checklist(sight, departure) for departure in left))
@@ -150,10 +150,10 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
         alarm.reached(entry.at)
     alarm.reached(book.next_change(episode.plan, alarm.now))
     guard = book.in_force(episode.plan, alarm.now)
-    stop = _stop(episode, member, guard, alarm)
+    courses = tuple(_courses(state, member, context))
+    stop = _stop(episode, member, courses, guard, alarm)
     said = so_far(state.said, alarm)
     records, unapproved = counted(said)
-    courses = tuple(_courses(state, member, context))
     lead, boss, to = _people(episode, context, alarm)
     return Sight(
         state=state,
@@ -232,13 +232,22 @@ def _reapplied(episode: Episode, book: PolicyBook, alarm: Alarm) -> tuple[Instan
     return (told[-1].at, policy) if policy is not None else None
 
 
-def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Stop | None:
-    """The earliest of closure, death, and coverage lost for longer than it may come back."""
+def _stop(
+    episode: Episode, member: Member, courses: tuple[tuple[StreamId, Course, Instant], ...], policy: Policy, alarm: Alarm
+) -> Stop | None:
+    """The earliest of closure, death, and coverage lost for longer than it may come back.
+
+    A hospital's word of a death stops everything even before it is reported to the member's own stream, unless somebody has found
+    since that it was wrong."""
     found: list[Stop] = []
     if (closure := episode.closure(alarm.now)) is not None:
         found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
     if (death := member.death()) is not None and alarm.reached(death[1]):
         found.append(Stop(death[1], death[0], "death_reported"))
+    reversed_at = later(*(e.at for e in so_far(member.deaths, alarm) if isinstance(e.fact, DeathReportWithdrawn)))
+    deaths = (course.death for _, course, _ in courses if course.death is not None)
+    standing = (d for d in deaths if alarm.reached(d.at) and (reversed_at is None or reversed_at < d.known_at))
+    found.extend(Stop(died.at, died.event_id, "death_reported") for died in standing)
     for gap in member.uncovered():
         lapses_at = gap.since + timedelta(days=policy.outreach.coverage_return_days)
         back = gap.until is not None and gap.until <= lapses_at
@@ -274,19 +283,6 @@ def _openings(sight: Sight) -> Iterator[Step]:
             since=visit.since,
         )
         yield _carry(sight, f"opened/{visit.stay}/{sight.state.openings_ever}", fact)
-
-
-def _deaths(sight: Sight) -> Iterator[Step]:
-    """A stay that ended in death is a report of it, unless somebody has found since that the report was wrong."""
-    for visit in sight.visits:
-        death = visit.course.death
-        if death is None or sight.member.death() is not None or not sight.alarm.reached(death.at):
-            continue
-        if any(entry.recorded_at >= death.known_at for entry in sight.member.deaths):
-            continue
-        report = ReportDeath(stream=sight.episode.member, by=SYSTEM, occurred_at=death.at, source="hospital")
-        yield Step(f"death/{visit.stay}/{death.event_id}", report, death.at)
-        return
 
 
 def _entrusted(sight: Sight) -> Iterator[Step]:
@@ -593,9 +589,9 @@ def _waits(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Wait]:
 
 
 def _unapproved(sight: Sight) -> Iterator[Wait]:
+    """Records dated back beyond the grace, which a supervisor has to approve or reject."""
     for entry in sight.unapproved:
-        since = min(entry.recorded_at, sight.now)
-        yield Wait("approval", entry.event_id, entry.event_id, since, _often(sight), sight.to.supervisor, sight.guard.id)
+        yield Wait("approval", entry.event_id, entry.event_id, entry.at, _often(sight), sight.to.supervisor, sight.guard.id)
 
 
 def _often(sight: Sight) -> int:
@@ -613,7 +609,7 @@ def _still_inside(sight: Sight, visit: Visit) -> Iterator[Wait]:
 def _contradictions(sight: Sight, visit: Visit) -> Iterator[Wait]:
     """What the hospital said does not fit together, and waits until it is corrected."""
     for doubt in visit.course.doubts:
-        about, since, every = f"{visit.stay}/{doubt.code}", min(doubt.since, sight.now), visit.policy.transition.review_every_days
+        about, since, every = f"{visit.stay}/{doubt.code}", doubt.since, visit.policy.transition.review_every_days
         yield Wait("contradiction", about, doubt.event_id, since, every, sight.to.owner, visit.policy.id, visit.stay)
 
 

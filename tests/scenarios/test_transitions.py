@@ -401,17 +401,23 @@ def test_58_a_stay_that_was_another_person_s_withdraws_what_it_started() -> None
 # --- 59, 62: death ---------------------------------------------------------------------------------------------------------------
 
 
-def test_59_a_discharge_by_death_reports_it_and_owes_nothing() -> None:
+def test_59_a_discharge_by_death_owes_nothing() -> None:
     story = in_hospital().discharged("2026-11-20 14:00 PST", to="20")
-    (death,) = story.recorded(DeathReported, MEMBER)
-    assert death.occurred_at == at("2026-11-20 14:00 PST") and death.fact.source == "hospital"
     assert story.open_keys() == set()
     assert story.said(TransitionalCareEnded) == [TransitionalCareEnded(reason="death_reported")]
 
 
 def test_59_a_late_update_with_disposition_20_turns_a_discharge_into_a_death() -> None:
     story = home_on_friday().described("2026-11-21 09:00 PST", disposition="20")
-    assert story.facts(DeathReported, MEMBER)
+    assert story.open_keys() == set()
+    assert CALL in {w.key for w in story.said(DueWithdrawn)}
+
+
+def test_59_a_death_that_is_entered_by_hand_is_reported_to_the_member_s_own_stream() -> None:
+    story = in_hospital().on("2026-11-20 15:00 PST")
+    entered = {"discharged_at": at("2026-11-20 14:00 PST"), "disposition": "20", "member": MEMBER, "episode": EPISODE}
+    story.do(EnterDischarge(stream=STAY, by=LEAD, **entered))
+    assert len(story.facts(DeathReported, MEMBER)) == 1
     assert story.open_keys() == set()
 
 
