@@ -24,6 +24,7 @@ from pathlib import Path
 from uuid import UUID, uuid5
 
 from domain.adoption.decider import AdoptPolicy
+from domain.core import StreamId
 from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted
 from intake import inbox
@@ -178,6 +179,7 @@ class Past:
     """What the history left behind."""
 
     people: tuple[Person, ...]
+    operator: StreamId
     facts: int
     refused: tuple[str, ...]
 
@@ -204,7 +206,8 @@ def write_history(own: Settings, progress: Progress, members: int = MEMBERS) -> 
             run = VirtualProgramme(system.log, *system.carriers(), clock, frozenset(system.programme.processes))
             programme = Programme(system.gateway, Entrance(door, system.gateway, source), run)
             programme.write(since, until, members, lambda now: progress("history", (now - since) / (until - since)))
-            return Past(programme.people, system.log.watermark(), tuple(programme.refused))
+            assert programme.team is not None
+            return Past(programme.people, programme.team.operator, system.log.watermark(), tuple(programme.refused))
         finally:
             door.close()
 

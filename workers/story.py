@@ -1,0 +1,165 @@
+"""What the demo tells: a plan's file, a bedside, a discharge with its checklist, a deadline that is near, one that is missed.
+
+Everything goes over the wire, and what is shown is what the commands of a user show.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from api.tokens import mint
+from domain.core import StreamId
+from domain.staff.facts import Role
+from eventlog.clock import OffsetClock
+from intake.identity import IdentityKeys
+from simulation.health_plan import member_file
+from simulation.history import PACIFIC
+from simulation.hospital import Hospital, send_over_mllp
+from simulation.people import Person, cast
+from workers.clock import StoredOffset
+from workers.composition import System
+from workers.demo import Past, Stage, advance_clock, environment, until
+
+PLAN = "valley-health"
+NEW_MEMBERS = 3
+HTTP_SECONDS_MAX = 60.0
+TOKEN_LIFE = timedelta(days=2)
+COMMAND_SECONDS_MAX = 60.0
+AFTER_THE_DUE = timedelta(minutes=5)
+
+Heading = Callable[[str], None]
+Print = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Tells it to `print_`, chapter by chapter, on a demo that is at work. Raises DemoFailed where something does not appear."""
+
+    stage: Stage
+    past: Past
+    system: System
+    heading: Heading
+    print_: Print
+
+    def tell(self) -> None:
+        self._file_arrives()
+        member = self._member_of(self.past.people[0])
+        self._hospital_admits(self.past.people[0], member)
+        self._hospital_discharges(self.past.people[0], member)
+        self._deadline_is_near()
+        self._deadline_is_missed()
+        self._auditor_asks(member)
+
+    # --- chapters ---
+
+    def _file_arrives(self) -> None:
+        self.heading("A health plan's member file arrives")
+        people = cast(len(self.past.people) + NEW_MEMBERS, seed=7)[-NEW_MEMBERS:]
+        today = self._now().astimezone(PACIFIC).date()
+        listed = (*people, replace(people[0], cin="91234567B", given_name="Typo"))
+        file = member_file(listed, effective_on=today, authorized_on=today - timedelta(days=6))
+        headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "text/csv"}
+        answer = httpx.post(
+            f"{self.stage.api}/v1/member-files?plan={PLAN}", content=file, headers=headers, timeout=HTTP_SECONDS_MAX
+        )
+        answer.raise_for_status()
+        receipt = answer.json()
+        self.print_(f"POST /v1/member-files → {answer.status_code}: " + _told(receipt, "rows", "accepted", "unchanged", "rejected"))
+        for problem in receipt["problems"]:
+            self.print_(f"  row {problem['row']}: {problem['field']}: {problem['reason']} → {problem['remedy']}")
+        member = self._member_of(people[0])
+        until("outreach of a new member", lambda: self._owed(member, "initial_contact.contact") is not None)
+        self._show("deadlines", "--member", member)
+
+    def _hospital_admits(self, person: Person, member: StreamId) -> None:
+        self.heading("A hospital admits an enrolled member: the lead care manager hears of it within 24 hours")
+        said_at = self._now()
+        self._send(Hospital(prefix="LIVE").admit(person, "LIVE-1", said_at - timedelta(days=2, minutes=20), said_at))
+        until("the notice of the admission", lambda: self._owed(member, "transition.admission_notice") is not None)
+        self._show("worklist", "--member", member, "--kind", "transition")
+
+    def _hospital_discharges(self, person: Person, member: StreamId) -> None:
+        self.heading("The hospital discharges: the checklist appears, each item with its day and its rule")
+        said_at = self._now()
+        self._send(Hospital(prefix="LIVE2").discharge(person, "LIVE-1", said_at - timedelta(minutes=12), said_at))
+        until("the checklist after the discharge", lambda: self._owed(member, "transition.visit") is not None)
+        self._show("worklist", "--member", member, "--kind", "transition")
+
+    def _deadline_is_near(self) -> None:
+        self.heading("What is due in the next three days, soonest first")
+        self._show("worklist", "--kind", "outreach", "--due-before", "3d", "--limit", "8")
+
+    def _deadline_is_missed(self) -> None:
+        process, due_at = self._nearest_deadline()
+        self.heading(f"The clock moves past {due_at.astimezone(PACIFIC):%a %d %b %H:%M}: nobody called, and the miss says why")
+        advance_clock(self.stage.settings, due_at + AFTER_THE_DUE - self._now())
+        until("the miss in the log", lambda: self._state(process, "initial_contact.contact") == "missed")
+        self._show("explain", process)
+
+    def _auditor_asks(self, member: StreamId) -> None:
+        self.heading("An auditor asks: what did you know two days ago, and was anything altered?")
+        self._show("history", member, "--known-at", "2d ago")
+        self._show("audit", "verify")
+
+    # --- means ---
+
+    def _send(self, message: bytes) -> None:
+        answer = send_over_mllp((message,), *self.stage.hl7)[0]
+        segments = answer.decode(errors="replace").split("\r")
+        self.print_(f"MLLP {message.split(b'|')[8].decode()} → {segments[1] if len(segments) > 1 else answer!r}")
+
+    def _show(self, *words: str) -> None:
+        """Run a command of ours as a user would, and show both."""
+        self.print_(f"\n$ throughline --demo {' '.join(words)}")
+        ran = subprocess.run(
+            [sys.executable, "-m", "workers.cli", *words],
+            env={**environment(self.stage.settings), "FORCE_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            check=False,
+        )
+        self.print_(ran.stdout.rstrip() or ran.stderr.rstrip())
+
+    def _token(self) -> str:
+        now, subject = self._now(), self.past.operator
+        return mint(self.system.pool, role=Role.OPERATOR, subject=subject, now=now, life=TOKEN_LIFE, label="demo")[1]
+
+    def _now(self) -> datetime:
+        return OffsetClock(StoredOffset(self.stage.settings.throughline_home)).now()
+
+    def _member_of(self, person: Person) -> StreamId:
+        identity = IdentityKeys(self.stage.settings.keys().index)
+        holder: StreamId | None = self.system.gateway.load(identity.cin_claim(person.cin)).state.holder
+        assert holder is not None, "the file was applied, so its members are known"
+        return holder
+
+    def _owed(self, member: StreamId, rule: str) -> str | None:
+        rows = self._rows("SELECT state FROM process_obligation WHERE member = %s AND rule = %s", member, rule)
+        return rows[0][0] if rows else None
+
+    def _state(self, process: StreamId, rule: str) -> str | None:
+        rows = self._rows("SELECT state FROM process_obligation WHERE process = %s AND rule = %s", process, rule)
+        return rows[0][0] if rows else None
+
+    def _nearest_deadline(self) -> tuple[StreamId, datetime]:
+        rows = self._rows(
+            "SELECT process, due FROM process_obligation WHERE rule = 'initial_contact.contact' AND state = 'open' AND governing"
+            " AND NOT suspended ORDER BY due LIMIT 1"
+        )
+        return rows[0][0], rows[0][1]
+
+    def _rows(self, query: str, *values: Any) -> Sequence[Any]:
+        with self.system.pool.connection() as conn:
+            return conn.execute(query.encode(), values).fetchall()
+
+
+def _told(receipt: dict[str, Any], *names: str) -> str:
+    return ", ".join(f"{receipt[name]} {name}" for name in names)
