@@ -15,6 +15,7 @@ from intake.inbox import Inbox
 from intake.receive import Reception
 from intake.roster import MemberFiles
 from intake.sources import Sources
+from projections.runner import Projector
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Services:
     files: MemberFiles
     sources: Sources
     ready: Callable[[], tuple[Dependency, ...]]
+    projector: Projector | None = None
     feedback: Feedback | None = None
     hosts: tuple[str, ...] = ()
     """Host names under which the API may be called; none: any."""

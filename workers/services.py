@@ -18,6 +18,8 @@ from eventlog.recorder import LogAway
 from intake import inbox
 from intake.door import FrontDoor, open_door
 from intake.sources import load_sources
+from projections.registry import read_models
+from projections.runner import Projector
 from workers.composition import System, addresses
 
 LAG_MAX = 20_000
@@ -30,6 +32,11 @@ def prepare_door(system: System) -> None:
     """Create or complete the tables of inbox and tokens. Safe to repeat; after `composition.prepare`."""
     inbox.create(addresses(system.settings)[0])
     tokens.create_tables(system.pool)
+
+
+def projector_of(system: System) -> Projector:
+    """The projector of all read models, on an open system."""
+    return Projector(system.pool, system.log, read_models(system.settings.keys().index), system.programme.facts)
 
 
 def door_of(system: System) -> FrontDoor:
@@ -51,6 +58,7 @@ def services_of(
     *,
     ready: Callable[[], tuple[Dependency, ...]] | None = None,
     feedback: Feedback | None = None,
+    projector: Projector | None = None,
 ) -> Services:
     """What the API needs."""
     return Services(
@@ -64,6 +72,7 @@ def services_of(
         files=door.files,
         sources=door.sources,
         ready=ready or (lambda: readiness(system)),
+        projector=projector,
         feedback=feedback,
     )
 

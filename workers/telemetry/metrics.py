@@ -58,12 +58,16 @@ class Appends(SpanProcessor):
             self._seconds.record((span.end_time - span.start_time) / 1e9)
 
 
-def watch(read: Callable[[], Readings]) -> None:
-    """Publish what `read` finds, each time somebody collects. A failing reading is logged and left out."""
+def watch(read: Callable[[], Readings]) -> Callable[[], None]:
+    """Publish what `read` finds, each time somebody collects, until what this returns is called. A failing reading is logged and
+    left out."""
+    over = threading.Event()
     last: dict[str, Readings] = {}
     lock = threading.Lock()
 
     def fresh() -> Readings | None:
+        if over.is_set():
+            return None
         try:
             readings = read()
         except Exception as error:
@@ -79,7 +83,7 @@ def watch(read: Callable[[], Readings]) -> None:
 
     def one(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:
-            readings = last.get("readings")
+            readings = None if over.is_set() else last.get("readings")
             return [] if readings is None else [Observation(getattr(readings, name))]
 
         return observe
@@ -94,6 +98,7 @@ def watch(read: Callable[[], Readings]) -> None:
         ("unmatched", "Messages that a person has to match"),
     ):
         meter.create_observable_gauge(f"throughline.{name.replace('_', '.')}", [one(name)], unit="1", description=description)
+    return over.set
 
 
 class MetricLines(MetricExporter):

@@ -47,9 +47,14 @@ class Telemetry:
     def __init__(self, tracing: TracerProvider, metering: MeterProvider, numbers: InMemoryMetricReader) -> None:
         self._tracing, self._metering, self._numbers = tracing, metering, numbers
 
-    def watch(self, read: Callable[[], Readings]) -> None:
-        """Publish the state of the system with every collection."""
-        watch(read)
+    @contextmanager
+    def watching(self, read: Callable[[], Readings]) -> Iterator[None]:
+        """Publish the state of the system with every collection, for as long as it can be read."""
+        over = watch(read)
+        try:
+            yield
+        finally:
+            over()
 
     def numbers(self) -> dict[str, float]:
         """All metrics as they are now."""

@@ -1,0 +1,189 @@
+"""`up`, `run`, `doctor`: everything in one process, one role, and what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID, uuid5
+
+import typer
+
+from domain.adoption.decider import AdoptPolicy
+from workers.cli import frame as f
+from workers.cli.frame import Json, Stop
+from workers.composition import System, open_system
+from workers.doctor import examine, healthy
+from workers.ground.temporal import provide_temporal
+from workers.ground.temporal_web import provide_web_pages
+from workers.roles import ROLES, work
+from workers.services import projector_of
+from workers.settings import Settings
+from workers.telemetry import TelemetryTargets, start_telemetry
+from workers.watching import readings
+
+POLICIES = Path(__file__).resolve().parents[2] / "policies"
+ADOPTIONS = UUID("0d7a3d55-3f0e-4b5e-a8c5-1a2b8f8f4a10")
+
+
+class Role(StrEnum):
+    """What a process can be (workers/roles.py)."""
+
+    WORKER = "worker"
+    ROUTER = "router"
+    PROJECTOR = "projector"
+    INTAKE = "intake"
+    API = "api"
+
+
+def up() -> None:
+    """Run everything in this terminal: PostgreSQL and Temporal where none are given, all workers, the API, the HL7 listener.
+
+    Ctrl-C ends all of it; what was recorded stays. The first start adopts the policies of the folder `policies/`.
+
+    Example:
+
+        throughline up
+    """
+    settings = f.frame.load()
+    with contextlib.ExitStack() as stack:
+        settings = stack.enter_context(f.ground(settings))
+        settings = stack.enter_context(_temporal(settings, web=True))
+        _run(settings, ROLES, stack, first=True)
+
+
+def run(role: Annotated[Role, typer.Argument(help="Which one.")]) -> None:
+    """Run one role only, as a container does.
+
+    Example:
+
+        throughline run router
+    """
+    settings = f.frame.load()
+    with contextlib.ExitStack() as stack:
+        settings = stack.enter_context(f.ground(settings))
+        settings = stack.enter_context(_temporal(settings, web=False))
+        _run(settings, (role.value,), stack, first=role is Role.WORKER)
+
+
+def doctor(json: Json = False) -> None:
+    """Look at everything that the system stands on, and say what to do about what is missing.
+
+    Example:
+
+        throughline doctor
+    """
+    checks = examine(f.frame.load())
+    if json:
+        f.as_json(checks)
+    else:
+        rows = [(f.coloured(c.status.value), c.name, c.found, c.remedy) for c in checks]
+        f.table("What is there", ("", "check", "found", "what to do"), rows, empty="Nothing was looked at.")
+    if not healthy(checks):
+        raise typer.Exit(f.REFUSED)
+
+
+@contextlib.contextmanager
+def _temporal(settings: Settings, *, web: bool) -> Iterator[Settings]:
+    """Settings with Temporal's address: the one given, else a server of our own, which ends with us."""
+    home = settings.throughline_home
+    found = provide_temporal(
+        home,
+        address=settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        port=settings.throughline_temporal_port,
+        say=lambda line: f.err.print(line, style="dim", markup=False),
+    )
+    pages = None
+    try:
+        if web:
+            pages = provide_web_pages(
+                home, temporal_address=found.address, namespace=found.namespace, port=settings.throughline_temporal_ui_port
+            )
+        if web:
+            f.out.print(f"Temporal       {found.address}, {found.source}")
+        if pages is not None:
+            f.out.print(f"Temporal web   http://127.0.0.1:{settings.throughline_temporal_ui_port}")
+        yield settings.model_copy(update={"temporal_address": found.address})
+    finally:
+        if pages is not None:
+            pages.stop()
+        found.stop()
+
+
+def _run(settings: Settings, roles: Sequence[str], stack: contextlib.ExitStack, *, first: bool) -> None:
+    logs = settings.throughline_home / "logs"
+    alone = len(roles) == 1
+    telemetry = start_telemetry(
+        roles[0] if alone else "up",
+        TelemetryTargets(
+            log_file=None if alone else logs / "up.jsonl",
+            spans_file=None if alone else logs / "spans.jsonl",
+            metrics_file=None if alone else logs / "metrics.jsonl",
+            otlp_endpoint=settings.otel_exporter_otlp_endpoint,
+        ),
+    )
+    f.set_up(settings)
+    system = stack.enter_context(open_system(settings))
+    projector = projector_of(system)
+    stack.enter_context(telemetry.watching(lambda: readings(system, projector)))
+    if first and (adopted := adopt_policies(system)):
+        f.out.print(f"Adopted {adopted} policies of {POLICIES.name}/, because none was adopted yet.")
+    if not alone:
+        f.out.print(f"Logs           {logs}")
+    try:
+        asyncio.run(_until_told(system, projector, roles))
+    finally:
+        telemetry.flush()
+    f.out.print("Stopped.")
+
+
+async def _until_told(system: System, projector: object, roles: Sequence[str]) -> None:
+    from projections.runner import Projector
+
+    assert isinstance(projector, Projector)
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def told() -> None:
+        if stop.is_set():
+            os._exit(130)  # asked a second time: what hangs is left to the supervisor's kill
+        f.err.print("Stopping; again to stop at once.", style="dim")
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told)
+    if len(roles) > 1:
+        f.out.print("Ctrl-C stops everything.")
+    try:
+        await work(system, projector, roles, stop, lambda line: f.out.print(line, markup=False))
+    except OSError as error:
+        raise Stop(
+            f"An address could not be bound ({type(error).__name__}): {error.strerror or error}",
+            remedy="`throughline doctor` shows which port is taken and which setting moves it", status=f.AWAY,
+        ) from None  # fmt: skip
+
+
+def adopt_policies(system: System) -> int:
+    """Adopt the project's own policy files where nothing was ever adopted; how many were."""
+    if system.log.streams("policy"):
+        return 0
+    adopted = 0
+    for file in sorted(POLICIES.glob("*.toml")):
+        text = file.read_text()
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        plan = file.stem.partition("@")[0]
+        command = AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=digest)
+        f.accepted(system.gateway.handle(command, command_id=uuid5(ADOPTIONS, digest)))
+        adopted += 1
+    return adopted
+
+
+def mount(app: typer.Typer) -> None:
+    for command in (up, run, doctor):
+        app.command(rich_help_panel="Running it")(command)

@@ -1,0 +1,255 @@
+"""What a process can be: worker, router, projector, intake, api. `throughline up` is all of them in one, `throughline run` is one.
+
+Each role is a coroutine that works until it is told to stop, survives outages of what it depends on, and beats while it lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+import uvicorn
+from temporalio.client import Client
+
+from activities.channels.feedback import BadFeedback, receive_feedback
+from api.app import create_app
+from api.services import Feedback, HookAnswer
+from eventlog.gateway import Conflict
+from eventlog.recorder import LogAway
+from intake.door import FrontDoor
+from intake.mllp import Handle, Listener
+from intake.sources import Source
+from projections.runner import Projector, ProjectorAway, ProjectorStopped
+from workers.composition import System, connect_temporal, webhook_secret
+from workers.heartbeat import Heartbeat
+from workers.router import Router
+from workers.services import door_of, readiness, services_of
+from workers.settings import Settings
+from workers.telemetry import continued, current_traceparent
+from workers.temporal_worker import run_worker
+
+WORKER, ROUTER, PROJECTOR, INTAKE, API = ROLES = ("worker", "router", "projector", "intake", "api")
+
+INTAKE_THREADS = 2
+STORING_THREADS = 8
+BEAT_SECONDS = 5.0
+PROJECTOR_IDLE_SECONDS = 0.05
+PROJECTOR_AWAY_SECONDS = 1.0
+API_GRACE_SECONDS = 10
+API_CONCURRENT_MAX = 200
+
+Say = Callable[[str], None]
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the roles of one process have in common. `say` tells the person at the terminal where something listens."""
+
+    system: System
+    door: FrontDoor
+    client: Client
+    projector: Projector
+    stop: asyncio.Event
+    say: Say
+
+    def beat(self, role: str) -> Heartbeat:
+        return Heartbeat(self.system.settings.throughline_home, role)
+
+
+async def work(system: System, projector: Projector, roles: Sequence[str], stop: asyncio.Event, say: Say) -> None:
+    """Do the work of some roles until `stop` is set. The first role that cannot go on ends all; its error is raised."""
+    assert set(roles) <= set(ROLES) and roles
+    door = await asyncio.to_thread(door_of, system)
+    try:
+        shared = Shared(system, door, await connect_temporal(system.settings), projector, stop, say)
+        tasks = [asyncio.create_task(_ROLES[role](shared), name=role) for role in roles]
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait((*tasks, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        stopped.cancel()
+        for role, result in zip(roles, ended, strict=True):
+            if isinstance(result, Exception):
+                _log.error("role ended", role=role, exc_info=result)
+                raise result
+    finally:
+        await asyncio.to_thread(door.close)
+
+
+async def _worker(shared: Shared) -> None:
+    await run_worker(shared.system, shared.stop, beat=shared.beat(WORKER))
+
+
+async def _router(shared: Shared) -> None:
+    system = shared.system
+    router = Router(system.log, system.router_store(), system.programme, shared.client)
+    await router.run(shared.stop, beat=shared.beat(ROUTER))
+
+
+async def _projector(shared: Shared) -> None:
+    stop = threading.Event()
+    async with _thread(shared.stop, stop, lambda: project(shared.projector, stop, shared.beat(PROJECTOR))):
+        pass
+
+
+async def _intake(shared: Shared) -> None:
+    settings, beat, stop = shared.system.settings, shared.beat(INTAKE), threading.Event()
+    tls = tls_of(settings)
+    listener = Listener(
+        _traced(shared.door), shared.door.sources, settings.throughline_host, settings.throughline_hl7_port,
+        tls=tls, plain_on_network=settings.throughline_hl7_plain,
+    )  # fmt: skip
+    port = await listener.start()
+    shared.say(f"HL7 listener   {'mllps' if tls else 'mllp'}://{settings.throughline_host}:{port}")
+    threads = shared.door.start_workers(stop, INTAKE_THREADS)
+    try:
+        await _beating(shared.stop, beat)
+    finally:
+        stop.set()
+        await listener.stop()
+        for thread in threads:
+            await asyncio.to_thread(thread.join)
+
+
+def tls_of(settings: Settings) -> ssl.SSLContext | None:
+    """The listener's TLS, with client certificates required; None where no certificate is set."""
+    if settings.throughline_hl7_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.throughline_hl7_client_authorities)
+    context.load_cert_chain(settings.throughline_hl7_certificate, settings.throughline_hl7_certificate_key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _traced(door: FrontDoor) -> Handle:
+    """The listener's work under a span of its own, which the inbox row remembers. In a thread: the database's driver blocks."""
+    threads = ThreadPoolExecutor(STORING_THREADS, "hl7-store")
+
+    def receive(frame: bytes, source: Source, peer: str) -> bytes | None:
+        with continued("hl7.receive", None, source=source.name, transport="mllp", bytes=len(frame)):
+            return door.reception.receive(frame, source, transport="mllp", peer=peer, trace=current_traceparent() or "")
+
+    async def handle(frame: bytes, source: Source, peer: str) -> bytes | None:
+        return await asyncio.get_running_loop().run_in_executor(threads, receive, frame, source, peer)
+
+    return handle
+
+
+async def _api(shared: Shared) -> None:
+    system, loop = shared.system, asyncio.get_running_loop()
+    settings = system.settings
+    services = services_of(
+        system,
+        shared.door,
+        ready=lambda: readiness(system, shared.client, loop),
+        feedback=feedback_of(system),
+        projector=shared.projector,
+    )
+    server = _Server(
+        uvicorn.Config(
+            create_app(services),
+            host=settings.throughline_host,
+            port=settings.throughline_api_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            timeout_graceful_shutdown=API_GRACE_SECONDS,
+            limit_concurrency=API_CONCURRENT_MAX,
+            lifespan="off",
+        )
+    )
+    serving = asyncio.create_task(server.serve())
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.02)
+    if server.started:
+        address = f"http://{settings.throughline_host}:{settings.throughline_api_port}"
+        shared.say(f"API            {address}/v1, its documentation {address}/v1/docs")
+    beating = asyncio.create_task(_beating(shared.stop, shared.beat(API)))
+    await asyncio.wait((serving, beating), return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    beating.cancel()
+    try:
+        await serving
+    except SystemExit:
+        raise OSError(f"port {settings.throughline_api_port} is taken; set THROUGHLINE_API_PORT to another one") from None
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs all roles."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def feedback_of(system: System) -> Feedback:
+    """The signed webhook of the message provider: its reports become facts before it is answered."""
+    secret = webhook_secret(system.settings)
+
+    def receive(body: bytes, headers: Mapping[str, str]) -> HookAnswer:
+        try:
+            orders = receive_feedback(body, headers, secret, system.clock.now())
+        except BadFeedback as bad:
+            return HookAnswer(bad.status, "feedback_refused", str(bad))
+        for order in orders:
+            outcome = system.gateway.handle(order.command, command_id=order.command_id, trace=current_traceparent())
+            if isinstance(outcome, Conflict):
+                return HookAnswer(503, "busy", "The stream is busy; send the report again.")
+        return HookAnswer(202, "recorded")
+
+    return receive
+
+
+def project(projector: Projector, stop: threading.Event, beat: Callable[[], None]) -> None:
+    """Fold whatever the log gains until told to stop. Raises ProjectorStopped where a person has to look."""
+    while not stop.is_set():
+        beat()
+        try:
+            folded = projector.run_until_caught_up()
+        except (ProjectorAway, LogAway) as away:
+            _log.warning("projector waits", error=type(away).__name__)
+            stop.wait(PROJECTOR_AWAY_SECONDS)
+            continue
+        except ProjectorStopped:
+            _log.error("projector stopped; a person has to look")
+            raise
+        if not folded:
+            stop.wait(PROJECTOR_IDLE_SECONDS)
+
+
+@asynccontextmanager
+async def _thread(stop: asyncio.Event, told: threading.Event, work: Callable[[], None]) -> AsyncIterator[None]:
+    """Work in a thread until `stop`, or until the work itself ends."""
+    running: asyncio.Task[Any] = asyncio.create_task(asyncio.to_thread(work))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+    told.set()
+    stopping.cancel()
+    await running
+    yield
+
+
+async def _beating(stop: asyncio.Event, beat: Callable[[], None]) -> None:
+    while not stop.is_set():
+        beat()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BEAT_SECONDS)
+
+
+_ROLES: Mapping[str, Callable[[Shared], Coroutine[Any, Any, None]]] = {
+    WORKER: _worker,
+    ROUTER: _router,
+    PROJECTOR: _projector,
+    INTAKE: _intake,
+    API: _api,
+}
