@@ -255,7 +255,7 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
         met_at = None
     if met_at is not None and met_at < window.due:
         state = ObligationState.MET
-    elif stopped and clock.stopped_at is not None and clock.stopped_at < window.due:
+    elif stopped and clock.stopped_at is not None and _before_due(clock.stopped_at, rests_at, window):
         state = ObligationState.WITHDRAWN
     elif rests_at is not None and rests_at < window.due:
         state = ObligationState.OPEN
@@ -286,6 +286,11 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
         met_at=met_at if state in (ObligationState.MET, ObligationState.MET_LATE) else None,
         how=clock.how,
     )
+
+
+def _before_due(stopped_at: Instant, rests_at: Instant | None, window: Window) -> bool:
+    """Whether a clock was stopped before its due came; that of a clock that rests has not come."""
+    return stopped_at < window.due or (rests_at is not None and rests_at < window.due and rests_at <= stopped_at)
 
 
 def _evidence(clock: Clock, met_at: Instant | None, state: ObligationState) -> tuple[EventId, ...]:

@@ -143,7 +143,7 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
     loaded = context.get(state.episode)
     episode: Episode = loaded.state if loaded is not None else Episode()
     enrolled = episode.enrolled()
-    if enrolled is None or not alarm.reached(enrolled[1]):
+    if episode.assignment is None or enrolled is None or not alarm.reached(enrolled[1]):
         return None
     member: Member = context[episode.member].state
     for entry in chain(episode.said, member.deaths, member.coverage):
