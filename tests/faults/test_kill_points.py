@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,10 @@ import pytest
 from domain.core import ProcessRef
 from domain.requests import DeliveryBegun, DeliveryOutcomeUnknown, MessageSent
 from eventlog import killpoints
-from tests.faults.program import IDEMPOTENT, LEDGER
+from tests.faults.hasty import HastyOutreach
+from tests.faults.program import IDEMPOTENT, LEDGER, Ledger
 from tests.shell.world import Post, World, settings_for, system_for, until, world_of
+from workers.programme import the_programme
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,10 +38,20 @@ USUAL = ["OutreachOpened", "DueSet", "DueSet", "DueSet", "MessageRequested", "De
 
 
 @pytest.fixture
-async def world(database: str, temporal_address: str, temporal_namespace: str, tmp_path: Path) -> AsyncIterator[World]:
-    post = Post()
-    with system_for(settings_for(database, temporal_address, temporal_namespace, tmp_path), post) as system:
-        there = await world_of(system, post)
+def idempotent() -> bool:
+    """Whether the channel honours keys."""
+    return True
+
+
+@pytest.fixture
+async def world(
+    database: str, temporal_address: str, temporal_namespace: str, tmp_path: Path, idempotent: bool
+) -> AsyncIterator[World]:
+    """As the child has it: the hasty workflow, the ledger as channel."""
+    programme = replace(the_programme(), workflows=(HastyOutreach,))
+    settings = settings_for(database, temporal_address, temporal_namespace, tmp_path)
+    with system_for(settings, Ledger(tmp_path / "ledger", idempotent), programme) as system:
+        there = await world_of(system, Post())
         there.adopt(**AT_ONCE)
         yield there
 
@@ -80,7 +93,7 @@ def child(
 
 
 async def killed(process: subprocess.Popen[bytes]) -> None:
-    assert await asyncio.to_thread(process.wait, 30) == -signal.SIGKILL, "it was to die of its kill point"
+    assert await asyncio.to_thread(process.wait, 60) == -signal.SIGKILL, "it was to die of its kill point"
 
 
 def ledger(home: Path) -> Counter[str]:
@@ -106,14 +119,14 @@ def outcomes(world: World, outreach: ProcessRef) -> bool:
     ],
 )
 async def test_whoever_dies_leaves_nothing_undone_and_nothing_doubled(
-    world: World, tmp_path: Path, kill_count: Path, point: str, role: str
+    world: World, tmp_path: Path, kill_count: Path, idempotent: bool, point: str, role: str
 ) -> None:
     outreach = world.assign(world.member())
-    other = "router" if role == "worker" else "worker"
-    with child(world, other, tmp_path, count=kill_count):
-        with child(world, role, tmp_path, kill_at=point, count=kill_count) as doomed:
+    worker_dies = role == "worker"
+    async with world.running(router=worker_dies, worker=not worker_dies):
+        with child(world, role, tmp_path, kill_at=point, count=kill_count, idempotent=idempotent) as doomed:
             await killed(doomed)
-        with child(world, role, tmp_path, count=kill_count):
+        async with world.running(router=not worker_dies, worker=worker_dies):
             await until(lambda: outcomes(world, outreach), 40)
             await world.settled(outreach)
     names = world.facts(outreach)
@@ -125,15 +138,16 @@ async def test_whoever_dies_leaves_nothing_undone_and_nothing_doubled(
     assert max(handed_over.values()) == (2 if point == killpoints.SEND_OUTCOME else 1)
 
 
+@pytest.mark.parametrize("idempotent", [False])
 @pytest.mark.kill_point(killpoints.SEND_OUTCOME)
 async def test_what_may_have_been_sent_is_not_sent_again_where_twice_is_twice(
     world: World, tmp_path: Path, kill_count: Path
 ) -> None:
     outreach = world.assign(world.member())
-    with child(world, "router", tmp_path, count=kill_count):
-        with child(world, "worker", tmp_path, kill_at=killpoints.SEND_OUTCOME, count=kill_count, idempotent=False) as doomed:
+    async with world.running(worker=False):
+        with child(world, "worker", tmp_path, kill_at=killpoints.SEND_OUTCOME, count=kill_count, idempotent=idempotent) as doomed:
             await killed(doomed)
-        with child(world, "worker", tmp_path, count=kill_count, idempotent=False):
+        async with world.running(router=False):
             await until(lambda: outcomes(world, outreach), 40)
             await world.settled(outreach)
     assert len(world.facts(outreach, DeliveryOutcomeUnknown)) == 1
