@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -18,7 +18,7 @@ from domain.core import Command, Instant, Recorded, Refusal, StreamId
 from domain.episode.decider import Episode, claim_on_open_episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.decider import Claim as ClaimState
-from domain.stay.decider import RecordStatement, Stay
+from domain.stay.decider import Course, RecordStatement, Stay
 from domain.stay.facts import (
     AdmissionCancelled,
     DischargeCancelled,
@@ -58,9 +58,35 @@ class Busy(Exception):
     """The streams stayed busy; the message is to be tried again."""
 
 
+class Sight:
+    """The streams that one message needs to be seen, each loaded once."""
+
+    __slots__ = ("_gateway", "_states")
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._states: dict[StreamId, Any] = {}
+
+    def of(self, stream: StreamId) -> Any:
+        if stream not in self._states:
+            self._states[stream] = self._gateway.load(stream).state
+        return self._states[stream]
+
+    def member(self, stream: StreamId) -> Member:
+        state = self.of(stream)
+        assert isinstance(state, Member)
+        return state
+
+    def holder(self, claim: StreamId) -> StreamId | None:
+        """Who holds a claim now."""
+        state = self.of(claim)
+        assert isinstance(state, ClaimState)
+        return state.holder
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A match with the member it is about; `erased` where that person's data was destroyed."""
+    """A match; `erased` where the data of the person whom it is about was destroyed."""
 
     match: Match
     erased: bool = False
@@ -97,6 +123,7 @@ class Applier:
         claim.one_at_a_time(stay)
         statement_key = self._statement_key(stay, said)
         known_member = claim.member_of(stay)
+        sight = Sight(self._gateway)
 
         def settled(status: Status, reason: str = "", **more: object) -> Settlement:
             return Settlement(
@@ -110,7 +137,7 @@ class Applier:
         if row.released_by and row.member:
             who, evidence, by = row.member, BY_HAND, _actor(row.released_by, source)
         else:
-            found = self._match(claim.conn, said.member, known_member)
+            found = self._match(claim.conn, sight, said.member, known_member)
             if found.erased:
                 return settled(Status.IGNORED, Reason.ERASED.value)
             match found.match:
@@ -133,7 +160,7 @@ class Applier:
             ))
             for n, statement in enumerate(statements)
         ]  # fmt: skip
-        attribution = self._attribution(who, stay, occurred_at)
+        attribution = self._attribution(sight, who, stay, occurred_at)
         if attribution is not None:
             episode = attribution[0]
             orders.append(
@@ -152,8 +179,9 @@ class Applier:
             return settled(Status.WAITING, outcome.code, member=who, evidence=evidence)
         claim.attribute(stay, who)
         caused = [recorded for accepted in outcome for recorded in accepted.facts]
-        caused += self._report_death(claim, stay, who, source, said)
-        doubts = {d.event_id: d.code for d in self._stay(stay).course().doubts}
+        course = self._course(stay)
+        caused += self._report_death(claim, course, who, source, said)
+        doubts = {d.event_id: d.code for d in course.doubts}
         claim.settle_doubts(stay, tuple(doubts.values()), row.received_at)
         mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), "")
         return settled(
@@ -167,28 +195,18 @@ class Applier:
 
     # -- whose it is
 
-    def _match(self, conn: Connection[TupleRow], said: MemberKeys, of_stay: StreamId | None) -> Found:
-        holders = [h for cin in said.cins if (h := self._holder(cin)) is not None]
-        by_cin = [self._candidate(member) for member in dict.fromkeys(holders)]
+    def _match(self, conn: Connection[TupleRow], sight: Sight, said: MemberKeys, of_stay: StreamId | None) -> Found:
+        holders = [h for cin in said.cins if (h := sight.holder(self._identity.cin_claim(cin))) is not None]
+        by_cin = [_candidate(sight, member) for member in dict.fromkeys(holders)]
         if any(erased for _, erased in by_cin):
             return Found(Unmatched(Reason.ERASED), erased=True)
         by_name: list[Candidate] = []
         if said.family_name and said.birth_date is not None:
-            by_name = [self._candidate(member)[0] for member in self._index.named(conn, said.family_name, said.birth_date)]
-        of_visit = self._candidate(of_stay) if of_stay is not None else None
+            by_name = [_candidate(sight, member)[0] for member in self._index.named(conn, said.family_name, said.birth_date)]
+        of_visit = _candidate(sight, of_stay) if of_stay is not None else None
         if of_visit is not None and of_visit[1]:
             return Found(Unmatched(Reason.ERASED), erased=True)
         return Found(match(said, [c for c, _ in by_cin], by_name, of_visit[0] if of_visit else None))
-
-    def _holder(self, cin: str) -> StreamId | None:
-        state = self._gateway.load(self._identity.cin_claim(cin)).state
-        assert isinstance(state, ClaimState)
-        return state.holder
-
-    def _candidate(self, stream: StreamId) -> tuple[Candidate, bool]:
-        member = self._member(stream)
-        born = date.fromisoformat(member.birth_date) if member.birth_date else None
-        return Candidate(stream, member.cin, member.family_name, member.given_name, born), member.erased
 
     def _lookup_keys(self, said: MemberKeys) -> tuple[bytes, ...]:
         keys = [self._identity.cin(cin) for cin in said.cins]
@@ -283,32 +301,32 @@ class Applier:
 
     # -- what follows
 
-    def _attribution(self, member: StreamId, stay: StreamId, occurred_at: Instant) -> tuple[StreamId | None] | None:
+    def _attribution(self, sight: Sight, member: StreamId, stay: StreamId, occurred_at: Instant) -> tuple[StreamId | None] | None:
         """(the episode to attribute the stay to,), or None where it is attributed as it should be.
 
         A stay that was nobody's episode goes to the one that is open now, if the news is not older than that episode.
         """
-        known = self._member(member).stays.get(stay)
-        state = self._gateway.load(claim_on_open_episode(member)).state
-        assert isinstance(state, ClaimState)
+        known, open_episode = sight.member(member).stays.get(stay), sight.holder(claim_on_open_episode(member))
         if known is None:
-            return (state.holder,)
-        if known.episode is not None or state.holder is None:
+            return (open_episode,)
+        if known.episode is not None or open_episode is None:
             return None
-        episode = self._gateway.load(state.holder).state
+        episode = sight.of(open_episode)
         assert isinstance(episode, Episode)
         begun = episode.assignment is not None and occurred_at >= episode.assignment.received_at
-        return (state.holder,) if begun else None
+        return (open_episode,) if begun else None
 
     def _report_death(
-        self, claim: Claim, stay: StreamId, member: StreamId, source: Source, said: Notification
+        self, claim: Claim, course: Course, member: StreamId, source: Source, said: Notification
     ) -> tuple[Recorded, ...]:
-        """A death in a stay is reported to the member's own stream: the plans stop by it, and a later assignment must not begin to
-        call somebody who died. A report that was withdrawn since is not repeated."""
-        state, death = self._member(member), self._stay(stay).course().death
-        if death is None or state.death() is not None:
+        """A death that the stay's statements tell of is reported to the member's own stream, where it stops all contact. A report
+        that was withdrawn since is not repeated."""
+        death = course.death
+        if death is None:
             return ()
-        if any(entry.recorded_at >= death.known_at for entry in state.deaths):
+        state = self._gateway.load(member).state
+        assert isinstance(state, Member)
+        if state.death() is not None or any(entry.recorded_at >= death.known_at for entry in state.deaths):
             return ()
         command = ReportDeath(
             stream=member, by=f"source:{source.name}", occurred_at=death.at, said_at=said.said_at,
@@ -329,15 +347,17 @@ class Applier:
             trace=row.trace or None,
         )
 
-    def _member(self, stream: StreamId) -> Member:
-        state = self._gateway.load(stream).state
-        assert isinstance(state, Member)
-        return state
-
-    def _stay(self, stream: StreamId) -> Stay:
-        state = self._gateway.load(stream).state
+    def _course(self, stay: StreamId) -> Course:
+        state = self._gateway.load(stay).state
         assert isinstance(state, Stay)
-        return state
+        return state.course()
+
+
+def _candidate(sight: Sight, stream: StreamId) -> tuple[Candidate, bool]:
+    """What matching needs of a member, and whether their data was erased."""
+    member = sight.member(stream)
+    born = date.fromisoformat(member.birth_date) if member.birth_date else None
+    return Candidate(stream, member.cin, member.family_name, member.given_name, born), member.erased
 
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)

@@ -80,7 +80,6 @@ _CLASSES: Final = {
     "O": "outpatient",
     "OUTPATIENT": "outpatient",
     "AMB": "outpatient",
-    "P": "outpatient",
     "R": "outpatient",
     "B": "inpatient",
 }

@@ -68,12 +68,14 @@ class Worker:
                 stop.wait(AWAY_SECONDS)
 
     def work_off(self, limit: int = 100_000) -> int:
-        """Works off everything that is due now; how many messages that were. Raises Away."""
+        """Works off everything that is due now, and what that wakes; how many messages that were. Raises Away."""
         done = 0
         self.index.catch_up(self.clock.now())
-        while done < limit and self.work_one() is not None:
-            done += 1
-            self.index.catch_up(self.clock.now())
+        while done < limit:
+            if self.work_one() is not None:
+                done += 1
+            elif not self.index.catch_up(self.clock.now()):
+                break
         return done
 
     def work_one(self) -> Status | None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from domain.episode.decider import WithdrawAssignment
+from domain.member.decider import WithdrawDeathReport
 from domain.member.facts import StayAttributed
 from domain.staff.facts import Role
 from domain.stay.decider import Way
@@ -196,27 +196,30 @@ def test_12_a_cancelled_admission_keeps_both_messages(world: World) -> None:
     [(a01(), a03(disposition="20")), (a01(), a03(disposition="41")), (a01(), a03(), a08(disposition="20"))],
     ids=["died here", "died in a facility", "said later"],
 )
-def test_13_a_death_is_the_stays_and_no_discharge_of_a_living_member(world: World, messages: tuple[str, ...]) -> None:
+def test_13_a_death_reaches_the_members_own_stream(world: World, messages: tuple[str, ...]) -> None:
     world.register(MARISOL)
-    world.deliver(*messages)
+    rows = world.deliver(*messages)
     course = world.course(MARISOL)
     assert course.death is not None
-    assert course.death.at == utc(2026, 3, 10, 22, 30)
     assert course.discharge is not None
     assert course.discharge.way is Way.EXPIRED
-    assert world.member(MARISOL).death() is None, "with an open episode, its transition's plan reports it"
-
-
-def test_13b_a_death_outside_of_any_episode_reaches_the_members_own_stream(world: World) -> None:
-    world.register(MARISOL)
-    (episode,) = world.member(MARISOL).episodes
-    withdrawn = WithdrawAssignment(stream=episode, by="source:plan-default", reason="moved")
-    assert isinstance(world.gateway.handle(withdrawn, command_id=uuid4()), Accepted)
-    (row,) = world.deliver(a03(disposition="20"))
     death = world.member(MARISOL).death()
     assert death is not None
     assert death[1] == utc(2026, 3, 10, 22, 30)
-    assert world.caused(row) == ["stay.member-discharged", "member.stay-attributed", "member.death-reported"]
+    assert world.caused(rows[-1])[-1] == "member.death-reported"
+
+
+def test_13b_a_report_of_death_that_was_withdrawn_is_not_repeated(world: World) -> None:
+    world.register(MARISOL)
+    world.deliver(a03(disposition="20"))
+    death = world.member(MARISOL).death()
+    assert death is not None
+    supervisor = world.staff(Role.SUPERVISOR)
+    world.clock.advance(timedelta(hours=1))
+    withdrawn = WithdrawDeathReport(stream=world.member_of(MARISOL), by=supervisor, report=death[0], reason="another patient")
+    assert isinstance(world.gateway.handle(withdrawn, command_id=uuid4()), Accepted)
+    world.deliver(a08())
+    assert world.member(MARISOL).death() is None
 
 
 def test_13c_a_death_indicator_outweighs_the_disposition_and_somebody_looks(world: World) -> None:
