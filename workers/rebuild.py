@@ -119,24 +119,21 @@ def _begin(log: Log, pool: Pool, programme: Programme, incarnation: UUID, namesp
             batch = log.after(at, limit=READ_BATCH, until=position)
             index(conn, _indexed(batch.facts, programme))
             at = batch.position
+        # The tracking row lives and is restored with the log, so it still says what nobody was told yet: the router goes on there.
         conn.execute(
-            "INSERT INTO router_tracking (name, position, incarnation) VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE"
-            " SET position = excluded.position, incarnation = excluded.incarnation, updated_at = clock_timestamp()",
+            "INSERT INTO router_tracking AS t (name, position, incarnation) VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE"
+            " SET position = least(t.position, excluded.position), incarnation = excluded.incarnation, updated_at = clock_timestamp()",
             (NAME, position, incarnation),
         )
         # What was cached under positions of another life must give way to any new look.
         conn.execute("UPDATE process_state SET position = 0 WHERE position > %s", (position,))
         row = conn.execute(
-            "INSERT INTO rebuild_run (incarnation, namespace, position, total) VALUES (%s, %s, %s,"
-            " (SELECT count(*) FROM router_process WHERE open)) RETURNING id",
+            "INSERT INTO rebuild_run (incarnation, namespace, position, total) VALUES (%s, %s, %s, 0) RETURNING id",
             (incarnation, namespace, position),
         ).fetchone()
         assert row is not None
-        conn.execute(
-            "INSERT INTO rebuild_item (run, process, wake_at) SELECT %s, p.process, s.wake_at"
-            " FROM router_process p LEFT JOIN process_state s USING (process) WHERE p.open",
-            (row[0],),
-        )
+        listed = conn.execute(_LIST, (row[0],))
+        conn.execute("UPDATE rebuild_run SET total = %s WHERE id = %s", (listed.rowcount, row[0]))
     return int(row[0])
 
 
@@ -240,3 +237,9 @@ async def _listed(client: Client, programme: Programme) -> AsyncIterator[Workflo
             yield execution
     except RuntimeError:
         raise TemporalAway from None
+
+
+_LIST = """
+INSERT INTO rebuild_item (run, process, wake_at)
+SELECT %s, p.process, s.wake_at FROM router_process p LEFT JOIN process_state s USING (process)
+WHERE p.open AND NOT (coalesce(s.done, false) AND s.position >= p.position)"""
