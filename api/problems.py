@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from opentelemetry import trace
+from psycopg_pool import PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from domain.core import Refusal
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
+from intake.inbox import CannotStore
+from projections.answers import BadFilter, NotReady, QueryAway
 
 TYPE_PREFIX = "urn:throughline:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -116,9 +120,15 @@ def install(app: FastAPI) -> None:
         code, detail = known.get(error.status_code, ("request_refused", "The request was refused."))
         return answer(Problem(error.status_code, code, detail, headers=error.headers or {}))
 
-    @app.exception_handler(LogAway)
-    def away(request: Request, error: LogAway) -> Response:
+    @app.exception_handler(BadFilter)
+    def wrong_filter(request: Request, error: BadFilter) -> Response:
+        return answer(Problem(400, "filter_faulty", error.because, error.field))
+
+    def away(request: Request, error: Exception) -> Response:
         return answer(unavailable("database"))
+
+    for kind in (LogAway, QueryAway, NotReady, PoolTimeout, CannotStore, psycopg.OperationalError):
+        app.add_exception_handler(kind, away)
 
 
 def unavailable(dependency: str) -> Problem:

@@ -15,7 +15,7 @@ from intake.inbox import Inbox
 from intake.receive import Reception
 from intake.roster import MemberFiles
 from intake.sources import Sources
-from projections.runner import Projector
+from projections.queries import Queries
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ class Services:
     reception: Reception
     files: MemberFiles
     sources: Sources
+    queries: Queries
     ready: Callable[[], tuple[Dependency, ...]]
-    projector: Projector | None = None
     feedback: Feedback | None = None
     hosts: tuple[str, ...] = ()
     """Host names under which the API may be called; none: any."""

@@ -152,7 +152,6 @@ async def _api(shared: Shared) -> None:
         shared.door,
         ready=lambda: readiness(system, shared.client, loop),
         feedback=feedback_of(system),
-        projector=shared.projector,
     )
     server = _Server(
         uvicorn.Config(

@@ -18,6 +18,7 @@ from eventlog.recorder import LogAway
 from intake import inbox
 from intake.door import FrontDoor, open_door
 from intake.sources import load_sources
+from projections.queries import Queries
 from projections.registry import read_models
 from projections.runner import Projector
 from workers.composition import System, addresses
@@ -39,6 +40,11 @@ def projector_of(system: System) -> Projector:
     return Projector(system.pool, system.log, read_models(system.settings.keys().index), system.programme.facts)
 
 
+def queries_of(system: System) -> Queries:
+    """The questions that can be asked."""
+    return Queries(system.pool, system.log, index_key=system.settings.keys().index)
+
+
 def door_of(system: System) -> FrontDoor:
     """The front door on an open system. Raises SourcesInvalid."""
     settings = system.settings
@@ -58,7 +64,6 @@ def services_of(
     *,
     ready: Callable[[], tuple[Dependency, ...]] | None = None,
     feedback: Feedback | None = None,
-    projector: Projector | None = None,
 ) -> Services:
     """What the API needs."""
     return Services(
@@ -71,8 +76,8 @@ def services_of(
         reception=door.reception,
         files=door.files,
         sources=door.sources,
+        queries=queries_of(system),
         ready=ready or (lambda: readiness(system)),
-        projector=projector,
         feedback=feedback,
     )
 
