@@ -13,6 +13,9 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
+from psycopg_pool import PoolTimeout
+
 from domain.core import Command, Refusal, StreamId
 from domain.episode.decider import Episode, ReceiveAssignment, ResendAssignment, WithdrawAssignment, claim_on_open_episode
 from domain.episode.facts import ClosureReason
@@ -21,6 +24,8 @@ from domain.member.decider import CorrectIdentity, LearnContactPoint, Member, Re
 from domain.member.facts import PointKind
 from eventlog.clock import Clock
 from eventlog.gateway import Conflict, Gateway, Order
+from eventlog.keys import CannotUnwrap
+from eventlog.recorder import LogAway
 from intake.apply import Busy
 from intake.identifiers import cin_of, names_agree
 from intake.identity import IdentityKeys
@@ -114,7 +119,7 @@ class MemberFiles:
         peer: str = "",
         progress: Progress = _quiet,
     ) -> Receipt:
-        """Stores a file and applies it. `confirmed` is a person's word that a shrunken full roster is right.
+        """Stores a file and applies it. `confirmed` is a person's word that a shrunken full roster is right; `peer` is who sent it.
 
         Raises FileRefused where it cannot be read as a whole (it is kept as dead), CannotStore, LogAway.
         """
@@ -138,7 +143,7 @@ class MemberFiles:
         if row.status is Status.WAITING:
             if not confirmed:
                 return _receipt(row)
-            self._inbox.release(row.inbox_id, by=f"source:{source_of(plan)}", now=now)
+            self._inbox.release(row.inbox_id, by=peer or f"source:{source_of(plan)}", now=now)
         return self.carry_on(row.inbox_id, confirmed=confirmed, progress=progress)
 
     def carry_on(self, file_id: UUID, *, confirmed: bool = False, progress: Progress = _quiet) -> Receipt:
@@ -173,7 +178,7 @@ class MemberFiles:
         return self._finish(row, self._tally(row, plan, sheet.too_wide, tuple(m for _, m in missing), sheet.flags))
 
     def work_off(self, line_id: UUID) -> Status | None:
-        """Applies one row; None where somebody else has it or had it."""
+        """Applies one row; None where somebody else has it or had it. What fails on a row is the row's alone. Raises LogAway."""
         try:
             with self._inbox.claim(self._clock.now(), line_id) as claim:
                 if claim is None:
@@ -181,8 +186,10 @@ class MemberFiles:
                 settlement = self.apply(claim)
                 claim.settle(settlement, self._clock.now())
                 return settlement.status
-        except Busy:
-            return self._inbox.fail(line_id, "Busy", self._clock.now())
+        except (LogAway, CannotUnwrap, psycopg.OperationalError, PoolTimeout):
+            raise  # not the row's fault: the file goes on when the database is back
+        except Exception as failure:
+            return self._inbox.fail(line_id, type(failure).__name__, self._clock.now())
 
     def apply(self, claim: Claim) -> Settlement:
         """What becomes of one row. Raises Busy, LogAway, CannotUnwrap."""

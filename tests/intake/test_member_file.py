@@ -14,9 +14,9 @@ from domain.member.decider import MarkContactPoint
 from domain.member.facts import ContactPointLearned
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
-from intake.inbox import Status
+from intake.inbox import Claim, Settlement, Status
 from intake.memberfile import FileRefused, RosterRow, load_profile, read_date, read_row, read_sheet
-from intake.roster import Receipt
+from intake.roster import MemberFiles, Receipt
 from tests.intake.conftest import World
 from tests.intake.making import CSV_HEADER, MARISOL, TOMAS, Person, member_file
 
@@ -260,3 +260,21 @@ def test_an_import_that_broke_off_goes_on_where_it_stopped(world: World) -> None
     assert world.door.inbox.show(file.inbox_id).row.status is Status.APPLIED
     assert {line.status for line in world.door.inbox.find(part_of=file.inbox_id)} == {Status.APPLIED}
     assert len([f for f in world.facts("episode-") if isinstance(f, AssignmentReceived)]) == 6
+
+
+def test_a_row_that_breaks_something_of_ours_does_not_hold_up_the_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = MemberFiles.apply
+
+    def broken(self: MemberFiles, claim: Claim) -> Settlement:
+        if claim.row.line == 2:
+            raise KeyError(MARISOL.family)
+        return usual(self, claim)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemberFiles, "apply", broken)
+        assert totals(world.register(MARISOL, TOMAS)) == (2, 1, 0, 1)
+    (line,) = world.door.inbox.find(status=Status.RECEIVED)
+    assert (line.line, line.error) == (2, "KeyError")
+    world.clock.advance(timedelta(minutes=1))
+    world.door.worker.work_off()
+    assert world.member(MARISOL).registered
