@@ -51,6 +51,9 @@ class BadEvent:
 
 
 _COLUMNS = "position, stream, version, name, schema_version, event_id::text, body, sealed, meta, hash"
+ROW_COLUMNS = _COLUMNS
+"""What a row of the log must hold, in this order, for the codec to decode it: for readers with queries of their own."""
+
 _STREAM = f"SELECT {_COLUMNS} FROM log.events WHERE stream = %b AND version > %b"
 _TAILS = f"""SELECT e.*
     FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)

@@ -15,16 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.core import Fact
 from eventlog.codec import Codec, NamedFact, StoredFact, UnknownFact
-from eventlog.log import Log
+from eventlog.log import ROW_COLUMNS, Log
 
-_QUERY = (
-    "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
-    " WHERE position > %b AND position <= %b ORDER BY position LIMIT %b"
-)
-_AT = (
-    "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
-    " WHERE position = ANY(%b) ORDER BY position"
-)
+_QUERY = f"SELECT {ROW_COLUMNS} FROM log.events WHERE position > %b AND position <= %b ORDER BY position LIMIT %b"
+_AT = f"SELECT {ROW_COLUMNS} FROM log.events WHERE position = ANY(%b) ORDER BY position"
 _POSITION, _STREAM, _VERSION, _NAME = range(4)
 
 BATCHES_KEPT = 4

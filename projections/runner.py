@@ -147,7 +147,7 @@ class Projector:
 
     def create(self) -> None:
         """Make the tables that are missing. A read model that was never built is shown at once, empty, and catches up."""
-        with self._connection() as conn:
+        with self._connection() as conn, conn.transaction():
             store.create(conn)
             for model in self.models.values():
                 self._show_first(conn, model)

@@ -77,6 +77,8 @@ from domain.requests import (
 )
 from domain.stay.facts import AdmissionCancelled, DischargeCancelled, MemberAdmitted, MemberDischarged, StayDescribed
 from domain.transition.facts import (
+    BackdatedTransitionRecordApproved,
+    BackdatedTransitionRecordRejected,
     ChecklistItemDone,
     ChecklistItemReopened,
     StayReviewed,
@@ -85,6 +87,8 @@ from domain.transition.facts import (
     TransitionalCareResumed,
     TransitionAttemptMade,
     TransitionContactMade,
+    TransitionEntrusted,
+    TransitionRecordStruckOut,
 )
 
 SENTENCE_LENGTH_MAX = 300
@@ -183,6 +187,14 @@ def _of_care(fact: Fact) -> str:
             return "Outreach resumed"
         case TransitionalCareOpened():
             return "Transitional care: a stay concerns this episode"
+        case TransitionEntrusted(lead=lead):
+            return "Transitional care rests with a lead care manager" if lead else "Transitional care rests with nobody yet"
+        case TransitionRecordStruckOut(reason=reason):
+            return f"A record of the transition was struck out ({plain(reason)})"
+        case BackdatedTransitionRecordApproved():
+            return "A record of the transition dated back was approved"
+        case BackdatedTransitionRecordRejected():
+            return "A record of the transition dated back was rejected"
         case TransitionContactMade() as met:
             how = f"{plain(met.interaction)} with {_whom(met.spoken_to)}{_minutes(met.minutes)}"
             return f"Transition contact by {how}{_approval(met.approval_needed)}"

@@ -59,7 +59,7 @@ def _fold(key: str, row: StaffDirectoryRow | None, stored: StoredFact) -> StaffD
         row = StaffDirectoryRow(key, at)
     match fact:
         case StaffJoined(languages=languages, supervisor=supervisor):
-            return replace(row, languages=languages, supervisor=supervisor)
+            return replace(row, languages=languages, supervisor=supervisor, last_day=None)
         case RoleGranted(role=role):
             return replace(row, roles=tuple(sorted({*row.roles, role.value})))
         case RoleRevoked(role=role):

@@ -1,0 +1,130 @@
+"""How a question is put to PostgreSQL: conditions, order, one page and a cursor to the next. Values are parameters, always."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import msgspec
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import PoolTimeout
+
+from eventlog.keys import CannotUnwrap
+from eventlog.recorder import LogAway
+from projections.answers import BadFilter, NotReady, Page, QueryAway
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 1_000
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Ask:
+    """A query that is put together: conditions, order, page. Values are parameters, always."""
+
+    base: str
+    before: list[Any] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+    by: tuple[str, ...] = ()
+    newest_first: bool = False
+    limit: int = LIMIT_DEFAULT
+    after: tuple[Any, ...] | None = None
+
+    def given(self, *values: Any) -> Ask:
+        """The parameters of the base itself."""
+        self.before.extend(values)
+        return self
+
+    def where(self, condition: str, *values: Any) -> Ask:
+        self.conditions.append(condition)
+        self.values.extend(values)
+        return self
+
+    def if_given(self, condition: str, value: Any, *, twice: bool = False) -> Ask:
+        return self if value is None else self.where(condition, *((value, value) if twice else (value,)))
+
+    def equal(self, column: str, value: Any) -> Ask:
+        return self.if_given(f"({column}) = %s", value)
+
+    def starts(self, column: str, prefix: str | None) -> Ask:
+        return self.if_given(f"starts_with({column}, %s)", prefix)
+
+    def order(self, *by: str, newest_first: bool = False) -> Ask:
+        self.by, self.newest_first = by, newest_first
+        return self
+
+    def page(self, limit: int, cursor: str | None) -> Ask:
+        self.limit = limited(limit)
+        self.after = None if cursor is None else _opened(cursor, self._shape(), len(self.by))
+        return self
+
+    def again(self) -> Ask:
+        """A copy, to ask for another page."""
+        return replace(self, before=list(self.before), conditions=list(self.conditions), values=list(self.values))
+
+    def sql(self) -> tuple[str, list[Any]]:
+        conditions, values = list(self.conditions), list(self.values)
+        if self.after is not None:
+            sign = "<" if self.newest_first else ">"
+            conditions.append(f"({', '.join(self.by)}) {sign} ({', '.join('%s' for _ in self.by)})")
+            values.extend(self.after)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        direction = " DESC" if self.newest_first else ""
+        order = ", ".join(f"{column}{direction}" for column in self.by)
+        select, _, rest = self.base.partition("\nFROM ")
+        query = f"{select}, {', '.join(self.by)}\nFROM {rest}{where} ORDER BY {order} LIMIT %s"
+        return query, [*self.before, *values, self.limit + 1]
+
+    def paged(self, rows: list[TupleRow], make: Callable[[TupleRow], T]) -> Page[T]:
+        """The answers of one row more than was asked for: the columns of the order stand at each row's end."""
+        width = len(self.by)
+        items = tuple(make(row[:-width]) for row in rows[: self.limit])
+        return Page(items, self.cursor_after(rows[self.limit - 1][-width:]) if len(rows) > self.limit else None)
+
+    def cursor_after(self, at: Sequence[Any]) -> str:
+        return base64.urlsafe_b64encode(msgspec.json.encode([self._shape(), *at])).decode().rstrip("=")
+
+    def _shape(self) -> str:
+        """A cursor is of use only to the question that gave it."""
+        return f"{','.join(self.by)}{'-' if self.newest_first else ''}"
+
+
+def _opened(cursor: str, shape: str, width: int) -> tuple[Any, ...]:
+    try:
+        parts = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        parts = []
+    if len(parts) != width + 1 or parts[0] != shape:
+        raise BadFilter("cursor", "it is not one that this query gave; start without one")
+    return tuple(parts[1:])
+
+
+def limited(limit: int) -> int:
+    if not 1 <= limit <= LIMIT_MAX:
+        raise BadFilter("limit", f"it must lie between 1 and {LIMIT_MAX}")
+    return limit
+
+
+def known(field: str, values: Sequence[str], allowed: Sequence[str]) -> None:
+    for value in values:
+        if value not in allowed:
+            raise BadFilter(field, f"it must be one of {', '.join(allowed)}")
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.UndefinedColumn):
+        raise NotReady("the tables of the read models are not there, or of another version: run `throughline up` first") from None
+    except psycopg.DataError:
+        raise BadFilter("filters", "a value, or the cursor, cannot be read; look at each once more") from None
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, LogAway, CannotUnwrap) as error:
+        raise QueryAway(type(error).__name__) from None
