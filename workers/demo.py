@@ -184,10 +184,10 @@ class Past:
     refused: tuple[str, ...]
 
 
-def write_history(own: Settings, progress: Progress, members: int = MEMBERS) -> Past:
+def write_history(own: Settings, progress: Progress, members: int = MEMBERS, days: int = HISTORY_DAYS) -> Past:
     """Months of an invented programme, through the real gateway and front door on a virtual clock that ends now."""
     until = datetime.now(UTC)
-    since = until - timedelta(days=HISTORY_DAYS)
+    since = until - timedelta(days=days)
     clock = FixedClock(since)
     with open_system(own, clock=clock, channels=dict.fromkeys(KINDS, Accepting())) as system:
         adopt_policies(system)

@@ -82,7 +82,7 @@ class Story:
         self.heading("A hospital admits an enrolled member: the lead care manager hears of it within 24 hours")
         said_at = self._now()
         self._send(Hospital(prefix="LIVE").admit(person, "LIVE-1", said_at - timedelta(days=2, minutes=20), said_at))
-        until("the notice of the admission", lambda: self._owed(member, "transition.admission_notice") is not None)
+        until("the notice of the admission", lambda: self._owed(member, "transition.notice_read") is not None)
         self._show("worklist", "--member", member, "--kind", "transition")
 
     def _hospital_discharges(self, person: Person, member: StreamId) -> None:
