@@ -67,7 +67,8 @@ class Found:
 class Reconciler:
     """Runs passes. `kinds` are the kinds of process, which are also the names of their workflows."""
 
-    def __init__(self, pool: Pool, client: Client, clock: Clock, kinds: Iterable[str]) -> None:
+    def __init__(self, pool: Pool, client: Client, clock: Clock, kinds: Iterable[str], *, grace: timedelta = GRACE) -> None:
+        self._grace = grace
         self._pool = pool
         self._client = client
         self._clock = clock
@@ -111,8 +112,10 @@ class Reconciler:
     def _late(self) -> tuple[set[str], set[str]]:
         now = self._clock.now()
         with self._pool.connection() as conn:
-            overdue = conn.execute("SELECT process FROM process_state WHERE NOT done AND wake_at < %s", (now - GRACE,)).fetchall()
-            behind = conn.execute(_BEHIND, (GRACE,)).fetchall()
+            overdue = conn.execute(
+                "SELECT process FROM process_state WHERE NOT done AND wake_at < %s", (now - self._grace,)
+            ).fetchall()
+            behind = conn.execute(_BEHIND, (self._grace,)).fetchall()
         return {row[0] for row in overdue}, {row[0] for row in behind}
 
     async def _running(self) -> set[str]:
@@ -126,7 +129,7 @@ class Reconciler:
 
     def _compare(self, running: set[str]) -> tuple[set[str], set[str]]:
         with self._pool.connection() as conn:
-            rows = conn.execute(_EXPECTED, (GRACE,)).fetchall()
+            rows = conn.execute(_EXPECTED, (self._grace,)).fetchall()
         expected = {row[0] for row in rows if row[1]}
         settled = {row[0] for row in rows if row[2]}
         known = {row[0] for row in rows}

@@ -23,6 +23,7 @@ from domain.member.decider import LearnContactPoint, RegisterMember
 from domain.member.facts import PointKind
 from domain.staff.decider import JoinStaff
 from domain.staff.facts import Role
+from eventlog.clock import Clock
 from eventlog.gateway import Accepted
 from workers.composition import KINDS, System, connect_temporal, open_system, prepare
 from workers.ground.postgres import ensure_database
@@ -204,12 +205,14 @@ def settings_for(database: str, address: str, namespace: str, home: Path) -> Set
 
 
 @contextmanager
-def system_for(settings: Settings, post: Channel, programme: Programme | None = None) -> Iterator[System]:
+def system_for(
+    settings: Settings, post: Channel, programme: Programme | None = None, clock: Clock | None = None
+) -> Iterator[System]:
     assert settings.database_url is not None and settings.keys_database_url is not None
     ensure_database(settings.database_url)
     ensure_database(settings.keys_database_url)
     prepare(settings)
-    with open_system(settings, channels=dict.fromkeys(KINDS, post), programme=programme) as system:
+    with open_system(settings, channels=dict.fromkeys(KINDS, post), programme=programme, clock=clock) as system:
         yield system
 
 
