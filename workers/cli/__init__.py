@@ -8,14 +8,13 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import running
-from workers.cli.frame import Root, frame
+from workers.cli import frame, looking, recording, running
 
 EPILOG = "Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 something is away, 4 a defect of ours."
 
 app = typer.Typer(
     name="throughline",
-    cls=Root,
+    cls=frame.Root,
     help="Keeps every promise of an Enhanced Care Management programme, or shows when, under which rule and why it was broken.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -30,10 +29,12 @@ def top(
     demo: Annotated[bool, typer.Option("--demo", help="Speak to the demo that runs on this machine.")] = False,
 ) -> None:
     """Where the system is comes from the environment; see `throughline doctor`."""
-    frame.demo = demo
+    frame.asked.demo = demo
 
 
 running.mount(app)
+looking.mount(app)
+recording.mount(app)
 if importlib.util.find_spec("workers.cli.demo") is not None:
     app.add_typer(importlib.import_module("workers.cli.demo").app, name="demo", rich_help_panel="Running it")
 

@@ -90,7 +90,7 @@ class Frame:
         return settings
 
 
-frame = Frame()
+asked = Frame()
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -199,7 +199,7 @@ def ground(settings: Settings) -> Iterator[Settings]:
 @contextlib.contextmanager
 def opened(*, make: bool = True) -> Iterator[System]:
     """The system, for one command. `make`: set the tables up where they are missing."""
-    with ground(frame.load()) as settings:
+    with ground(asked.load()) as settings:
         quiet_telemetry(settings, "cli")
         if make and not _made(settings):
             set_up(settings)

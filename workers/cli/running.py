@@ -51,7 +51,7 @@ def up() -> None:
 
         throughline up
     """
-    settings = f.frame.load()
+    settings = f.asked.load()
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
         settings = stack.enter_context(_temporal(settings, web=True))
@@ -65,7 +65,7 @@ def run(role: Annotated[Role, typer.Argument(help="Which one.")]) -> None:
 
         throughline run router
     """
-    settings = f.frame.load()
+    settings = f.asked.load()
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
         settings = stack.enter_context(_temporal(settings, web=False))
@@ -79,7 +79,7 @@ def doctor(json: Json = False) -> None:
 
         throughline doctor
     """
-    checks = examine(f.frame.load())
+    checks = examine(f.asked.load())
     if json:
         f.as_json(checks)
     else:

@@ -1,0 +1,472 @@
+"""Looking: the worklist, deadlines, the transitions board, members, a member's timeline, history, and why something is owed."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from rich.tree import Tree
+
+from api.looking_back import Explanation, MemberThen, Owed, explain, instant_of, member_then
+from domain.calendar import start_of_day
+from domain.staff.decider import OFFICE_ZONE
+from projections.answers import Page
+from projections.sentences import plain, promise
+from workers.cli import frame as f
+from workers.cli.frame import Cursor, Json, Limit, Names, Stop
+from workers.cli.people import staff_of, stream_of
+from workers.composition import System
+from workers.services import projector_of, queries_of
+
+PANEL = "Looking"
+
+Plan = Annotated[str | None, typer.Option(help="Only of this health plan.")]
+CareManager = Annotated[str | None, typer.Option("--care-manager", help="Only theirs: a staff id or mail address.")]
+Kind = Annotated[str | None, typer.Option(help="Only of this kind: outreach or transition.")]
+Rule = Annotated[str | None, typer.Option(help="Only rules that begin so, such as outreach.initial_contact.")]
+About = Annotated[str | None, typer.Option("--member", help="Only about this member: an id or a CIN.")]
+DueAfter = Annotated[str | None, typer.Option("--due-after", help="Due on this day (or instant) or later.")]
+DueBefore = Annotated[str | None, typer.Option("--due-before", help="Due before the end of this day (or before this instant).")]
+
+
+class Verdict(StrEnum):
+    OPEN = "open"
+    MET = "met"
+    MET_LATE = "met_late"
+    MISSED = "missed"
+    WITHDRAWN = "withdrawn"
+    SUSPENDED = "suspended"
+    INFEASIBLE = "infeasible"
+    NOT_MISSED = "not_missed"
+
+
+class Order(StrEnum):
+    OCCURRED = "occurred"
+    RECORDED = "recorded"
+
+
+def worklist(
+    plan: Plan = None,
+    care_manager: CareManager = None,
+    kind: Kind = None,
+    rule: Rule = None,
+    member: About = None,
+    due_after: DueAfter = None,
+    due_before: DueBefore = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """What is owed: what, by when, why, whose. Sorted by the last moment at which it can still be done.
+
+    Example:
+
+        throughline worklist --care-manager dana@example.org --due-before 2026-11-30
+    """
+    with f.opened() as system:
+        now = system.clock.now()
+        page = queries_of(system).worklist(
+            now=now, plan=plan, care_manager=_staff(system, care_manager), kind=kind, rule=rule, member=_member(system, member),
+            due_after=_day(due_after, "--due-after"), due_before=_day(due_before, "--due-before"), overdue=overdue, limit=limit,
+            cursor=cursor, names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(page)
+            return
+        rows = [
+            (
+                Text(f.local(w.act_by, due=True), "bold red" if w.overdue else ""),
+                f.coloured(w.state),
+                _what(w.what, governing=w.governing),
+                w.member_name or f.short(w.member),
+                w.owed_by_name or _whom(w.owed_by),
+                w.plan,
+                f"{w.rule} · {w.policy}",
+                w.key,
+            )
+            for w in page.items
+        ]
+        columns = ("act by", "state", "what", "member", "owed by", "plan", "why", "key")
+        f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=_note(system, page))
+
+
+def deadlines(
+    plan: Plan = None,
+    care_manager: CareManager = None,
+    kind: Kind = None,
+    rule: Rule = None,
+    member: About = None,
+    due_after: DueAfter = None,
+    due_before: DueBefore = None,
+    verdict: Annotated[list[Verdict] | None, typer.Option(help="Only with this verdict. May be given several times.")] = None,
+    governing: Annotated[bool | None, typer.Option("--governing/--beside", help="Only those that count, or those beside.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """Every due that was ever set, with its verdict: met, met late, missed and since when known, withdrawn and why.
+
+    Example:
+
+        throughline deadlines --verdict missed --plan default --due-after 2026-11-01
+    """
+    with f.opened() as system:
+        page = queries_of(system).deadlines(
+            now=system.clock.now(), plan=plan, care_manager=_staff(system, care_manager), kind=kind, rule=rule,
+            member=_member(system, member), due_after=_day(due_after, "--due-after"), due_before=_day(due_before, "--due-before"),
+            verdicts=tuple(v.value for v in verdict or ()), governing=governing, limit=limit, cursor=cursor, names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(page)
+            return
+        rows = [
+            (
+                f.local(d.due_at, due=True),
+                f.coloured(d.verdict),
+                _what(d.what, governing=d.governing),
+                d.member_name or f.short(d.member),
+                d.plan,
+                d.policy,
+                _told(d.late_on_arrival, d.miss_withdrawn_because or d.withdrawn_because, d.generation),
+                d.met_at,
+            )
+            for d in page.items
+        ]
+        columns = ("due", "verdict", "what", "member", "plan", "policy", "remarks", "met")
+        f.table("Deadlines", columns, rows, empty="No deadline fits.", note=_note(system, page))
+
+
+def transitions(
+    plan: Plan = None,
+    care_manager: CareManager = None,
+    member: About = None,
+    status: Annotated[str | None, typer.Option(help="admitted, discharged, cancelled, ended, or in_care.")] = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only those with something overdue.")] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """The transitions board: who is in hospital, who came out, and how far the checklist is.
+
+    Example:
+
+        throughline transitions --status in_care --overdue
+    """
+    with f.opened() as system:
+        page = queries_of(system).transitions(
+            now=system.clock.now(), plan=plan, care_manager=_staff(system, care_manager), member=_member(system, member),
+            status=status, overdue=overdue, limit=limit, cursor=cursor, names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(page)
+            return
+        rows = [
+            (
+                t.status,
+                t.member_name or f.short(t.member),
+                t.facility,
+                t.stay_class,
+                t.admitted_at,
+                t.discharged_at,
+                f"{t.items_met} of {t.items_met + t.items_open + t.items_missed}",
+                Text(str(t.items_missed), "bold red" if t.items_missed else "dim"),
+                f.local(t.next_due_at, due=True),
+                promise(t.next_due_rule) if t.next_due_rule else "",
+                t.lead_name or _whom(t.lead),
+            )
+            for t in page.items
+        ]
+        columns = ("status", "member", "facility", "class", "admitted", "discharged", "done", "missed", "next due", "what", "lead")
+        f.table("Transitional care", columns, rows, empty="Nobody is in transitional care.", note=_note(system, page))
+
+
+def members(
+    text: Annotated[str | None, typer.Argument(help="The beginning of a name, or a CIN.")] = None,
+    plan: Plan = None,
+    care_manager: CareManager = None,
+    status: Annotated[str | None, typer.Option(help="assigned, enrolled, held, closed …")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """Members, with their newest episode.
+
+    Example:
+
+        throughline members okafor
+    """
+    with f.opened() as system:
+        cin = text if text and text.strip()[:1].isdigit() else None
+        page = queries_of(system).members(
+            text=None if cin else text, cin=cin, plan=plan, care_manager=_staff(system, care_manager), status=status, limit=limit,
+            cursor=cursor, names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(page)
+            return
+        rows = [(m.member, m.name, m.status, m.plan, m.language, m.opted_out, m.lead and f.short(m.lead)) for m in page.items]
+        columns = ("id", "name", "status", "plan", "language", "opted out of", "lead")
+        f.table("Members", columns, rows, empty="Nobody fits.", note=_note(system, page))
+
+
+def caseload(plan: Plan = None, names: Names = True, json: Json = False) -> None:
+    """What each lead care manager has.
+
+    Example:
+
+        throughline caseload
+    """
+    with f.opened() as system:
+        found = queries_of(system).caseload(now=system.clock.now(), plan=plan, names=names)
+        if json:
+            f.as_json(found)
+            return
+        rows = [(c.name or c.staff or "nobody", c.assigned, c.enrolled, c.held, c.in_transition, c.owed, c.overdue) for c in found]
+        columns = ("care manager", "assigned", "enrolled", "held", "in transition", "owed", "overdue")
+        f.table("Caseload", columns, rows, empty="Nobody has members.")
+
+
+def timeline(
+    about: Annotated[str, typer.Argument(help="A member (id or CIN), or any other stream's id.")],
+    as_of: Annotated[str | None, typer.Option("--as-of", help="Only what had occurred by then.")] = None,
+    known_at: Annotated[str | None, typer.Option("--known-at", help="Only what was recorded by then.")] = None,
+    since: Annotated[str | None, typer.Option(help="From this day or instant on.")] = None,
+    order: Annotated[Order, typer.Option(help="In the order of the world, or of our learning.")] = Order.OCCURRED,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest first.")] = False,
+    unseal: Annotated[bool, typer.Option("--unseal", help="Show notes and names too.")] = False,
+    limit: Limit = 200,
+    cursor: Cursor = None,
+    json: Json = False,
+) -> None:
+    """Everything that was recorded about a member, in words.
+
+    Examples:
+
+        throughline timeline 91234567A
+
+        throughline timeline member-3e1d7c5a --order recorded --newest-first
+    """
+    with f.opened() as system:
+        stream = stream_of(system, about)
+        said: dict[str, Any] = {
+            "as_of": _day(as_of, "--as-of"), "known_at": _day(known_at, "--known-at"), "since": _day(since, "--since"),
+            "order": order.value, "newest_first": newest_first, "limit": limit, "cursor": cursor, "unseal": unseal,
+        }  # fmt: skip
+        queries = queries_of(system)
+        if stream.startswith("member-"):
+            page = queries.timeline(member=stream, **said)
+        else:
+            page = queries.stream_timeline(stream=stream, **said)
+        if json:
+            f.as_json(page)
+            return
+        who = queries.names([e.actor for e in page.items if e.actor.startswith("staff-")])
+        rows = [
+            (
+                e.occurred_at,
+                _late(e.occurred_at, e.recorded_at),
+                Text(e.kind, "dim"),
+                _sentence(e),
+                who.get(e.actor, f.short(e.actor)),
+                e.policy,
+                Text(e.event_id[:8], "dim"),
+            )
+            for e in page.items
+        ]
+        columns = ("occurred", "recorded", "stream", "what", "by", "policy", "event")
+        f.table(stream, columns, rows, empty="Nothing was recorded.", note=_note(system, page))
+
+
+def history(
+    about: Annotated[str, typer.Argument(help="A member: an id or a CIN.")],
+    as_of: Annotated[str | None, typer.Option("--as-of", help="The day (or instant) in the world; left out: now.")] = None,
+    known_at: Annotated[str | None, typer.Option("--known-at", help="What had been recorded by then; left out: now.")] = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """The member as they were on a day, as staff knew it on a day: folded from the log itself.
+
+    Examples:
+
+        throughline history 91234567A --as-of 2026-11-20
+
+        throughline history 91234567A --as-of 2026-11-20 --known-at 2026-11-21
+    """
+    with f.opened() as system:
+        now = system.clock.now()
+        then = member_then(
+            system.log, stream_of(system, about, kind="member"), as_of=_day(as_of, "--as-of") or now,
+            known_at=_day(known_at, "--known-at") or now, names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(then)
+        else:
+            _show_then(then)
+
+
+def why(
+    about: Annotated[str, typer.Argument(help="A member (id or CIN), an episode, an outreach or a transition.")],
+    rule: Rule = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also what was met, missed or withdrawn.")] = False,
+    json: Json = False,
+) -> None:
+    """Why something is owed: by when, under which rule and policy version, from which events, what happens next and when.
+
+    Examples:
+
+        throughline explain 91234567A
+
+        throughline explain outreach-1c2d3e4f --rule outreach.initial_contact --all
+    """
+    with f.opened() as system:
+        told = explain(system.log, (stream_of(system, about),), now=system.clock.now())
+        if json:
+            f.as_json(told)
+            return
+        if not told:
+            f.out.print("No process runs for this.")
+        for explanation in told:
+            f.out.print(_tree(explanation, rule, everything=all_))
+
+
+def _show_then(then: MemberThen) -> None:
+    name = " ".join(part for part in (then.given_name, then.family_name) if part) or then.member
+    tree = Tree(Text(name, "bold"))
+    tree.add(f"as of {f.local(then.as_of)}, as known on {f.local(then.known_at)} ({then.facts_known} facts)")
+    facts = [f"speaks {then.language}", f"lives in {then.timezone}", "covered" if then.covered else "without coverage"]
+    facts += [f"born {then.birth_date}"] if then.birth_date else []
+    facts += [f"died {f.local(then.died_at)}"] if then.died_at else []
+    facts += [f"opted out of {', '.join(then.opted_out)}"] if then.opted_out else []
+    facts += [f"{'agreed to' if given else 'withdrew'} {scope}" for scope, given in then.consents.items()]
+    tree.add(", ".join(facts))
+    for point in then.contact_points:
+        tree.add(f"{point.kind} {point.value or ''}{'' if point.usable else ' (does not reach them)'}".strip())
+    for episode in then.episodes:
+        lead = f.short(episode.lead_care_manager) if episode.lead_care_manager else "nobody"
+        branch = tree.add(Text(f"{f.short(episode.episode)}: {episode.status} {episode.closed_because}".rstrip(), "bold"))
+        branch.add(f"assigned by {episode.plan} {f.local(episode.received_at)}, led by {lead}, policy {episode.policy}")
+    for stay in then.stays:
+        tree.add(
+            f"{stay.stay_class} at {stay.facility or 'an unknown facility'}: {stay.status}, "
+            f"{f.local(stay.admitted_at) or '?'} – {f.local(stay.discharged_at)}".rstrip(" –")
+        )
+    for explanation in then.owed:
+        tree.add(_tree(explanation, None, everything=False))
+    f.out.print(tree)
+
+
+def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
+    ended = (
+        "nothing is owed any more" if told.done else f"looks again {f.local(told.looks_again_at)}" if told.looks_again_at else ""
+    )
+    tree = Tree(Text.assemble((told.process, "bold"), ("  " + ", ".join(filter(None, (ended, plain(told.waits_for)))), "dim")))
+    shown = [
+        o
+        for o in told.owed
+        if (rule is None or o.rule.startswith(rule)) and (everything or o.state in ("open", "infeasible", "missed"))
+    ]
+    for owed in shown:
+        _add_owed(tree, owed)
+    if hidden := len(told.owed) - len(shown):
+        tree.add(Text(f"{hidden} more, settled or of other rules (--all shows all)", "dim"))
+    for step in told.next_steps:
+        tree.add(f"next: {step.what} as of {f.local(step.as_of)}")
+    for sending in told.sending:
+        tree.add(f"to be sent: {sending}")
+    return tree
+
+
+def _add_owed(tree: Tree, owed: Owed) -> None:
+    state = "suspended" if owed.suspended else owed.state
+    branch = tree.add(
+        Text.assemble(
+            f.coloured(state), "  ", (promise(owed.rule), "bold"), f"  due {f.local(owed.due_at, due=True)}",
+            "" if owed.governing else "  (computed beside the one that counts)",
+        )
+    )  # fmt: skip
+    branch.add(f"rule {owed.rule} of {owed.policy}; owed by {_whom(owed.owed_by)}; act by {f.local(owed.act_by, due=True)}")
+    if owed.met_at:
+        branch.add(f"met {f.local(owed.met_at)}")
+    for said in filter(None, (owed.how and f"how: {owed.how}", owed.reason and f"because: {plain(owed.reason)}")):
+        branch.add(said)
+    for fact in owed.because:
+        branch.add(Text(f"{fact.sentence} · {f.local(fact.occurred_at)} · {fact.event_id[:8]}", "dim"))
+
+
+def _what(what: str, *, governing: bool) -> Text:
+    return Text(what) if governing else Text(f"{what} (beside)", "dim")
+
+
+def _whom(owed_by: str) -> str:
+    return f.short(owed_by) if owed_by.startswith("staff-") else plain(owed_by.removeprefix("role:"))
+
+
+def _told(late: bool, withdrawn: str, generation: int) -> str:
+    said = (late and "late on arrival", plain(withdrawn), generation > 1 and f"written {generation} times")
+    return ", ".join(part for part in said if part)
+
+
+def _late(occurred: datetime, recorded: datetime) -> Text:
+    return Text(f.local(recorded), "yellow") if (recorded - occurred).total_seconds() > 3600 else Text("at once", "dim")
+
+
+def _sentence(entry: Any) -> Text:
+    said = Text(entry.sentence)
+    if entry.due_at:
+        said.append(f", due {f.local(entry.due_at, due=True)}")
+    for field, text in entry.personal:
+        said.append(f"\n{field}: {text}", style="dim")
+    return said
+
+
+def _staff(system: System, said: str | None) -> str | None:
+    return None if said is None else staff_of(system, said)
+
+
+def _member(system: System, said: str | None) -> str | None:
+    return None if said is None else stream_of(system, said, kind="member")
+
+
+def _day(said: str | None, field: str) -> datetime | None:
+    if said is None:
+        return None
+    try:
+        found = instant_of(said)
+    except ValueError:
+        raise Stop(
+            "is neither a day nor an instant.", field=field, remedy="2026-11-20, or 2026-11-20T15:05", status=f.USAGE
+        ) from None
+    if len(said) == 10 and field in ("--due-after", "--since"):
+        return start_of_day(date.fromisoformat(said), OFFICE_ZONE)
+    return found
+
+
+def _note(system: System, page: Page[Any]) -> str:
+    """How far behind the read models are, and that there is more."""
+    lag = max((model.lag for model in projector_of(system).status()), default=0)
+    said = [f"more with --cursor {page.next_cursor}"] if page.next_cursor else []
+    if lag:
+        said.append(f"the read models are {lag} positions behind the log; `throughline up` (or `projections run`) brings them up")
+    return "; ".join(said)
+
+
+def mount(app: typer.Typer) -> None:
+    for name, command in (
+        ("worklist", worklist),
+        ("deadlines", deadlines),
+        ("transitions", transitions),
+        ("members", members),
+        ("caseload", caseload),
+        ("timeline", timeline),
+        ("history", history),
+        ("explain", why),
+    ):
+        app.command(name, rich_help_panel=PANEL)(command)
