@@ -68,11 +68,28 @@ def gateway_of(opened: OpenLog, clock: FixedClock, **more: Any) -> Gateway:
 Opener = Callable[..., OpenLog]
 
 
-@pytest.fixture
-def created(database: str) -> str:
-    """The address of a database with an empty log."""
-    opening.create(database, database + "_keys")
-    return database
+@pytest.fixture(scope="module")
+def created(module_database: str) -> str:
+    """The address of a database with a log, which the tests of a module share; each uses streams of its own.
+
+    A module whose tests need a log of their own overrides this (`created_for_each`).
+    """
+    return create_log(module_database)
+
+
+def create_log(url: str) -> str:
+    opening.create(url, url + "_keys")
+    return url
+
+
+def created_for_each() -> Any:
+    """`created = created_for_each()` in a module gives every test an empty log."""
+
+    @pytest.fixture(name="created")
+    def fresh(database: str) -> str:
+        return create_log(database)
+
+    return fresh
 
 
 @pytest.fixture

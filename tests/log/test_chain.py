@@ -9,7 +9,9 @@ import psycopg
 import pytest
 
 from tests.log import toy
-from tests.log.conftest import World
+from tests.log.conftest import World, created_for_each
+
+created = created_for_each()
 
 Tamper = Callable[[psycopg.Connection[tuple[object, ...]], str], None]
 

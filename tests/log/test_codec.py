@@ -75,7 +75,7 @@ def test_a_body_of_nothing_but_personal_fields_is_joined_again() -> None:
 def test_facts_of_a_newer_program_stop_the_reader(world: World, another: Opener) -> None:
     member = world.member()
     fewer = another(facts=[e for e in toy.FACTS if e.name != "toy.consent-given"])
-    with pytest.raises(UnknownFact, match=r"position 2.*toy\.consent-given v1"):
+    with pytest.raises(UnknownFact, match=r"position \d+ .*toy\.consent-given v1"):
         fewer.log.read(member)
     with pytest.raises(UnknownFact):
         fewer.log.after(0)
@@ -85,7 +85,7 @@ def test_a_body_that_does_not_fit_its_class_stops_the_reader_and_quotes_nothing(
     member = world.member("Wilhelmina Planted")
     with psycopg.connect(world.url, autocommit=True) as owner:
         owner.execute("ALTER TABLE log.events DISABLE TRIGGER events_are_immutable")
-        owner.execute('UPDATE log.events SET body = \'{"scope":["Planted"]}\' WHERE version = 2')
+        owner.execute('UPDATE log.events SET body = \'{"scope":["Planted"]}\' WHERE version = 2 AND stream = %s', (member,))
     with pytest.raises(UnknownFact) as raised:
         world.log.read(member)
     assert "Planted" not in str(raised.value) and raised.value.__cause__ is None

@@ -25,9 +25,11 @@ from eventlog.codec import StoredFact
 from eventlog.log import Log
 from eventlog.recorder import Check, CommandRow, EventRow, Item, LogAway, LogRecorder, Stored
 from tests.log import toy
-from tests.log.conftest import MASTER
+from tests.log.conftest import MASTER, created_for_each
 from tests.log.writer import CLAIMS
 from workers.ground.postgres import FOR_TESTS, PostgresServer, ensure_database
+
+created = created_for_each()
 
 WRITING_SECONDS, WRITING_SECONDS_MAX = 12.0, 60.0
 EVENTS_MIN = 800

@@ -18,7 +18,9 @@ from eventlog.committer import Committer, _apart, _Waiting
 from eventlog.gateway import Accepted, Conflict, Gateway
 from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, LogRecorder, Moved, Stored, Verdict
 from tests.log import toy
-from tests.log.conftest import FINGERPRINTS, Opener, World, gateway_of
+from tests.log.conftest import FINGERPRINTS, Opener, World, created_for_each, gateway_of
+
+created = created_for_each()
 
 
 class Interrupted:

@@ -17,7 +17,9 @@ from eventlog.opening import create
 from eventlog.recorder import Check, CommandRow, Item, Stored
 from eventlog.wake import Poller
 from tests.log import toy
-from tests.log.conftest import NOON, Opener, World
+from tests.log.conftest import NOON, Opener, World, created_for_each
+
+created = created_for_each()
 
 LONG = 1_000
 
@@ -98,13 +100,15 @@ def _long_stream(world: World, length: int) -> str:
 
 
 def test_a_thousand_events_are_read_in_single_milliseconds(world: World) -> None:
-    """Measured on two cores that nobody else used: 6 ms, a third of the events sealed. The bound leaves room for busy machines."""
+    """Measured on two quiet cores: 6 ms, a third of the events sealed. What is asserted is the reader's own time, because the
+    machine may have others to serve."""
     stream = _long_stream(world, LONG)
-    milliseconds = []
+    milliseconds, own = [], []
     for _ in range(40):
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.thread_time()
         facts = world.log.read(stream)
         milliseconds.append((time.perf_counter() - started) * 1000)
+        own.append((time.thread_time() - began) * 1000)
     assert len(facts) == LONG
     folded = []
     for _ in range(20):
@@ -120,11 +124,11 @@ def test_a_thousand_events_are_read_in_single_milliseconds(world: World) -> None
     milliseconds.sort()
     print(
         f"read {LONG} events: p50 {statistics.median(milliseconds):.1f} ms, best {milliseconds[0]:.1f} ms,"
-        f" p95 {milliseconds[-2]:.1f} ms;"
+        f" p95 {milliseconds[-2]:.1f} ms, own time p50 {statistics.median(own):.1f} ms;"
         f" read and folded p50 {statistics.median(folded):.1f} ms; from the cache p50 {statistics.median(again):.2f} ms"
     )
-    assert milliseconds[0] < 15 and statistics.median(milliseconds) < 30
-    assert statistics.median(again) < statistics.median(milliseconds)
+    assert statistics.median(own) < 15
+    assert min(again) < min(folded)
 
 
 def test_a_stream_too_long_to_be_one_stops_the_reader(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ from domain.core import Refusal
 from eventlog.gateway import Conflict
 from eventlog.keys import CannotUnwrap, KeyRing, master_key
 from tests.log import toy
-from tests.log.conftest import MASTER, Opener, World, gateway_of
+from tests.log.conftest import MASTER, Opener, World, created_for_each, gateway_of
+
+created = created_for_each()
 
 PLANTED = "Wilhelmina Planted"
 
