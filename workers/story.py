@@ -94,7 +94,7 @@ class Story:
 
     def _deadline_is_near(self) -> None:
         self.heading("What is due in the next three days, soonest first")
-        self._show("worklist", "--kind", "outreach", "--due-before", "3d", "--limit", "8")
+        self._show("worklist", "--kind", "outreach", "--due-before", self._day(3), "--limit", "8")
 
     def _deadline_is_missed(self) -> None:
         process, due_at = self._nearest_deadline()
@@ -105,7 +105,7 @@ class Story:
 
     def _auditor_asks(self, member: StreamId) -> None:
         self.heading("An auditor asks: what did you know two days ago, and was anything altered?")
-        self._show("history", member, "--known-at", "2d ago")
+        self._show("history", member, "--known-at", self._day(-2))
         self._show("audit", "verify")
 
     # --- means ---
@@ -134,6 +134,9 @@ class Story:
 
     def _now(self) -> datetime:
         return OffsetClock(StoredOffset(self.stage.settings.throughline_home)).now()
+
+    def _day(self, ahead: int) -> str:
+        return (self._now().astimezone(PACIFIC).date() + timedelta(days=ahead)).isoformat()
 
     def _member_of(self, person: Person) -> StreamId:
         identity = IdentityKeys(self.stage.settings.keys().index)
