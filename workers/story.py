@@ -5,6 +5,7 @@ Everything goes over the wire, and what is shown is what the commands of a user 
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -33,6 +34,7 @@ HTTP_SECONDS_MAX = 60.0
 TOKEN_LIFE = timedelta(days=2)
 COMMAND_SECONDS_MAX = 60.0
 AFTER_THE_DUE = timedelta(minutes=5)
+COLUMNS_IN_A_FILE = 180
 
 Heading = Callable[[str], None]
 Print = Callable[[str], None]
@@ -105,7 +107,7 @@ class Story:
 
     def _auditor_asks(self, member: StreamId) -> None:
         self.heading("An auditor asks: what did you know two days ago, and was anything altered?")
-        self._show("history", member, "--known-at", self._day(-2))
+        self._show("history", member, "--as-of", self._day(-2), "--known-at", self._day(-2))
         self._show("audit", "verify")
 
     # --- means ---
@@ -120,7 +122,7 @@ class Story:
         self.print_(f"\n$ throughline --demo {' '.join(words)}")
         ran = subprocess.run(
             [sys.executable, "-m", "workers.cli", *words],
-            env={**environment(self.stage.settings), "FORCE_COLOR": "1"},
+            env={**environment(self.stage.settings), "FORCE_COLOR": "1", "COLUMNS": str(_columns())},
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS_MAX,
@@ -162,6 +164,11 @@ class Story:
     def _rows(self, query: str, *values: Any) -> Sequence[Any]:
         with self.system.pool.connection() as conn:
             return conn.execute(query.encode(), values).fetchall()
+
+
+def _columns() -> int:
+    """The width of the terminal; a wide one where the story goes into a file."""
+    return shutil.get_terminal_size((COLUMNS_IN_A_FILE, 40)).columns
 
 
 def _told(receipt: dict[str, Any], *names: str) -> str:

@@ -51,8 +51,8 @@ def tell(
         return
     settings = f.asked.load()
     with demo.only_demo(settings), demo.stage(settings, _dim) as stage:
+        f.quiet_telemetry(stage.settings, "demo")
         past = _past(stage, members)
-        _telemetry_beside(stage)
         with demo.at_work(stage) as child, open_system(stage.settings, pool_max=4) as system:
             demo.until("the API", lambda: _ready(stage, child.poll()), READY_SECONDS_MAX)
             Story(stage, past, system, _heading, _line).tell()
@@ -105,10 +105,6 @@ def _past(stage: Stage, members: int) -> Past:
     assert not past.refused, f"the script was refused: {past.refused[:3]}"
     _dim(f"{members} members, {past.facts} facts of {demo.HISTORY_DAYS} days; {workflows} workflows rebuilt from the log")
     return past
-
-
-def _telemetry_beside(stage: Stage) -> None:
-    f.quiet_telemetry(stage.settings, "demo")
 
 
 def _ready(stage: Stage, ended: int | None) -> bool:
