@@ -160,12 +160,11 @@ class World:
         """Wait until the process has read everything in the log and nothing waits to be delivered. Its row."""
 
         def quiet() -> bool:
-            row = self.row(process)
-            if row is None or row["effects"]:
+            if self.system.router_store().position() < self.system.log.watermark():
                 return False
             told = self.query("SELECT position FROM router_process WHERE process = %s", process.stream)
-            behind = not told or row["position"] < told[0][0]
-            return not behind and self.system.router_store().position() >= self.system.log.watermark()
+            row = self.row(process)
+            return bool(told and row and row["position"] >= told[0][0] and not row["effects"])
 
         await until(quiet, seconds)
         row = self.row(process)
