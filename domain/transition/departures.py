@@ -165,7 +165,7 @@ def _departure(visit: Visit, discharge: Discharge, others: tuple[Visit, ...], al
         if run.stopped_by is not None:
             rests.append(Span(admitted_at, run.stopped_at, "admission_cancelled", stop.by, run.stopped_by))
             continue
-        followed = followed or linked or discharge.way not in ONWARD
+        followed = True
         if linked and other.course.stay_class in ELSEWHERE:
             home_stops.append(stop)
             stops.extend(_discharged_again(other, day, rule.restart_within_days, alarm))
