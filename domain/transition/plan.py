@@ -71,6 +71,9 @@ from domain.transition.facts import (
 NOTICE_CLOSES_DAYS = 30
 """Until then an admission that nobody was told of can still be told late."""
 
+STAYS_MAX = 120
+"""The newest stays of an episode are in sight; of older ones what is written stands. A decision may read at most 256 streams."""
+
 
 def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) -> Plan:
     """What is owed after the stays of an enrolled member, and the next steps."""
@@ -83,7 +86,7 @@ def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) ->
 
     left = tuple(departures(sight.visits, alarm))
     clocks = chain(_notices(sight), *(_checklist(sight, departure) for departure in left))
-    kept = keep(state.stream, clocks, state.clocks, alarm)
+    kept = keep(state.stream, clocks, _in_sight(sight), alarm)
     waits = tuple(_looks(sight, left))
     obligations = (*kept.obligations, *waits)
     wants = tuple(_alerts(sight, kept.obligations, waits))
@@ -179,7 +182,7 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
 
 def _courses(state: Transition, member: Member, context: Context) -> Iterator[tuple[StreamId, Course, Instant]]:
     """The member's stays that may concern this episode, and when each began."""
-    for stay in _attributed(state, member):
+    for stay in _attributed(state, member)[-STAYS_MAX:]:
         loaded = context.get(stay)
         course = loaded.state.course() if loaded is not None and isinstance(loaded.state, Stay) else Course.nothing()
         since = began_at(course)
@@ -207,10 +210,17 @@ def _visits(
             yield Visit(stay, course, policy, since)
 
 
-def _attributed(state: Transition, member: Member) -> Iterator[StreamId]:
-    for stay, attribution in member.stays.items():
-        if attribution.episode is None or attribution.episode == state.episode:
-            yield stay
+def _attributed(state: Transition, member: Member) -> tuple[StreamId, ...]:
+    """The stays that may concern this episode, those attributed last at the end."""
+    ours = (None, state.episode)
+    return tuple(stay for stay, attribution in member.stays.items() if attribution.episode in ours)
+
+
+def _in_sight(sight: Sight) -> Clocks:
+    """The written dues, but for those of stays that are too long ago to be looked at again."""
+    past = frozenset(_attributed(sight.state, sight.member)[:-STAYS_MAX])
+    written = sight.state.clocks.written
+    return Clocks({key: due for key, due in written.items() if _stay_of(key) not in past}) if past else sight.state.clocks
 
 
 def _left_at(course: Course) -> Instant | None:
@@ -748,7 +758,7 @@ def reads(ref: ProcessRef, state: Transition, context: Context) -> tuple[StreamI
     wanted.append(episode.member)
     member = context.get(episode.member)
     if member is not None:
-        wanted.extend(_attributed(state, member.state))
+        wanted.extend(_attributed(state, member.state)[-STAYS_MAX:])
     leads = dict.fromkeys(
         entry.fact.receiver if isinstance(entry.fact, LeadCareManagerHandedOver) else entry.fact.staff
         for entry in episode.said
