@@ -7,6 +7,8 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import assert_never
 
+import structlog
+
 from activities.addressing import Addressing
 from activities.channels.port import Channel, Failed, Outgoing, Sent, Told, Unsure
 from activities.codes import Coded
@@ -24,6 +26,8 @@ from domain.requests import (
 )
 from eventlog import killpoints
 from eventlog.gateway import Accepted, Conflict, Gateway, LoadedProcess
+
+_log = structlog.get_logger("throughline.delivery")
 
 LOOKS_MAX = 3
 """How often the plan is asked again because a stream that it read had moved before the beginning was written."""
@@ -122,7 +126,11 @@ class Delivery:
             return message
         if request.asked.kind not in self._channels:
             return Failed(True, "no_channel")
-        return self._channel(request).send(message)
+        try:
+            return self._channel(request).send(message)
+        except Exception as error:  # a defect of a sender: whether the message left before it, nobody can say
+            _log.error("sender failed", process=message.process, channel=message.kind, error=type(error).__name__)
+            return Unsure()
 
     def _channel(self, request: Request) -> Channel:
         return self._channels[request.asked.kind]
