@@ -154,7 +154,17 @@ class LogDatastore(PostgresDatastore):
         self.pool.kwargs = {**{k: v for k, v in kept.items() if v != ""}, **{k: v for k, v in parts.items() if v is not None}}
 
     def after_connect_func(self) -> Callable[[Connection[Any]], None]:
-        return _only_limits if self._as_owner else settle
+        as_owner = self._as_owner
+
+        def after_connect(conn: Connection[Any]) -> None:
+            (_only_limits if as_owner else settle)(conn)
+            # The log is asked by key only. Planning anew costs as much as the answer, and a plan made while the log was small
+            # must not be a scan that is kept when it is large.
+            conn.execute(
+                "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)"
+            )
+
+        return after_connect
 
 
 def _incarnation(conn: Connection[TupleRow]) -> Incarnation:

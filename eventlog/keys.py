@@ -14,8 +14,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import psycopg
 from cryptography.exceptions import InvalidTag
@@ -31,6 +31,8 @@ CACHE_SECONDS = 60.0
 """How long a process may go on using a key that was destroyed elsewhere."""
 
 CACHED_KEYS_MAX = 50_000
+
+_T = TypeVar("_T")
 
 _CREATE = """
 CREATE TABLE IF NOT EXISTS data_keys (
@@ -128,7 +130,7 @@ class KeyRing:
 
     def _fetched(self, key_ids: Iterable[str], *, make: bool = False) -> dict[str, AESGCM | None]:
         wanted = sorted(key_ids)
-        rows = self._rows(wanted, make=make)
+        rows = self._again_while_away(lambda conn: self._rows(conn, wanted, make=make))
         missing = sorted(set(wanted) - {row[0] for row in rows})
         if missing:
             raise CannotUnwrap(f"no key and no record of its destruction for {missing[0]}: restore the keys' database")
@@ -140,53 +142,59 @@ class KeyRing:
             self._cache.update((key_id, (cipher, good_until)) for key_id, cipher in ciphers.items())
         return ciphers
 
-    def _rows(self, key_ids: list[str], *, make: bool) -> list[TupleRow]:
-        query = "SELECT key_id, wrapped, wrapped_by FROM data_keys WHERE key_id = ANY(%s)"
-        for attempt in range(1, AWAY_ATTEMPTS_MAX + 1):
-            try:
-                with self._pool.connection() as conn:
-                    rows = conn.execute(query, (key_ids,)).fetchall()
-                    if not make or len(rows) == len(key_ids):
-                        return rows
-                    for key_id in set(key_ids) - {row[0] for row in rows}:
-                        conn.execute(
-                            "INSERT INTO data_keys (key_id, wrapped, wrapped_by) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                            (key_id, self._wrap(key_id, AESGCM.generate_key(KEY_BYTES * 8)), self._wrapped_by),
-                        )
-                    return conn.execute(query, (key_ids,)).fetchall()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
-                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost, PoolTimeout):
-                    raise KeysAway(f"the keys' database cannot be reached ({type(lost).__name__}): see KEYS_DATABASE_URL") from None
-                self._pool.check()
-                time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
-        raise AssertionError("unreachable")
-
     def not_destroyed(self, key_ids: Iterable[str]) -> tuple[str, ...]:
-        """Those of the keys that no tombstone stands for, whether or not there is such a key."""
+        """Those of the keys that no tombstone stands for, whether or not there is such a key. Raises KeysAway."""
         wanted = sorted(set(key_ids))
         if not wanted:
             return ()
-        with self._pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT key_id FROM data_keys WHERE key_id = ANY(%s) AND destroyed_at IS NOT NULL", (wanted,)
-            ).fetchall()
+        query = "SELECT key_id FROM data_keys WHERE key_id = ANY(%s) AND destroyed_at IS NOT NULL"
+        rows = self._again_while_away(lambda conn: conn.execute(query, (wanted,)).fetchall())
         return tuple(sorted(set(wanted) - {row[0] for row in rows}))
 
     def destroy(self, key_id: str) -> None:
-        """Erase: what was sealed with this key is unreadable from now on, for ever. A tombstone keeps the key from coming back."""
-        with self._pool.connection() as conn:
-            conn.execute(
+        """Erase: what was sealed with this key is unreadable from now on, for ever. A tombstone keeps the key from coming back.
+
+        Raises KeysAway.
+        """
+        self._again_while_away(
+            lambda conn: conn.execute(
                 "INSERT INTO data_keys (key_id, wrapped, wrapped_by, destroyed_at) VALUES (%s, NULL, %s, clock_timestamp())"
                 " ON CONFLICT (key_id) DO UPDATE SET wrapped = NULL, destroyed_at = clock_timestamp()"
                 " WHERE data_keys.destroyed_at IS NULL",
                 (key_id, self._wrapped_by),
             )
+        )
         self.forget(key_id)
 
     def forget(self, key_id: str) -> None:
         """Drop a key from this process's cache."""
         with self._lock:
             self._cache.pop(key_id, None)
+
+    def _rows(self, conn: psycopg.Connection[TupleRow], key_ids: list[str], *, make: bool) -> list[TupleRow]:
+        query = "SELECT key_id, wrapped, wrapped_by FROM data_keys WHERE key_id = ANY(%s)"
+        rows = conn.execute(query, (key_ids,)).fetchall()
+        if not make or len(rows) == len(key_ids):
+            return rows
+        for key_id in set(key_ids) - {row[0] for row in rows}:
+            conn.execute(
+                "INSERT INTO data_keys (key_id, wrapped, wrapped_by) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (key_id, self._wrap(key_id, AESGCM.generate_key(KEY_BYTES * 8)), self._wrapped_by),
+            )
+        return conn.execute(query, (key_ids,)).fetchall()
+
+    def _again_while_away(self, act: Callable[[psycopg.Connection[TupleRow]], _T]) -> _T:
+        """Do it, again after a pause when the connection was lost. Every act here bears repetition."""
+        for attempt in range(1, AWAY_ATTEMPTS_MAX + 1):
+            try:
+                with self._pool.connection() as conn:
+                    return act(conn)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
+                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost, PoolTimeout):
+                    raise KeysAway(f"the keys' database cannot be reached ({type(lost).__name__}): see KEYS_DATABASE_URL") from None
+                self._pool.check()
+                time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
+        raise AssertionError("unreachable")
 
     def _cached(self, key_id: str) -> Any:
         found = self._cache.get(key_id)

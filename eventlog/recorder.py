@@ -20,6 +20,7 @@ from eventsourcing.persistence import (
     InterfaceError,
     Notification,
     OperationalError,
+    PersistenceError,
     StoredEvent,
     Subscription,
     Tracking,
@@ -48,6 +49,10 @@ SUBSCRIPTION_BATCH = 500
 
 class LogAway(Exception):
     """PostgreSQL cannot be reached or gave up waiting for a lock. Its own words stay out: they may quote values."""
+
+
+class LogRefused(Exception):
+    """PostgreSQL refused a statement: a defect. Only its class and code are told; its own words may quote values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +214,10 @@ class LogRecorder(PostgresApplicationRecorder):
                     raise LogAway(f"the log cannot be reached ({type(lost.__cause__ or lost).__name__})") from None
                 self.datastore.pool.check()  # where one connection died, others did
                 time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
+            except PersistenceError as refused:
+                cause = refused.__cause__
+                code = cause.sqlstate if isinstance(cause, psycopg.Error) else None
+                raise LogRefused(f"the log refused a statement ({type(cause or refused).__name__}, {code or 'no code'})") from None
         raise AssertionError("unreachable")
 
     # -- the library's interface

@@ -16,7 +16,7 @@ import pytest
 from domain.core import Command, Context, Decision, Refusal
 from eventlog.committer import Committer, _apart, _Waiting
 from eventlog.gateway import Accepted, Conflict, Gateway
-from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, LogRecorder, Moved, Stored, Verdict
+from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, LogRecorder, LogRefused, Moved, Stored, Verdict
 from tests.log import toy
 from tests.log.conftest import FINGERPRINTS, Opener, World, created_for_each, gateway_of
 
@@ -276,8 +276,9 @@ def test_a_broken_item_fails_alone(world_recorder: LogRecorder) -> None:
             good = [pool.submit(committer.append, _item(f"toy-{n}", 1)) for n in range(2, 10)]
             bad = pool.submit(committer.append, broken)
             assert all(isinstance(g.result(), Stored) for g in good)
-            with pytest.raises(Exception, match=r"NUL|zero|0x00"):
+            with pytest.raises(LogRefused, match="CharacterNotInRepertoire") as refused:
                 bad.result()
+    assert refused.value.__cause__ is None
 
 
 def test_reads_that_do_not_settle_are_a_defect(world: World) -> None:
