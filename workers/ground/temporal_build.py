@@ -189,6 +189,8 @@ def _go_version(go: Path) -> tuple[int, ...]:
 
 
 def _environment(work: Path, go: Path) -> dict[str, str]:
+    scratch = work / "scratch"
+    scratch.mkdir()
     flags = f"{os.environ.get('GOFLAGS', '')} -modcacherw -buildvcs=false".strip()
     return {
         **os.environ,
@@ -198,6 +200,7 @@ def _environment(work: Path, go: Path) -> dict[str, str]:
         "GOCACHE": str(work / "cache"),
         "GOMODCACHE": str(work / "modules"),
         "GOPATH": str(work / "path"),
+        "GOTMPDIR": str(scratch),
         "CGO_ENABLED": "0",
     }
 
