@@ -14,6 +14,7 @@ from domain.calendar import end_of_day, zone
 from domain.catalog import DECIDERS, PROCESSES
 from domain.core import (
     READ_ROUNDS,
+    Command,
     Context,
     Instant,
     Loaded,
@@ -299,12 +300,18 @@ def _explained(known: _Known, ref: ProcessRef, book: PolicyBook, now: Instant) -
         process=ref.stream,
         kind=ref.kind,
         owed=tuple(sorted((_owed(known, o) for o in plan.obligations), key=lambda o: (o.due_at, o.key))),
-        next_steps=tuple(NextStep(s.key, type(s.command).__name__, s.as_of) for s in plan.steps),
+        next_steps=tuple(NextStep(s.key, _in_words(s.command), s.as_of) for s in plan.steps),
         sending=tuple(f"{e.kind}: {e.key}" for e in plan.effects),
         looks_again_at=plan.wake_at,
         waits_for=plan.waiting_for,
         done=plan.done,
     )
+
+
+def _in_words(command: Command) -> str:
+    """What a planned step would write down, as its fact says it; else the command's name."""
+    fact = getattr(command, "fact", None)
+    return type(command).__name__ if fact is None else sentence(fact)
 
 
 def _owed(known: _Known, o: Obligation) -> Owed:

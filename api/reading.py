@@ -41,7 +41,7 @@ DESCRIBED = {
     "plan": "Of this health plan",
     "care_manager": "Owed by this member of staff, or to members whose lead they are: a staff stream id",
     "kind": "Of this kind",
-    "rule": "The beginning of a rule's name, such as outreach.initial_contact",
+    "rule": "The beginning of a rule's name, such as initial_contact",
     "member": "Of this member: a member stream id",
     "process": "Of this process: its stream id",
     "subject": "About this stream, such as a stay",

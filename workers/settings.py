@@ -68,6 +68,14 @@ class Settings(BaseSettings):
 
     throughline_api_port: int = Field(default=8470, ge=1, le=65_535)
     throughline_hl7_port: int = Field(default=2575, ge=1, le=65_535)
+    throughline_hl7_certificate: Path | None = None
+    throughline_hl7_certificate_key: Path | None = None
+    throughline_hl7_client_authorities: Path | None = None
+    """TLS of the HL7 listener (PEM): its certificate, the key to it, and who signs the certificates that hospitals must present."""
+
+    throughline_hl7_plain: bool = False
+    """Let the HL7 listener bind beyond the loopback without TLS: only where something in front of it has the certificates."""
+
     throughline_temporal_port: int | None = Field(default=None, ge=1, le=65_535)
     """The port of a Temporal server of our own; none: the one it had, or a free one."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from api import tokens
 from api.app import create_app
 from api.services import Services
 from domain.adoption.decider import AdoptPolicy
-from domain.core import Command, StreamId
+from domain.core import Command, ProcessRef, StreamId
 from domain.episode.decider import ReceiveAssignment
 from domain.member.decider import LearnContactPoint, RegisterMember
 from domain.member.facts import PointKind
@@ -28,7 +29,7 @@ from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted
 from intake.door import FrontDoor
 from workers.composition import System, open_system, prepare
-from workers.services import door_of, prepare_door, services_of
+from workers.services import door_of, prepare_door, projector_of, services_of
 from workers.settings import load_settings
 from workers.telemetry import TelemetryTargets, start_telemetry
 
@@ -99,19 +100,11 @@ class World:
     def get(self, path: str, role: Role = Role.CARE_MANAGER, **query: Any) -> httpx.Response:
         return self.api.get(path, params=query, headers=self.as_role(role))
 
-    def advance(self) -> None:
-        """Carry out what the outreach plan wants, as the worker would."""
-        from domain.core import ProcessRef
-
-        self.system.activities("test")[0].look_at(ProcessRef.of(self.outreach), self.clock.now())
-
 
 def seed(world: World) -> None:
     """Staff, the default policy, a member with a phone, an assignment of today."""
     gateway_do = world.do
     text = POLICY.read_text()
-    import hashlib
-
     gateway_do(AdoptPolicy(stream="policy-default", by="system", text=text, sha256=hashlib.sha256(text.encode()).hexdigest()))
     for stream, name, roles in (
         (world.supervisor, "Rosa Lindqvist", (Role.SUPERVISOR, Role.OPERATOR)),
@@ -178,6 +171,23 @@ def open_world(database: str, clock: FixedClock) -> Iterator[World]:
                 yield world
         finally:
             door.close()
+
+
+def plan_and_project(world: World) -> None:
+    """What worker and projector would do: the outreach planned, the read models caught up."""
+    advance, _ = world.system.activities("test")
+    advance.advance(ProcessRef.of(world.outreach), world.clock.now(), 0)
+    projector = projector_of(world.system)
+    projector.create()
+    projector.run_until_caught_up()
+
+
+@pytest.fixture(scope="module")
+def told(module_database: str) -> Iterator[World]:
+    """The world with its outreach planned, read models caught up."""
+    for world in open_world(module_database, FixedClock(MONDAY)):
+        plan_and_project(world)
+        yield world
 
 
 @pytest.fixture

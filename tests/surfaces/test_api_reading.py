@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from api.reading import QUESTIONS
-from domain.core import ProcessRef
 from domain.staff.facts import Role
-from eventlog.clock import FixedClock
-from tests.surfaces.conftest import CIN, MONDAY, PLANTED_NAME, World, open_world
-from workers.services import projector_of
-
-
-@pytest.fixture(scope="module")
-def told(module_database: str) -> Iterator[World]:
-    """The world with its outreach planned, read models caught up."""
-    for world in open_world(module_database, FixedClock(MONDAY)):
-        advance, _ = world.system.activities("test")
-        advance.advance(ProcessRef.of(world.outreach), world.clock.now(), 0)
-        projector = projector_of(world.system)
-        projector.create()
-        projector.run_until_caught_up()
-        yield world
+from tests.surfaces.conftest import CIN, PLANTED_NAME, World
 
 
 def test_the_worklist_says_what_is_owed_by_when_and_why(told: World) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import frame, looking, recording, running
+from workers.cli import audit, frame, inbox, looking, policy, projections, recording, running, sending, token, workflows
 
 EPILOG = "Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 something is away, 4 a defect of ours."
 
@@ -35,6 +35,16 @@ def top(
 running.mount(app)
 looking.mount(app)
 recording.mount(app)
+sending.mount(app)
+app.add_typer(inbox.app, name="inbox", rich_help_panel="Front door")
+for name, group in (
+    ("policy", policy.app),
+    ("workflows", workflows.app),
+    ("projections", projections.app),
+    ("audit", audit.app),
+    ("token", token.app),
+):
+    app.add_typer(group, name=name, rich_help_panel="Operations")
 if importlib.util.find_spec("workers.cli.demo") is not None:
     app.add_typer(importlib.import_module("workers.cli.demo").app, name="demo", rich_help_panel="Running it")
 

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 from temporalio.service import RPCError
 from typer.core import TyperGroup
 
@@ -141,7 +142,8 @@ def tell(error: Exception, *, json: bool) -> int:
             stop = Stop(str(first["msg"]), field=named, remedy="see the command's --help", code="invalid", status=USAGE)
         case _ if isinstance(error, _SAYS_ITSELF):
             status = AWAY if isinstance(error, _UNAVAILABLE) else USAGE if isinstance(error, SettingsError) else REFUSED
-            stop = Stop(str(error), code=type(error).__name__, status=status)
+            remedy = "see `throughline inbox list`" if isinstance(error, UnknownMessage) else ""
+            stop = Stop(str(error), code=type(error).__name__, status=status, remedy=remedy)
         case _ if isinstance(error, _UNAVAILABLE):
             what = "Temporal" if isinstance(error, TemporalAway | RPCError) else "The database"
             stop = Stop(
@@ -261,6 +263,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, 
     Console(highlight=False, width=width, file=sys.stdout).print(made)
     if note:
         err.print(Text(note, style="dim"))
+
+
+def tree(made: Tree) -> None:
+    """An indented account, wrapped where the screen ends."""
+    Console(highlight=False, width=None if out.is_terminal else WIDE, file=sys.stdout).print(made)
 
 
 def _cell(value: Any) -> Text:

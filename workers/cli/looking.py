@@ -26,7 +26,7 @@ PANEL = "Looking"
 Plan = Annotated[str | None, typer.Option(help="Only of this health plan.")]
 CareManager = Annotated[str | None, typer.Option("--care-manager", help="Only theirs: a staff id or mail address.")]
 Kind = Annotated[str | None, typer.Option(help="Only of this kind: outreach or transition.")]
-Rule = Annotated[str | None, typer.Option(help="Only rules that begin so, such as outreach.initial_contact.")]
+Rule = Annotated[str | None, typer.Option(help="Only rules that begin so, such as initial_contact.")]
 About = Annotated[str | None, typer.Option("--member", help="Only about this member: an id or a CIN.")]
 DueAfter = Annotated[str | None, typer.Option("--due-after", help="Due on this day (or instant) or later.")]
 DueBefore = Annotated[str | None, typer.Option("--due-before", help="Due before the end of this day (or before this instant).")]
@@ -324,7 +324,7 @@ def why(
 
         throughline explain 91234567A
 
-        throughline explain outreach-1c2d3e4f --rule outreach.initial_contact --all
+        throughline explain outreach-1c2d3e4f --rule initial_contact --all
     """
     with f.opened() as system:
         told = explain(system.log, (stream_of(system, about),), now=system.clock.now())
@@ -334,7 +334,7 @@ def why(
         if not told:
             f.out.print("No process runs for this.")
         for explanation in told:
-            f.out.print(_tree(explanation, rule, everything=all_))
+            f.tree(_tree(explanation, rule, everything=all_))
 
 
 def _show_then(then: MemberThen) -> None:
@@ -360,14 +360,15 @@ def _show_then(then: MemberThen) -> None:
         )
     for explanation in then.owed:
         tree.add(_tree(explanation, None, everything=False))
-    f.out.print(tree)
+    f.tree(tree)
 
 
 def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
     ended = (
         "nothing is owed any more" if told.done else f"looks again {f.local(told.looks_again_at)}" if told.looks_again_at else ""
     )
-    tree = Tree(Text.assemble((told.process, "bold"), ("  " + ", ".join(filter(None, (ended, plain(told.waits_for)))), "dim")))
+    waits = f"; waits for {plain(told.waits_for)}" if told.waits_for else ""
+    tree = Tree(Text.assemble((told.process, "bold"), (f"  {ended}{waits}", "dim")))
     shown = [
         o
         for o in told.owed
@@ -378,7 +379,7 @@ def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
     if hidden := len(told.owed) - len(shown):
         tree.add(Text(f"{hidden} more, settled or of other rules (--all shows all)", "dim"))
     for step in told.next_steps:
-        tree.add(f"next: {step.what} as of {f.local(step.as_of)}")
+        tree.add(Text(f"to be written: {step.what} as of {f.local(step.as_of)}", "dim"))
     for sending in told.sending:
         tree.add(f"to be sent: {sending}")
     return tree

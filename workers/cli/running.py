@@ -20,7 +20,9 @@ from workers.cli import frame as f
 from workers.cli.frame import Json, Stop
 from workers.composition import System, open_system
 from workers.doctor import examine, healthy
-from workers.ground.temporal import provide_temporal
+from workers.ground.child import GroundError
+from workers.ground.temporal import TemporalServer, provide_temporal
+from workers.ground.temporal_program import find_program
 from workers.ground.temporal_web import provide_web_pages
 from workers.roles import ROLES, work
 from workers.services import projector_of
@@ -54,7 +56,7 @@ def up() -> None:
     settings = f.asked.load()
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
-        settings = stack.enter_context(_temporal(settings, web=True))
+        settings = stack.enter_context(temporal(settings, web=True))
         _run(settings, ROLES, stack, first=True)
 
 
@@ -68,7 +70,7 @@ def run(role: Annotated[Role, typer.Argument(help="Which one.")]) -> None:
     settings = f.asked.load()
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
-        settings = stack.enter_context(_temporal(settings, web=False))
+        settings = stack.enter_context(temporal(settings))
         _run(settings, (role.value,), stack, first=role is Role.WORKER)
 
 
@@ -90,9 +92,15 @@ def doctor(json: Json = False) -> None:
 
 
 @contextlib.contextmanager
-def _temporal(settings: Settings, *, web: bool) -> Iterator[Settings]:
-    """Settings with Temporal's address: the one given, else a server of our own, which ends with us."""
+def temporal(settings: Settings, *, start: bool = True, web: bool = False) -> Iterator[Settings]:
+    """Settings with Temporal's address: the one given, else a server of our own, started for as long as this needs it.
+
+    Not `start`: a server that runs, or no address. `web`: its web pages too, and the addresses on the screen. Raises GroundError.
+    """
     home = settings.throughline_home
+    if settings.temporal_address is None and not start:
+        yield settings.model_copy(update={"temporal_address": _running_temporal(settings)})
+        return
     found = provide_temporal(
         home,
         address=settings.temporal_address,
@@ -103,11 +111,10 @@ def _temporal(settings: Settings, *, web: bool) -> Iterator[Settings]:
     pages = None
     try:
         if web:
+            f.out.print(f"Temporal       {found.address}, {found.source}")
             pages = provide_web_pages(
                 home, temporal_address=found.address, namespace=found.namespace, port=settings.throughline_temporal_ui_port
             )
-        if web:
-            f.out.print(f"Temporal       {found.address}, {found.source}")
         if pages is not None:
             f.out.print(f"Temporal web   http://127.0.0.1:{settings.throughline_temporal_ui_port}")
         yield settings.model_copy(update={"temporal_address": found.address})
@@ -115,6 +122,14 @@ def _temporal(settings: Settings, *, web: bool) -> Iterator[Settings]:
         if pages is not None:
             pages.stop()
         found.stop()
+
+
+def _running_temporal(settings: Settings) -> str | None:
+    try:
+        server = TemporalServer(settings.throughline_home / "temporal", program=find_program(at_once=True))
+    except GroundError:
+        return None
+    return server.address if server.found() else None
 
 
 def _run(settings: Settings, roles: Sequence[str], stack: contextlib.ExitStack, *, first: bool) -> None:
