@@ -215,3 +215,37 @@ async def test_a_new_version_of_the_worker_renews_the_run(client: Client) -> Non
             while len(await runs_of(client, handle)) < 2:
                 await asyncio.sleep(0.1)
         await client.get_workflow_handle(handle.id).terminate()
+
+
+async def test_a_run_is_renewed_after_thirty_days_though_nothing_happens(client: Client) -> None:
+    """A year-long wait never outlives a month of deployments: the alarm is set anew by a fresh run."""
+    skipper = TimeSkipper(client, config=TimeSkippingConfig(enabled=False))
+    script = Script(lambda n, seen: Outcome(position=seen, wait_seconds=None, waiting_for="next_stay"))
+    async with running(client, script):
+        handle = await start(skipper.client)
+        await until(lambda: len(script.asked) == 1)
+        await skipper.fast_forward(client.get_workflow_handle(handle.id), timedelta(days=100))
+        lengths = await runs_of(client, handle)
+        assert len(lengths) == 4 and max(lengths) < 40
+        await client.get_workflow_handle(handle.id).terminate()
+
+
+async def test_a_nudge_wakes_it_though_nothing_is_new(client: Client) -> None:
+    script = Script(lambda n, seen: Outcome(position=10, wait_seconds=3600.0))
+    async with running(client, script):
+        handle = await start(client)
+        await until(lambda: len(script.asked) == 1)
+        await handle.signal(shell.NUDGE)
+        await until(lambda: len(script.asked) == 2)
+        await handle.terminate()
+
+
+async def test_a_signal_that_makes_no_sense_is_ignored(client: Client) -> None:
+    script = Script(lambda n, seen: Outcome(position=seen, wait_seconds=3600.0, done=n > 1))
+    async with running(client, script):
+        handle = await start(client)
+        await until(lambda: len(script.asked) == 1)
+        await handle.signal(shell.NEWS, "not a position")
+        await handle.signal("unheard-of", 1)
+        await handle.signal(shell.NEWS, 1)
+        await asyncio.wait_for(handle.result(), 10)
