@@ -69,6 +69,8 @@ class Advance:
             member=named(state, "member") or "",
             plan=named(state, "plan") or "",
             phase=plan.waiting_for,
+            turn=plan.turn,
+            turns_max=plan.turns_max,
         )
 
 

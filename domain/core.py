@@ -208,7 +208,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a process does next, seen from its whole folded state at one instant."""
+    """What a process does next, seen from its whole folded state at one instant. `turn` of `turns_max` is for people to read:
+    attempts made, and how many the policy asks for at least."""
 
     steps: tuple[Step, ...] = ()
     effects: tuple[Effect, ...] = ()
@@ -216,6 +217,8 @@ class Plan:
     wake_at: Instant | None = None
     waiting_for: str = ""
     done: bool = False
+    turn: int | None = None
+    turns_max: int | None = None
 
 
 class Alarm:
