@@ -117,9 +117,3 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
       AND l.classid::bigint BETWEEN 1414287184 AND 1414287184 + 255
 $$;
-
--- Called by the restore procedure: from now on, readers that know the old incarnation refuse to run.
-CREATE OR REPLACE FUNCTION log.new_incarnation() RETURNS uuid
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    INSERT INTO log.incarnations DEFAULT VALUES RETURNING id
-$$;

@@ -7,6 +7,7 @@ the immutability triggers still hold.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,14 +55,21 @@ def create(url: str) -> Ground:
     Safe to repeat, and at the same time from several processes.
     """
     files = resources.files("eventlog")
+    statements = [files.joinpath(name).read_bytes() for name in ("schema.sql", "append.sql")]
+    stamp = f"throughline {hashlib.sha256(b''.join(statements)).hexdigest()}"
     with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("SET client_min_messages = warning")
         owner.execute("SELECT pg_advisory_lock(%s)", (CREATE_LOCK,))
         try:
-            with owner.transaction():
-                owner.execute("SET LOCAL client_min_messages = warning")
-                owner.execute(files.joinpath("schema.sql").read_bytes())
-                owner.execute(files.joinpath("append.sql").read_bytes())
-            why = _split_roles(owner)
+            why = ""
+            if _stamp(owner) != stamp:  # else nothing is touched: DDL would make running appends wait
+                with owner.transaction():
+                    for each in statements:
+                        owner.execute(each)
+                why = _split_roles(owner)
+                if not why:
+                    owner.execute(sql.SQL("COMMENT ON SCHEMA log IS {}").format(stamp))
+            owner.execute("SELECT log.notice_restore()")
         finally:
             owner.execute("SELECT pg_advisory_unlock(%s)", (CREATE_LOCK,))
         return Ground(incarnation=_incarnation(owner).id, role_split=not why, why=why)
@@ -165,6 +173,15 @@ class LogDatastore(PostgresDatastore):
             )
 
         return after_connect
+
+
+def _stamp(owner: Connection[TupleRow]) -> str | None:
+    row = owner.execute(
+        "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'log'"
+        " AND EXISTS (SELECT FROM pg_roles WHERE rolname = %s)",  # a dump brings the stamp to a server without the role
+        (APP_ROLE,),
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def _incarnation(conn: Connection[TupleRow]) -> Incarnation:

@@ -19,6 +19,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Protocol
@@ -45,9 +46,10 @@ from domain.core import (
 )
 from eventlog.clock import Clock
 from eventlog.codec import FIRST_PREVIOUS, SELF_SEALED, Meta
+from eventlog.erasure import ERASING_FACT
 from eventlog.keys import Erased
 from eventlog.log import Log
-from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, Moved, Stored, Verdict
+from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, Moved, Stored, Verdict
 
 ATTEMPTS_MAX = 12
 """How often a command is decided anew because a stream that it reads or writes had moved."""
@@ -141,7 +143,7 @@ class Gateway:
     """Handles commands. Thread-safe.
 
     `books` gives the policy book of this moment; `tags` what a fact is found by in the router's index; `fingerprint_key` keys the
-    HMAC by which a repeated command is recognised as the same.
+    HMAC by which a repeated command is recognised as the same. `forget_key` and `destroy_key` are the key ring's.
     """
 
     def __init__(
@@ -157,6 +159,7 @@ class Gateway:
         subject_of: SubjectOf = whose,
         appender: Appender | None = None,
         forget_key: Callable[[str], None] = lambda key_id: None,
+        destroy_key: Callable[[str], None] = lambda key_id: None,
     ) -> None:
         assert len(fingerprint_key) >= 32
         self.log = log
@@ -168,6 +171,7 @@ class Gateway:
         self._subject_of = subject_of
         self._appender: Appender = appender or log.recorder
         self._forget_key = forget_key
+        self._destroy_key = destroy_key
         self._fingerprint_key = fingerprint_key
         self._states = _States()
 
@@ -332,7 +336,16 @@ class Gateway:
             self._states.forget(verdict.stream)
             for key_id in work.keys:
                 self._forget_key(key_id)
+        if isinstance(verdict, Stored):
+            for stream in {e.stream for e in item.events if e.name == ERASING_FACT}:
+                self._erase(stream)
         return verdict
+
+    def _erase(self, stream: StreamId) -> None:
+        """The fact is recorded; now the key goes. If it cannot, `erasure.finish` sees to it."""
+        with suppress(LogAway):
+            self._destroy_key(stream)
+        self._states.forget(stream)
 
     def _first_results(self, orders: Sequence[Order], prints: Sequence[bytes]) -> dict[UUID, Accepted] | Refusal:
         remembered = self.log.recorder.remembered([o.command_id for o in orders])

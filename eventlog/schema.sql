@@ -35,12 +35,31 @@ CREATE TABLE IF NOT EXISTS log.commands (
 );
 
 -- A new row after every restore of the database: positions went backwards, so whoever knows another id stops until rebuilt.
+-- `origin` is the server, its timeline and the database in which that life is lived: a dump that was read in, a recovery to a
+-- point in time or a promoted standby has another one. A copy of stopped files has not: there, new_incarnation is to be called.
 CREATE TABLE IF NOT EXISTS log.incarnations (
     number          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id              uuid        NOT NULL DEFAULT gen_random_uuid(),
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-INSERT INTO log.incarnations SELECT WHERE NOT EXISTS (SELECT FROM log.incarnations);
+ALTER TABLE log.incarnations ADD COLUMN IF NOT EXISTS origin text;
+
+CREATE OR REPLACE FUNCTION log.origin() RETURNS text LANGUAGE sql AS $$
+    SELECT s.system_identifier || '/' || c.timeline_id || '/' || d.oid
+    FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.datname = current_database()
+$$;
+
+-- Called by the restore procedure, and by whoever sets up: from now on, readers that know the old incarnation refuse to run.
+CREATE OR REPLACE FUNCTION log.new_incarnation() RETURNS uuid LANGUAGE sql AS $$
+    INSERT INTO log.incarnations (origin) SELECT log.origin() RETURNING id
+$$;
+
+-- Run at every start: a new life, where the last one was lived elsewhere.
+CREATE OR REPLACE FUNCTION log.notice_restore() RETURNS void LANGUAGE sql AS $$
+    SELECT log.new_incarnation()
+    WHERE NOT EXISTS (SELECT FROM (SELECT i.origin FROM log.incarnations i ORDER BY i.number DESC LIMIT 1) AS last
+                      WHERE coalesce(last.origin, log.origin()) = log.origin())
+$$;
 
 -- Nothing that was written is changed or removed, by anybody, without first switching this off by name.
 CREATE OR REPLACE FUNCTION log.refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -121,6 +121,7 @@ def open_system(
         books=PolicyShelf(opened.log),
         tags=programme.tags,
         forget_key=opened.keys.forget,
+        destroy_key=opened.keys.destroy,
     )
     pool = database.open_pool(url, size_max=pool_max, name="beside-the-log")
     return System(settings, programme, opened, pool, clock, gateway, channels or channels_of(settings))

@@ -132,6 +132,16 @@ def test_an_erasure_is_finished_also_after_a_crash_in_between(world: World, anot
     assert gateway.load(member).state.name is None
 
 
+def test_an_erasure_is_carried_out_with_the_fact(world: World, another: Opener) -> None:
+    opened = another(facts=[*toy.FACTS, Entry(erasure.ERASING_FACT, 1, PersonalDataErased)])
+    gateway = gateway_of(opened, world.clock, destroy_key=opened.keys.destroy)
+    member = world.member("Wilhelmina Planted")
+    assert gateway.load(member).state.name == "Wilhelmina Planted"
+    gateway.append_facts(member, [PersonalDataErased(reason="asked")], command_id=uuid4(), by="system", versions={member: 2})
+    assert gateway.load(member).state.name is None
+    assert erasure.finish(opened.log, opened.keys) == ()
+
+
 # -- traces
 
 

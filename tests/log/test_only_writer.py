@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
-from eventlog import database
+from eventlog import database as ground
+from eventlog.opening import create
 from tests.log.conftest import World
 
 INSERT = (
@@ -35,12 +38,12 @@ INSERT = (
 )
 def test_the_application_cannot_write_past_the_append(world: World, statement: str) -> None:
     world.member()
-    with database.connect(world.url) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with ground.connect(world.url) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute(statement.encode())
 
 
 def test_the_logs_own_connections_are_the_applications(world: World) -> None:
-    assert world.log.recorder.rows("SELECT current_user::text", ()) == [(database.APP_ROLE,)]
+    assert world.log.recorder.rows("SELECT current_user::text", ()) == [(ground.APP_ROLE,)]
 
 
 @pytest.mark.parametrize("statement", ["UPDATE log.events SET body = ''", "DELETE FROM log.events", "TRUNCATE log.events"])
@@ -53,7 +56,7 @@ def test_not_even_the_owner_changes_an_event_by_mistake(world: World, statement:
 def test_the_application_keeps_its_own_tables_beside_the_log(world: World) -> None:
     with psycopg.connect(world.url, autocommit=True) as owner:
         owner.execute("CREATE TABLE made_by_owner (n int)")
-    with database.open_pool(world.url) as pool, pool.connection() as conn:
+    with ground.open_pool(world.url) as pool, pool.connection() as conn:
         conn.execute("CREATE TABLE made_by_application (n int)")
         conn.execute("INSERT INTO made_by_application VALUES (1)")
         conn.execute("INSERT INTO made_by_owner VALUES (1)")
@@ -61,9 +64,6 @@ def test_the_application_keeps_its_own_tables_beside_the_log(world: World) -> No
 
 
 def test_where_no_role_can_be_made_it_is_said_and_the_log_still_cannot_be_changed(postgres_url: str, database: str) -> None:
-    from eventlog import database as ground
-    from eventlog.opening import create
-
     with psycopg.connect(postgres_url, autocommit=True) as root:
         role_existed = root.execute("SELECT FROM pg_roles WHERE rolname = 'tl_poor'").fetchone()
         if not role_existed:
@@ -83,14 +83,10 @@ def test_where_no_role_can_be_made_it_is_said_and_the_log_still_cannot_be_change
 
 
 def database_role_is_named(why: str) -> bool:
-    return database.APP_ROLE in why
+    return ground.APP_ROLE in why
 
 
 def test_setting_up_twice_at_once_is_harmless(database: str) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from eventlog.opening import create
-
     with ThreadPoolExecutor(4) as pool:
         grounds = list(pool.map(lambda _: create(database, database + "_keys"), range(4)))
     assert len({g.incarnation for g in grounds}) == 1 and all(g.role_split for g in grounds)
@@ -98,8 +94,19 @@ def test_setting_up_twice_at_once_is_harmless(database: str) -> None:
 
 def test_a_restore_begins_another_incarnation(world: World) -> None:
     first = world.log.incarnation()
-    assert database.incarnation(world.url).id == first
-    second = database.new_incarnation(world.url)
+    assert ground.incarnation(world.url).id == first
+    second = ground.new_incarnation(world.url)
     assert second.id != first and world.log.incarnation() == second.id
-    database.create(world.url)
+    ground.create(world.url)
     assert world.log.incarnation() == second.id, "setting up again is no restore"
+
+
+def test_a_log_that_was_read_into_another_database_notices(database: str, postgres_url: str) -> None:
+    """A dump, a recovery to a point in time and a promoted standby have another origin than the log that they hold."""
+    create(database, database + "_keys")
+    with psycopg.connect(database, autocommit=True) as owner:
+        before = ground.incarnation(database).id
+        owner.execute("UPDATE log.incarnations SET origin = '7000000000000000000/1/16384'")
+    assert create(database, database + "_keys").incarnation != before
+    after = ground.incarnation(database).id
+    assert create(database, database + "_keys").incarnation == after
