@@ -6,6 +6,7 @@ come from elsewhere and cannot be sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,3 +107,9 @@ def carry_out(
 def as_model(offer: Offer, values: Mapping[str, Any]) -> Sent:
     """The body from loose values, as the command line has them. Raises pydantic.ValidationError."""
     return model_of(offer).model_validate(dict(values))
+
+
+def plan_of(text: str) -> str | None:
+    """The plan that a policy file names; None where it names none."""
+    found = re.search(r'^plan\s*=\s*"([a-z0-9][a-z0-9-]{0,62})"', text, re.MULTILINE)
+    return found[1] if found else None

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.commands import KEY_MAX, Sent, carry_out, command_id_of, model_of, prepare
+from api.commands import KEY_MAX, Sent, carry_out, command_id_of, model_of, plan_of, prepare
 from api.offers import KINDS, OFFERS, RUNNING, Offer
 from api.problems import Problem, of_conflict, of_refusal
 from api.security import Use, only, traceparent
@@ -177,9 +177,3 @@ def _adopt(services: Use, caller: Caller, response: Response, key: str, body: by
     command = AdoptPolicy(stream=f"policy-{plan}", by=caller.by, text=text, sha256=hashlib.sha256(body).hexdigest())
     outcome = services.gateway.handle(command, command_id=command_id_of(key, caller.by), trace=traceparent())
     return done(services, outcome, response)
-
-
-def plan_of(text: str) -> str | None:
-    """The plan that a policy file names; None where it names none."""
-    found = re.search(r'^plan\s*=\s*"([a-z0-9][a-z0-9-]{0,62})"', text, re.MULTILINE)
-    return found[1] if found else None

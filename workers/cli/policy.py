@@ -11,7 +11,7 @@ from uuid import uuid4
 import typer
 from rich.text import Text
 
-from api.writing import plan_of
+from api.commands import plan_of
 from domain.adoption.decider import AdoptPolicy
 from domain.adoption.facts import PolicyAdopted
 from domain.policy import PolicyRefused, read_policy

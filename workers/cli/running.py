@@ -16,15 +16,14 @@ from uuid import UUID, uuid5
 import typer
 
 from domain.adoption.decider import AdoptPolicy
+from projections.runner import Projector
 from workers.cli import frame as f
 from workers.cli.frame import Json, Stop
 from workers.composition import System, open_system
-from workers.doctor import examine, healthy
 from workers.ground.child import GroundError
 from workers.ground.temporal import TemporalServer, provide_temporal
 from workers.ground.temporal_program import find_program
 from workers.ground.temporal_web import provide_web_pages
-from workers.roles import ROLES, work
 from workers.services import projector_of
 from workers.settings import Settings
 from workers.telemetry import TelemetryTargets, start_telemetry
@@ -57,7 +56,7 @@ def up() -> None:
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
         settings = stack.enter_context(temporal(settings, web=True))
-        _run(settings, ROLES, stack, first=True)
+        _run(settings, tuple(role.value for role in Role), stack, first=True)
 
 
 def run(role: Annotated[Role, typer.Argument(help="Which one.")]) -> None:
@@ -81,6 +80,8 @@ def doctor(json: Json = False) -> None:
 
         throughline doctor
     """
+    from workers.doctor import examine, healthy  # what it looks at takes a second to import
+
     checks = examine(f.asked.load())
     if json:
         f.as_json(checks)
@@ -159,10 +160,7 @@ def _run(settings: Settings, roles: Sequence[str], stack: contextlib.ExitStack, 
     f.out.print("Stopped.")
 
 
-async def _until_told(system: System, projector: object, roles: Sequence[str]) -> None:
-    from projections.runner import Projector
-
-    assert isinstance(projector, Projector)
+async def _until_told(system: System, projector: Projector, roles: Sequence[str]) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def told() -> None:
@@ -175,6 +173,8 @@ async def _until_told(system: System, projector: object, roles: Sequence[str]) -
         loop.add_signal_handler(number, told)
     if len(roles) > 1:
         f.out.print("Ctrl-C stops everything.")
+    from workers.roles import work  # brings the web framework, which no other command needs
+
     try:
         await work(system, projector, roles, stop, lambda line: f.out.print(line, markup=False))
     except OSError as error:

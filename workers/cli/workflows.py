@@ -23,12 +23,11 @@ from projections.sentences import plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
 from workers.cli.people import stream_of
-from workers.cli.running import temporal
+from workers.cli.running import Role, temporal
 from workers.composition import System, connect_temporal
 from workers.heartbeat import SILENCE_SECONDS_MAX, silence_seconds
 from workers.rebuild import rebuild as rebuild_all
 from workers.reconcile import age_of_last_pass
-from workers.roles import ROUTER, WORKER
 from workers.services import queries_of
 from workers.signals import TemporalAway, send_nudge
 from workflows.shell import ADVANCE_QUEUE, DELIVER_QUEUE, WORKFLOW_QUEUE
@@ -234,7 +233,7 @@ def _asked(system: System, rows: tuple[ProcessRow, ...]) -> tuple[Workers, tuple
             except (RPCError, RuntimeError, TimeoutError, TemporalAway):
                 answered = False
         workers = Workers(
-            answered, polled, silence_seconds(home, WORKER), silence_seconds(home, ROUTER),
+            answered, polled, silence_seconds(home, Role.WORKER), silence_seconds(home, Role.ROUTER),
             None if reconciled is None else reconciled.total_seconds(),
         )  # fmt: skip
         real_now = datetime.now(now.tzinfo)
