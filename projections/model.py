@@ -55,7 +55,8 @@ class ReadModel(Generic[Row]):
     `facts` are the classes it listens to (empty: all). `version` is raised to force a rebuild that no source shows. `unseals`: its
     fold needs personal data (to make look-ups of it; it must never store any). `on_poison`: `park` sets the row aside and goes on;
     `stop` is for rows that sum over everything, where going on would be a wrong number. `append_only`: no key ever comes twice, so
-    nothing need be loaded. `sources`: modules besides the fold's own that shape the rows.
+    nothing need be loaded and rows are copied in; its columns are plain. `sources`: modules besides the fold's own that shape the
+    rows.
     """
 
     name: str
@@ -72,6 +73,9 @@ class ReadModel(Generic[Row]):
 
     def __post_init__(self) -> None:
         assert self.name.isidentifier() and len(self.name) <= NAME_LENGTH_MAX, self.name
+        assert not self.append_only or all(c.sql_type == c.passed_as for c in self.columns), (
+            f"{self.name}: only plain columns are copied"
+        )
         assert fields(self.row)[0].name == KEY, f"the first field of {self.row.__name__} must be `{KEY}`"  # type: ignore[arg-type]
 
     @cached_property

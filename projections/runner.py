@@ -31,7 +31,7 @@ from eventlog.recorder import LogAway
 from projections import store
 from projections.feed import Feed, Progress, RawBatch
 from projections.model import ReadModel
-from projections.store import Build, Conn, Parked
+from projections.store import Advanced, Build, Conn, Parked
 
 LIVE_FACTS_MAX = 2_000
 """Of one transaction of a live projector: short, so that readers and the other projector wait for milliseconds."""
@@ -162,10 +162,15 @@ class Projector:
         model = self.models[name]
         until = self._watermark() if until is None else until
         with self._connection() as conn:
-            build = self._own_build(conn, model)
-        if build is None:
-            return Stepped(0, 0, caught_up=True, overtaken=True)
-        if build.build == self._active_name(model):
+            found = store.shown_and_incarnation(conn, name)
+            if found is not None and found[0].fingerprint == model.fingerprint and found[0].incarnation == found[1]:
+                build, live = found[0], True
+            else:
+                own = self._own_build(conn, model)
+                if own is None:
+                    return Stepped(0, 0, caught_up=True, overtaken=True)
+                build, live = own
+        if live:
             return self._step(model, build, self._live_facts_max, until)
         done = self._step(model, build, self._rebuild_facts_max, until)
         if done.caught_up and not done.overtaken:
@@ -306,10 +311,11 @@ class Projector:
             if batch.position == build.position:
                 return Stepped(0, build.position, caught_up=True)
             with self._connection() as conn, conn.transaction():
-                if not store.advance(conn, model.name, build.build, start=build.position, end=batch.position):
+                advanced = store.advance(conn, model.name, build.build, start=build.position, end=batch.position)
+                if advanced is None:
                     return Stepped(0, build.position, caught_up=False, overtaken=True)
                 facts = self._facts(model, batch)
-                parked = self._apply(conn, model, build, facts)
+                parked = self._apply(conn, model, build, facts, advanced)
             return Stepped(len(facts), batch.position, caught_up=batch.position >= until, parked=parked)
         except UnknownFact as unknown:
             self._stop(model, build, str(unknown))
@@ -322,12 +328,12 @@ class Projector:
     def _facts(self, model: ReadModel[Any], batch: RawBatch) -> list[StoredFact]:
         return batch.facts(self._feed.names(model.facts), unsealed=model.unseals)
 
-    def _apply(self, conn: Conn, model: ReadModel[Any], build: Build, facts: Sequence[StoredFact]) -> int:
+    def _apply(self, conn: Conn, model: ReadModel[Any], build: Build, facts: Sequence[StoredFact], advanced: Advanced) -> int:
         """Fold facts into the rows of a build; the number of facts set aside."""
         if not facts:
             return 0
-        waiting = store.parked_keys(conn, model.name, build.build)
-        left_out = store.discarded(conn, model.name, build.fingerprint)
+        waiting = store.parked_keys(conn, model.name, build.build) if advanced.some_parked else frozenset()
+        left_out = store.discarded(conn, model.name, build.fingerprint) if advanced.some_discarded else frozenset()
         groups: dict[str, list[StoredFact]] = {}
         queued: list[Parked] = []
         for fact in facts:
@@ -422,22 +428,22 @@ class Projector:
 
     # -- builds
 
-    def _own_build(self, conn: Conn, model: ReadModel[Any]) -> Build | None:
-        """The build that this program can fold: the shown one, or one of its own that is to replace it.
+    def _own_build(self, conn: Conn, model: ReadModel[Any]) -> tuple[Build, bool] | None:
+        """The build that this program can fold, and whether it is the shown one or one that is to replace it.
 
         None: a program with another fold is in charge, and ours was replaced before; `rebuild` is how a person takes it back.
         """
         with conn.transaction():
             shown = store.active(conn, model.name)
             if shown is None:
-                return self._show_first(conn, model)
+                return self._show_first(conn, model), True
             incarnation = self.log.incarnation()
             if shown.fingerprint == model.fingerprint and shown.incarnation == incarnation:
-                return shown
+                return shown, True
             if shown.fingerprint != model.fingerprint and store.was_shown(conn, model.name, model.fingerprint):
                 return None
             store.active(conn, model.name, lock=True)
-            return self._unfinished(conn, model) or store.begin(conn, model, incarnation)
+            return self._unfinished(conn, model) or store.begin(conn, model, incarnation), False
 
     def _show_first(self, conn: Conn, model: ReadModel[Any]) -> Build:
         with conn.transaction():
@@ -458,11 +464,6 @@ class Projector:
             if ours and (shown is None or build.build != shown.build):
                 return build
         return None
-
-    def _active_name(self, model: ReadModel[Any]) -> str | None:
-        with self._connection() as conn:
-            shown = store.active(conn, model.name)
-            return None if shown is None else shown.build
 
     def _lock_shown(self, conn: Conn, model: ReadModel[Any]) -> Build:
         shown = store.active(conn, model.name, lock=True)

@@ -74,7 +74,7 @@ class Statement:
 @dataclass(frozen=True, slots=True)
 class StayRow:
     """`key` is the stay's stream. `member` is None until the stay is attributed. `doubtful`: something said of it waits for a
-    person and is left out here."""
+    person and does not count yet: a time too far ahead, a discharge before the admission, "still a patient"."""
 
     key: str
     member: str | None = None
@@ -225,10 +225,11 @@ def _told(row: StayRow) -> StayRow:
         course.take(said)
     admitted_at, admitted_on = course.admitted or (None, None)
     discharged_at, discharged_on = course.discharged or (None, None)
+    backwards = admitted_at is not None and discharged_at is not None and discharged_at < admitted_at
     received = [s.received_at for s in row.statements]
     return replace(
         row,
-        status=CANCELLED if course.cancelled else DISCHARGED if course.discharged else ADMITTED,
+        status=CANCELLED if course.cancelled else DISCHARGED if course.discharged and not backwards else ADMITTED,
         stay_class=course.stay_class or StayClass.UNKNOWN.value,
         facility=course.facility,
         admitted_at=admitted_at,
@@ -238,7 +239,7 @@ def _told(row: StayRow) -> StayRow:
         disposition=course.disposition,
         disposition_class=DISPOSITION_CLASSES.get(course.disposition, UNMAPPED) if course.discharged else "",
         died=course.died,
-        doubtful=course.doubtful,
+        doubtful=course.doubtful or backwards,
         first_received_at=min(received),
         last_received_at=max(received),
     )

@@ -118,6 +118,10 @@ class Parked:
     tried_at: datetime | None = None
 
 
+_SHOWN = """SELECT name, build, fingerprint, incarnation, position, indexed, retired, started_at, moved_at, stopped_at,
+    stopped_because, (SELECT id FROM log.incarnations ORDER BY number DESC LIMIT 1)
+FROM projections.active JOIN projections.builds USING (name, build) WHERE name = %s"""
+
 _BUILD = "name, build, fingerprint, incarnation, position, indexed, retired, started_at, moved_at, stopped_at, stopped_because"
 
 
@@ -149,6 +153,12 @@ def active(conn: Conn, name: str, *, lock: bool = False) -> Build | None:
     """The build that readers see. `lock`: nobody may swap it until the transaction ends."""
     row = conn.execute(f"SELECT build FROM projections.active WHERE name = %s{' FOR UPDATE' if lock else ''}", (name,)).fetchone()
     return None if row is None else build(conn, name, row[0])
+
+
+def shown_and_incarnation(conn: Conn, name: str) -> tuple[Build, UUID] | None:
+    """The build that readers see, and the log's present life."""
+    row = conn.execute(_SHOWN, (name,), prepare=True).fetchone()
+    return None if row is None else (Build(*row[:-1]), row[-1])
 
 
 def build(conn: Conn, name: str, build: str, *, lock: bool = False) -> Build | None:
@@ -191,7 +201,7 @@ def index(conn: Conn, model: ReadModel[Any], of: str) -> None:
     for number, columns in enumerate(model.indexes, start=1):
         conn.execute(
             sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} {}").format(
-                sql.Identifier(f"{model.name}__{of}_{number}"),
+                sql.Identifier(f"{model.name}__{of}__by_{number}"),
                 table(model.name, of),
                 sql.SQL(columns if columns.startswith("USING") else f"({columns})"),
             )
@@ -236,14 +246,30 @@ def drop(conn: Conn, name: str, of: str) -> None:
     conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table(name, of)))
 
 
-def advance(conn: Conn, name: str, of: str, *, start: int, end: int) -> bool:
-    """Move the build's position, if it still is where the batch began. False: another projector was faster, or it was dropped."""
-    moved = conn.execute(
-        "UPDATE projections.builds SET position = %s, moved_at = clock_timestamp(), stopped_at = NULL, stopped_because = ''"
-        " WHERE name = %s AND build = %s AND position = %s AND NOT retired",
-        (end, name, of, start),
-    )
-    return moved.rowcount == 1
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """The position moved. Whether anything may be parked, or was ever discarded, so that most batches need not look."""
+
+    some_parked: bool
+    some_discarded: bool
+
+
+_ADVANCE = """UPDATE projections.builds b
+SET position = %s, moved_at = clock_timestamp(), stopped_at = NULL, stopped_because = ''
+WHERE name = %s AND build = %s AND position = %s AND NOT retired
+RETURNING EXISTS (SELECT FROM projections.parked p WHERE (p.name, p.build) = (b.name, b.build)),
+    EXISTS (SELECT FROM projections.discarded d WHERE (d.name, d.fingerprint) = (b.name, b.fingerprint)),
+    set_config('synchronous_commit', 'off', true)"""
+
+
+def advance(conn: Conn, name: str, of: str, *, start: int, end: int) -> Advanced | None:
+    """Move the build's position, if it still is where the batch began. None: another projector was faster, or it was dropped.
+
+    The transaction need not wait for the disk: position and rows are lost together, and folded again. Facts are parked only in
+    transactions that move the position or hold its row, so "nothing parked" cannot be out of date here.
+    """
+    row = conn.execute(_ADVANCE, (end, name, of, start), prepare=True).fetchone()
+    return None if row is None else Advanced(row[0], row[1])
 
 
 def stop(conn: Conn, name: str, of: str, because: str) -> None:
@@ -275,7 +301,9 @@ def load(conn: Conn, model: ReadModel[Any], of: str, keys: Sequence[str]) -> dic
 
 def save(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any], gone: Sequence[str]) -> None:
     """Write rows whole, whether they were there before or not; remove those that are gone."""
-    if rows:
+    if rows and model.append_only:
+        _copy(conn, model, of, rows)
+    elif rows:
         names = [sql.Identifier(c.name) for c in model.columns]
         values = [
             sql.SQL("u.{}").format(i) if c.sql_type == c.passed_as else sql.SQL("u.{}::{}").format(i, sql.SQL(c.sql_type))
@@ -288,7 +316,7 @@ def save(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any], gone: 
                 table(model.name, of),
                 sql.SQL(", ").join(names),
                 sql.SQL(", ").join(values),
-                sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(c.passed_as)) for c in model.columns),
+                sql.SQL(", ").join(sql.SQL("%b::{}[]").format(sql.SQL(c.passed_as)) for c in model.columns),
                 sql.SQL(", ").join(names),
                 sql.SQL(", ").join(names),
                 sql.SQL(", ").join(sql.SQL("excluded.{}").format(n) for n in names),
@@ -297,6 +325,17 @@ def save(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any], gone: 
         )
     if gone:
         conn.execute(sql.SQL("DELETE FROM {} WHERE key = ANY(%s)").format(table(model.name, of)), (list(gone),))
+
+
+def _copy(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any]) -> None:
+    """The quick way in for rows that cannot be there before: a key that comes twice is an integrity error."""
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        table(model.name, of), sql.SQL(", ").join(map(sql.Identifier, model.column_names))
+    )
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types([c.sql_type for c in model.columns])
+        for row in zip(*model.to_sql(rows), strict=True):
+            copy.write_row(row)
 
 
 # --- parked ----------------------------------------------------------------------------------------------------------------------

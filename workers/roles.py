@@ -22,14 +22,16 @@ from temporalio.client import Client
 from activities.channels.feedback import BadFeedback, receive_feedback
 from api.app import create_app
 from api.services import Feedback, HookAnswer
+from eventlog import erasure
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
 from intake.door import FrontDoor
 from intake.mllp import Handle, Listener
 from intake.sources import Source
-from projections.runner import Projector, ProjectorAway, ProjectorStopped
+from projections.runner import Projector
 from workers.composition import System, connect_temporal, webhook_secret
 from workers.heartbeat import Heartbeat
+from workers.projector import project
 from workers.router import Router
 from workers.services import door_of, readiness, services_of
 from workers.settings import Settings
@@ -41,8 +43,6 @@ WORKER, ROUTER, PROJECTOR, INTAKE, API = ROLES = ("worker", "router", "projector
 INTAKE_THREADS = 2
 STORING_THREADS = 8
 BEAT_SECONDS = 5.0
-PROJECTOR_IDLE_SECONDS = 0.05
-PROJECTOR_AWAY_SECONDS = 1.0
 API_GRACE_SECONDS = 10
 API_CONCURRENT_MAX = 200
 
@@ -69,6 +69,8 @@ async def work(system: System, projector: Projector, roles: Sequence[str], stop:
     """Do the work of some roles until `stop` is set. The first role that cannot go on ends all; its error is raised."""
     assert set(roles) <= set(ROLES) and roles
     door = await asyncio.to_thread(door_of, system)
+    with contextlib.suppress(LogAway):  # an erasure that a crash cut short; else the next start finishes it
+        await asyncio.to_thread(erasure.finish, system.log, system.opened.keys, forget=system.gateway.forget)
     try:
         shared = Shared(system, door, await connect_temporal(system.settings), projector, stop, say)
         tasks = [asyncio.create_task(_ROLES[role](shared), name=role) for role in roles]
@@ -207,23 +209,6 @@ def feedback_of(system: System) -> Feedback:
         return HookAnswer(202, "recorded")
 
     return receive
-
-
-def project(projector: Projector, stop: threading.Event, beat: Callable[[], None]) -> None:
-    """Fold whatever the log gains until told to stop. Raises ProjectorStopped where a person has to look."""
-    while not stop.is_set():
-        beat()
-        try:
-            folded = projector.run_until_caught_up()
-        except (ProjectorAway, LogAway) as away:
-            _log.warning("projector waits", error=type(away).__name__)
-            stop.wait(PROJECTOR_AWAY_SECONDS)
-            continue
-        except ProjectorStopped:
-            _log.error("projector stopped; a person has to look")
-            raise
-        if not folded:
-            stop.wait(PROJECTOR_IDLE_SECONDS)
 
 
 @asynccontextmanager

@@ -332,7 +332,7 @@ def test_the_worklist_is_filtered_and_paged(programme: Programme) -> None:
         plan = ("sunrise", "valley")[n % 2]
         uuid = programme.episode(member, plan, lead=leads[n % 2])
         item = owed(f"k{n}", NOON + (n - 2) * DAY)
-        late = owed("late", NOON - DAY, state=ObligationState.MISSED, owed_by="staff-9")
+        late = owed("late", NOON - timedelta(hours=23), state=ObligationState.MISSED, owed_by="staff-9")
         gone = owed("gone", NOON - 9 * DAY, state=ObligationState.MISSED)
         rests = owed("rests", NOON + DAY, suspended=True)
         met = owed("met", NOON, state=ObligationState.MET)

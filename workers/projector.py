@@ -1,0 +1,92 @@
+"""Keeps the read models going: one step each in turn, whatever one of them has met.
+
+A read model that stops (a fact that a total cannot count, a fold at fault) is logged, shown and tried again after a pause; the
+others go on meanwhile. While the database or the keys are away, nothing moves and nothing is parked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from eventlog.recorder import LogAway
+from projections.runner import Projector, ProjectorAway, ProjectorStopped
+
+IDLE_SECONDS = 0.02
+"""Between looks for news: what a reader waits at most, besides the fold."""
+
+AWAY_SECONDS_MIN, AWAY_SECONDS_MAX = 0.5, 10.0
+STOPPED_SECONDS = 30.0
+"""A stopped read model is tried again after so long: somebody may have mended what stopped it."""
+
+SWEEP_SECONDS = 60.0
+
+_log = structlog.get_logger()
+
+
+def project(projector: Projector, stop: threading.Event, beat: Callable[[], None]) -> None:
+    """Fold whatever the log gains, until told to stop. `beat` is called at least every ten seconds while all is well."""
+    _Round(projector, stop, beat).run()
+
+
+class _Round:
+    """The read models in turn, with those that rest."""
+
+    def __init__(self, projector: Projector, stop: threading.Event, beat: Callable[[], None]) -> None:
+        self._projector = projector
+        self._stop = stop
+        self._beat = beat
+        self._resting: dict[str, float] = {}
+        self._behind = set(projector.models)
+        self._seen = -1
+        self._swept_at = time.monotonic()
+
+    def run(self) -> None:
+        pause = AWAY_SECONDS_MIN
+        while not self._stop.is_set():
+            self._beat()
+            try:
+                idle = not self._once()
+                pause = AWAY_SECONDS_MIN
+            except (ProjectorAway, LogAway) as away:
+                _log.warning("projector waits", error=type(away).__name__)
+                self._stop.wait(pause)
+                pause = min(AWAY_SECONDS_MAX, 2 * pause)
+                continue
+            if idle:
+                self._stop.wait(IDLE_SECONDS)
+
+    def _once(self) -> bool:
+        """One step of each read model that has something to do; whether there was any."""
+        watermark = self._projector.log.watermark()
+        if watermark != self._seen:
+            self._seen = watermark
+            self._behind = set(self._projector.models)
+        now = time.monotonic()
+        for name in [name for name, until in self._resting.items() if until <= now]:
+            del self._resting[name]
+            self._behind.add(name)
+        if now - self._swept_at > SWEEP_SECONDS:
+            self._swept_at = now
+            self._projector.sweep()
+        due = [name for name in self._projector.models if name in self._behind and name not in self._resting]
+        for name in due:
+            if self._stop.is_set():
+                break
+            self._step(name, watermark)
+        return bool(due)
+
+    def _step(self, name: str, watermark: int) -> None:
+        try:
+            done = self._projector.step(name, until=watermark)
+        except ProjectorStopped:
+            _log.error("read model stopped; a person has to look", model=name)
+            self._resting[name] = time.monotonic() + STOPPED_SECONDS
+            return
+        if done.parked:
+            _log.error("facts were parked; a person has to look", model=name, facts=done.parked)
+        if done.caught_up:
+            self._behind.discard(name)
