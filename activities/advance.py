@@ -10,9 +10,9 @@ from temporalio import activity
 
 from activities.codes import code_of
 from activities.process_states import ProcessStates, Seen
-from activities.rounds import Quiet, Rounds, named, wait_when_stuck
+from activities.rounds import Quiet, Rounds, wait_when_stuck
 from activities.watch import Watch
-from domain.core import Instant, ProcessRef
+from domain.core import ProcessRef
 from workflows.shell import ADVANCE, Outcome
 
 EFFECTS_MAX = 20
@@ -39,7 +39,7 @@ class Advance:
         now = self._watch.now(workflow_now)
         try:
             quiet = self._rounds.until_quiet(process, now)
-            found = self._seen(quiet, now, seen)
+            found = self._seen(quiet, seen)
             self._states.write(found)
         except Exception as error:
             self._states.failed(process, code_of(error), now)
@@ -50,15 +50,15 @@ class Advance:
             _log.error("process is stuck", process=process.stream, code=found.stuck)
         return outcome_of(found)
 
-    def _seen(self, quiet: Quiet, now: Instant, seen: int) -> Seen:
-        plan, state, process = quiet.plan, quiet.loaded.state, quiet.loaded.ref
+    def _seen(self, quiet: Quiet, seen: int) -> Seen:
+        loaded, now, plan = quiet.look.loaded, quiet.look.now, quiet.look.plan
         wake_at = plan.wake_at
         if quiet.stuck:
-            retry_at = now + wait_when_stuck(self._states.attempts(process))
+            retry_at = now + wait_when_stuck(self._states.attempts(loaded.ref))
             wake_at = min(wake_at, retry_at) if wake_at else retry_at
         return Seen(
-            process=process,
-            position=max(seen, quiet.loaded.watermark),
+            process=loaded.ref,
+            position=max(seen, loaded.watermark),
             now=now,
             wake_at=wake_at,
             done=plan.done and not quiet.stuck,
@@ -66,8 +66,8 @@ class Advance:
             waiting_for=quiet.stuck or plan.waiting_for,
             effects=tuple(effect.key for effect in plan.effects),
             obligations=plan.obligations,
-            member=named(state, "member") or "",
-            plan=named(state, "plan") or "",
+            member=getattr(loaded.state, "member", ""),
+            plan=getattr(loaded.state, "plan", ""),
             phase=plan.waiting_for,
             turn=plan.turn,
             turns_max=plan.turns_max,

@@ -12,7 +12,7 @@ import structlog
 from activities.addressing import Addressing
 from activities.channels.port import Channel, Failed, Outgoing, Sent, Told, Unsure
 from activities.codes import Coded
-from activities.rounds import Rounds, command_id
+from activities.rounds import Look, Rounds, command_id
 from domain.core import SYSTEM, Instant, ProcessRef
 from domain.requests import (
     DeliveryBegun,
@@ -25,7 +25,7 @@ from domain.requests import (
     RequestState,
 )
 from eventlog import killpoints
-from eventlog.gateway import Accepted, Conflict, Gateway, LoadedProcess
+from eventlog.gateway import Accepted, Conflict, Gateway
 
 _log = structlog.get_logger("throughline.delivery")
 
@@ -66,36 +66,37 @@ class Delivery:
         """Bring one request to an outcome. Whether anything was written: False where it is no longer listed, or where another
         attempt at it may still be running."""
         for _ in range(LOOKS_MAX):
-            loaded, plan = self._rounds.look(process, now)
-            request = loaded.state.requests.by_key.get(key)
-            listed = any(effect.key == key for effect in plan.effects)
+            look = self._rounds.look(process, now)
+            request = look.loaded.state.requests.by_key.get(key)
+            listed = any(effect.key == key for effect in look.plan.effects)
             idempotent = request is not None and request.asked.kind in self._channels and self._channel(request).idempotent
-            match next_move(request, listed, now, unsure_after, idempotent):
+            match next_move(request, listed, look.now, unsure_after, idempotent):
                 case Move.LEAVE:
                     return False
                 case Move.GIVE_UP:
-                    return self._record(process, DeliveryOutcomeUnknown(key=key), now)
-                case Move.BEGIN if not self._begun(loaded, key, now):
+                    return self._record(process, DeliveryOutcomeUnknown(key=key), look.now)
+                case Move.BEGIN if not self._begun(look, key):
                     continue
                 case Move.BEGIN | Move.RESEND:
                     assert request is not None
-                    return self._record(process, self._sent(process, request, now), now)
+                    return self._record(process, self._sent(process, request, look.now), look.now)
                 case never:
                     assert_never(never)
         return False
 
-    def _begun(self, loaded: LoadedProcess, key: str, now: Instant) -> bool:
+    def _begun(self, look: Look, key: str) -> bool:
         """Write that it begins, if everything that the plan read is still as it was."""
+        process = look.loaded.ref
         outcome = self._gateway.append_facts(
-            loaded.ref.stream,
+            process.stream,
             (DeliveryBegun(key=key),),
-            command_id=command_id(loaded.ref, f"begun/{key}"),
+            command_id=command_id(process, f"begun/{key}"),
             by=SYSTEM,
-            versions=loaded.versions,
-            occurred_at=now,
+            versions=look.loaded.versions,
+            occurred_at=look.now,
             causation=key,
-            correlation=loaded.ref.stream,
-            now=now,
+            correlation=process.stream,
+            now=look.now,
         )
         match outcome:
             case Accepted(repeated=repeated):

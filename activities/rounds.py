@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid5
 
+from activities.watch import APART_MAX
 from domain.core import Instant, Plan, Process, ProcessRef, Refusal, Step, StreamId
 from eventlog import killpoints
 from eventlog.gateway import Accepted, Gateway, LoadedProcess
@@ -25,11 +25,19 @@ PROCESS_IDS = UUID("6f5f0a3e-6d0e-4a55-9d0b-0c6f1a4f7e21")
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """The plan that is left when everything that can be written is written. `stuck`: the code of a step that could not be."""
+class Look:
+    """A process as it was loaded, the instant that it was planned at, and the plan."""
 
     loaded: LoadedProcess
+    now: Instant
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The look that is left when everything that can be written is written. `stuck`: the code of a step that could not be."""
+
+    look: Look
     stuck: str = ""
 
 
@@ -45,25 +53,31 @@ class Rounds:
         self._gateway = gateway
         self._processes = processes
 
-    def look(self, process: ProcessRef, now: Instant) -> tuple[LoadedProcess, Plan]:
-        """The process as it is, and its plan at an instant. Writes nothing."""
+    def look(self, process: ProcessRef, now: Instant) -> Look:
+        """The process as it is, and its plan. Writes nothing.
+
+        What was recorded since `now` was taken must count, or a message would go out after a STOP that came while we loaded.
+        """
         loaded = self._gateway.load_process(process)
-        return loaded, self._processes[process.kind].plan(loaded.state, loaded.context, loaded.book, now)
+        now = not_before(now, loaded.recorded_at)
+        return Look(loaded, now, self._processes[process.kind].plan(loaded.state, loaded.context, loaded.book, now))
 
     def until_quiet(self, process: ProcessRef, now: Instant) -> Quiet:
         """Carry out the planned steps, at most eight rounds. A step that fails does not keep the others back."""
         failed: dict[str, tuple[dict[StreamId, int], str]] = {}
         for _ in range(ROUNDS_MAX):
-            loaded, plan = self.look(process, now)
-            fresh = [step for step in plan.steps if failed.get(step.key, ({}, ""))[0] != loaded.versions]
+            look = self.look(process, now)
+            versions, steps = look.loaded.versions, look.plan.steps
+            fresh = [step for step in steps if failed.get(step.key, ({}, ""))[0] != versions]
             if not fresh:
-                return Quiet(loaded, plan, next((failed[step.key][1] for step in plan.steps), ""))
+                return Quiet(look, next((failed[step.key][1] for step in steps), ""))
             killpoints.passing(killpoints.LOAD_APPEND)
             for step in fresh:
-                code = self._carry_out(process, step, now)
+                code = self._carry_out(process, step, look.now)
                 if code:
-                    failed[step.key] = (loaded.versions, code)
-        return Quiet(*self.look(process, now), NOT_QUIET)
+                    failed[step.key] = (versions, code)
+        look = self.look(process, now)
+        return Quiet(look, NOT_QUIET if look.plan.steps else "")
 
     def _carry_out(self, process: ProcessRef, step: Step, now: Instant) -> str:
         """Write one step. The code of what kept it back, "" where something was written."""
@@ -83,11 +97,11 @@ class Rounds:
                 return BUSY
 
 
+def not_before(now: Instant, recorded_at: Instant | None) -> Instant:
+    """Now, but not before what was read was recorded, as far as the clocks of one system may differ."""
+    return now if recorded_at is None else max(now, min(recorded_at, now + APART_MAX))
+
+
 def wait_when_stuck(attempts: int) -> timedelta:
     """Doubles with every look that found it stuck, up to an hour."""
     return min(STUCK_WAIT * (1 << min(attempts, 10)), STUCK_WAIT_MAX)
-
-
-def named(state: Any, *names: str) -> Any:
-    """The first of these attributes that a process's state has; states of different processes differ."""
-    return next((value for name in names if (value := getattr(state, name, None)) is not None), None)

@@ -106,7 +106,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class LoadedProcess:
-    """A process's state with all that its plan reads. `watermark` was asked for before the load: everything up to it is in here."""
+    """A process's state with all that its plan reads. `watermark` was asked for before the load: everything up to it is in here.
+
+    `recorded_at` is when the newest of it was recorded: whoever plans on it must not believe that it is earlier."""
 
     ref: ProcessRef
     state: Any
@@ -114,6 +116,7 @@ class LoadedProcess:
     context: Context
     book: Any
     watermark: int
+    recorded_at: Instant | None = None
 
     @property
     def versions(self) -> dict[StreamId, int]:
@@ -281,7 +284,7 @@ class Gateway:
         state = work.loaded(ref.stream).state
         context = work.follow(ref.stream, lambda seen: process.reads(ref, state, seen))
         own = work.loaded(ref.stream)
-        return LoadedProcess(ref, own.state, own.version, context, self._books(), watermark)
+        return LoadedProcess(ref, own.state, own.version, context, self._books(), watermark, work.newest())
 
     def forget(self, stream: StreamId | None = None) -> None:
         """Drop folded states: of a stream after its key was destroyed, of all after the log was restored."""
@@ -406,6 +409,10 @@ class _Work:
     def loaded(self, stream: StreamId) -> Loaded:
         seen = self._seen[stream]
         return Loaded(seen.state, seen.version)
+
+    def newest(self) -> Instant | None:
+        """When the newest of what was loaded was recorded."""
+        return max((seen.recorded_at for seen in self._seen.values() if seen.recorded_at is not None), default=None)
 
     def follow(self, own: StreamId, reads: Callable[[Context], tuple[StreamId, ...]]) -> Context:
         """The streams that are asked for, until none is added."""

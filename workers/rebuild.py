@@ -122,7 +122,8 @@ def _begin(log: Log, pool: Pool, programme: Programme, incarnation: UUID, namesp
         # The tracking row lives and is restored with the log, so it still says what nobody was told yet: the router goes on there.
         conn.execute(
             "INSERT INTO router_tracking AS t (name, position, incarnation) VALUES (%s, %s, %s) ON CONFLICT (name) DO UPDATE"
-            " SET position = least(t.position, excluded.position), incarnation = excluded.incarnation, updated_at = clock_timestamp()",
+            " SET position = least(t.position, excluded.position), incarnation = excluded.incarnation,"
+            " updated_at = clock_timestamp()",
             (NAME, position, incarnation),
         )
         # What was cached under positions of another life must give way to any new look.

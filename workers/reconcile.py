@@ -44,7 +44,6 @@ GRACE = timedelta(minutes=2)
 NUDGE_AGAIN_AFTER = timedelta(hours=1)
 NUDGES_MAX = 500
 NUDGES_IN_FLIGHT = 16
-ALARM_AGE = timedelta(minutes=5)
 
 _log = structlog.get_logger("throughline.reconcile")
 

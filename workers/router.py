@@ -25,6 +25,7 @@ from eventlog.log import Log
 from eventlog.recorder import LogAway
 from eventlog.wake import Poller
 from workers.programme import Programme
+from workers.reconcile import age_of_last_pass
 from workers.router_store import AnotherIncarnation, AnotherRouter, Findings, RouterStore
 from workers.signals import TemporalAway, send_news, send_nudge
 from workers.telemetry import continued
@@ -49,6 +50,7 @@ class Pace:
     away_seconds: float = 0.5
     away_seconds_max: float = 15.0
     reconcile_age_seconds_max: float = 300.0
+    reconcile_asked_seconds: float = 60.0
 
 
 class Router:
@@ -66,7 +68,7 @@ class Router:
         """Route until told to stop. Raises AnotherIncarnation where the log was restored."""
         with Poller(self._log) as poller:
             await asyncio.gather(
-                self._until(stop, lambda: self._tail(stop, poller, beat)),
+                self._until(stop, lambda: self._tail(stop, poller, beat), beat),
                 self._until(stop, lambda: self._side_work(stop)),
             )
 
@@ -149,7 +151,12 @@ class Router:
 
     async def _side_work(self, stop: asyncio.Event) -> None:
         """What is not urgent: sweeps at their rate, parked processes when their next try is due, the age of reconcile."""
+        asked_at = -self._pace.reconcile_asked_seconds
         while not stop.is_set():
+            now = asyncio.get_running_loop().time()
+            if now - asked_at >= self._pace.reconcile_asked_seconds:
+                asked_at = now
+                await asyncio.to_thread(self._look_after_reconcile)
             sweep = await asyncio.to_thread(self._store.take_sweep, self._pace.sweep_per_second)
             failed = await self._tell(sweep, {})
             for process, code in failed.items():
@@ -158,6 +165,12 @@ class Router:
             await self._try_parked()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), self._pace.sweep_seconds)
+
+    def _look_after_reconcile(self) -> None:
+        """Whoever looks after the processes is looked after here: its Schedule may be gone with Temporal's database."""
+        age = age_of_last_pass(self._store.pool)
+        if age is None or age.total_seconds() > self._pace.reconcile_age_seconds_max:
+            _log.error("reconcile is late", age_seconds=None if age is None else age.total_seconds())
 
     async def _try_parked(self) -> None:
         due = await asyncio.to_thread(self._store.parked_due, self._pace.in_flight)
@@ -168,7 +181,9 @@ class Router:
             await asyncio.to_thread(self._store.parked_again, process, due[process], code)
         await asyncio.to_thread(self._store.released, [process for process in due if process not in failed])
 
-    async def _until(self, stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    async def _until(
+        self, stop: asyncio.Event, work: Callable[[], Awaitable[None]], beat: Callable[[], None] = lambda: None
+    ) -> None:
         """Go on with some work until told to stop, through outages of PostgreSQL and Temporal. Other errors end the router."""
         pause = self._pace.away_seconds
         while not stop.is_set():
@@ -179,6 +194,7 @@ class Router:
                 if asyncio.get_running_loop().time() - began > self._pace.away_seconds_max:
                     pause = self._pace.away_seconds
                 _log.warning("away", error=type(error).__name__, retry_seconds=pause)
+                beat()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
                 pause = min(pause * 2, self._pace.away_seconds_max)
