@@ -155,7 +155,7 @@ class Queries:
         ask.starts("q.rule", rule)
         ask.if_given("(q.owed_by = %s OR q.lead = %s)", care_manager, twice=True)
         ask.if_given("q.due_at >= %s", due_after).if_given("q.due_at < %s", due_before)
-        ask.order("q.due_at", "q.stream", "q.due_key").page(limit, cursor)
+        ask.order("q.due_at", "q.key").page(limit, cursor)
         page = ask.paged(self._rows(*ask.sql()), _deadline)
         return self._named(page, names, {"member_name": "member"})
 
@@ -185,7 +185,7 @@ class Queries:
         ask.equal("q.plan", plan).equal("q.lead", care_manager).equal("q.member", member).equal("q.episode", episode)
         if overdue:
             ask.where("q.overdue > 0")
-        ask.order("q.opened_at", "q.process", "q.stay", newest_first=True).page(limit, cursor)
+        ask.order("q.opened_at", "q.key", newest_first=True).page(limit, cursor)
         page = ask.paged(self._rows(*ask.sql()), lambda row: TransitionRow(*row[: len(fields(TransitionRow))]))
         return self._named(page, names, {"lead_name": "lead", "member_name": "member"})
 

@@ -33,7 +33,7 @@ TRANSITIONS = f"""SELECT process, stay, status, member, '', episode, plan, lead,
     admitted_on,
     discharged_at, discharged_on, disposition, disposition_class, doubtful, items_open, items_met, items_missed, items_withdrawn,
     next_due_at, next_due_rule, opened_at, ended_at, ended_because
-FROM (SELECT t.process, t.stay, t.member, t.episode, t.plan, coalesce(e.lead, '') AS lead, t.opened_at, c.ended_at,
+FROM (SELECT t.key, t.process, t.stay, t.member, t.episode, t.plan, coalesce(e.lead, '') AS lead, t.opened_at, c.ended_at,
         coalesce(c.ended_because, '') AS ended_because, coalesce(y.stay_class, '') AS stay_class, coalesce(y.facility,
         '') AS facility,
         y.admitted_at, y.admitted_on, y.discharged_at, y.discharged_on, coalesce(y.disposition, '') AS disposition,

@@ -49,6 +49,10 @@ class ProjectorAway(Exception):
     """PostgreSQL or the keys cannot be reached: nothing was written, try again later. `code` has no values in it."""
 
 
+class KeysAway(ProjectorAway):
+    """The keys cannot be had: only a read model that unseals has to wait."""
+
+
 class ProjectorStopped(Exception):
     """A read model cannot go on and must not skip: somebody has to look. The text names the read model and the reason."""
 
@@ -199,6 +203,7 @@ class Projector:
         with self._connection() as conn:
             store.create(conn)
             with conn.transaction():
+                store.active(conn, name, lock=True)
                 build = self._unfinished(conn, model) or store.begin(conn, model, self.log.incarnation())
         facts = 0
         while True:
@@ -321,7 +326,9 @@ class Projector:
             self._stop(model, build, str(unknown))
         except _Poison as poison:
             self._stop(model, build, poison.reason)
-        except (LogAway, CannotUnwrap) as away:
+        except CannotUnwrap as away:
+            raise KeysAway(type(away).__name__) from None
+        except LogAway as away:
             raise ProjectorAway(type(away).__name__) from None
         raise AssertionError("unreachable")
 
@@ -493,8 +500,9 @@ class Projector:
                     return False
                 if old is None or old.incarnation != ours.incarnation or ours.position >= old.position:
                     store.show(conn, model, ours)
-                    if old is not None:
-                        store.retire(conn, model.name, old.build)
+                    for other in store.builds(conn, model.name):
+                        if other.build != new and (shown is None or other.build == shown.build or _is_stale(other, ours)):
+                            store.retire(conn, model.name, other.build)
                     break
                 behind = old.position
             self._step(model, ours, self._live_facts_max, behind)
@@ -521,8 +529,15 @@ class Projector:
         try:
             with self._pool.connection() as conn:
                 yield conn
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, LogAway, CannotUnwrap) as away:
+        except CannotUnwrap as away:
+            raise KeysAway(type(away).__name__) from None
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, LogAway) as away:
             raise ProjectorAway(type(away).__name__) from None
+
+
+def _is_stale(build: Build, shown: Build) -> bool:
+    """A build that nobody will finish: of another program, or of an earlier life of the log."""
+    return build.fingerprint != shown.fingerprint or build.incarnation != shown.incarnation
 
 
 class _Poison(Exception):

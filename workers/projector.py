@@ -1,7 +1,8 @@
 """Keeps the read models going: one step each in turn, whatever one of them has met.
 
 A read model that stops (a fact that a total cannot count, a fold at fault) is logged, shown and tried again after a pause; the
-others go on meanwhile. While the database or the keys are away, nothing moves and nothing is parked.
+others go on meanwhile. So do those that need no keys while the keys are away. While the database is away nothing moves; an outage
+parks nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Callable
 import structlog
 
 from eventlog.recorder import LogAway
-from projections.runner import Projector, ProjectorAway, ProjectorStopped
+from projections.runner import KeysAway, Projector, ProjectorAway, ProjectorStopped
 
 IDLE_SECONDS = 0.02
 """Between looks for news: what a reader waits at most, besides the fold."""
 
 AWAY_SECONDS_MIN, AWAY_SECONDS_MAX = 0.5, 10.0
+KEYS_AWAY_SECONDS = 5.0
+
 STOPPED_SECONDS = 30.0
 """A stopped read model is tried again after so long: somebody may have mended what stopped it."""
 
@@ -85,6 +88,10 @@ class _Round:
         except ProjectorStopped:
             _log.error("read model stopped; a person has to look", model=name)
             self._resting[name] = time.monotonic() + STOPPED_SECONDS
+            return
+        except KeysAway:
+            _log.warning("read model waits for the keys", model=name)
+            self._resting[name] = time.monotonic() + KEYS_AWAY_SECONDS
             return
         if done.parked:
             _log.error("facts were parked; a person has to look", model=name, facts=done.parked)
