@@ -50,4 +50,5 @@ CREATE TABLE IF NOT EXISTS process_obligation (
 );
 CREATE INDEX IF NOT EXISTS process_obligation_due ON process_obligation (state, due);
 CREATE INDEX IF NOT EXISTS process_obligation_owed_by ON process_obligation (owed_by, state, due);
+CREATE INDEX IF NOT EXISTS process_obligation_act_by ON process_obligation (act_by, process, key);
 CREATE INDEX IF NOT EXISTS process_obligation_member ON process_obligation (member);
