@@ -96,7 +96,7 @@ class Memory:
         decision = decider.decide(command, state, self.context(command, state, decider.reads), self.book, self.now)
         if isinstance(decision, Refusal):
             return decision
-        if command_id is not None:
+        if command_id is not None and decision:
             self.remembered[command_id] = decision
         for fact in decision:
             stream, written = (fact.stream, fact.fact) if isinstance(fact, On) else (command.stream, fact)

@@ -106,9 +106,10 @@ class VirtualProgramme:
     def _advance(self, ref: ProcessRef) -> None:
         quiet = self._rounds.until_quiet(ref, self.now)
         assert not quiet.stuck, f"{ref.kind} is stuck: {quiet.stuck}"
-        for effect in quiet.plan.effects:
+        plan = quiet.look.plan
+        for effect in plan.effects:
             self._delivery.deliver(ref, effect.key, self.now, UNSURE_AFTER)
-        if quiet.plan.done or quiet.plan.wake_at is None:
+        if plan.done or plan.wake_at is None:
             self._wakes.pop(ref, None)
         else:
-            self._wakes[ref] = quiet.plan.wake_at
+            self._wakes[ref] = plan.wake_at

@@ -99,10 +99,10 @@ class Story:
         self._show("worklist", "--kind", "outreach", "--due-before", self._day(3), "--limit", "8")
 
     def _deadline_is_missed(self) -> None:
-        process, due_at = self._nearest_deadline()
+        process, rule, due_at = self._nearest_deadline()
         self.heading(f"The clock moves past {due_at.astimezone(PACIFIC):%a %d %b %H:%M}: nobody called, and the miss says why")
         advance_clock(self.stage.settings, due_at + AFTER_THE_DUE - self._now())
-        until("the miss in the log", lambda: self._state(process, "initial_contact.contact") == "missed")
+        until("the miss in the log", lambda: self._state(process, rule) == "missed")
         self._show("explain", process)
 
     def _auditor_asks(self, member: StreamId) -> None:
@@ -154,12 +154,13 @@ class Story:
         rows = self._rows("SELECT state FROM process_obligation WHERE process = %s AND rule = %s", process, rule)
         return rows[0][0] if rows else None
 
-    def _nearest_deadline(self) -> tuple[StreamId, datetime]:
+    def _nearest_deadline(self) -> tuple[StreamId, str, datetime]:
+        """The governing initial contact deadline that comes first: its process, its rule, its due."""
         rows = self._rows(
-            "SELECT process, due FROM process_obligation WHERE rule = 'initial_contact.contact' AND state = 'open' AND governing"
-            " AND NOT suspended ORDER BY due LIMIT 1"
+            "SELECT process, rule, due FROM process_obligation WHERE starts_with(rule, 'initial_contact.') AND governing"
+            " AND state = 'open' AND NOT suspended ORDER BY due, process LIMIT 1"
         )
-        return rows[0][0], rows[0][1]
+        return rows[0][0], rows[0][1], rows[0][2]
 
     def _rows(self, query: str, *values: Any) -> Sequence[Any]:
         with self.system.pool.connection() as conn:
