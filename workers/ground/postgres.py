@@ -42,12 +42,14 @@ UNPRIVILEGED_ACCOUNTS = ("postgres", "nobody")
 QUIET_LOG = {
     "log_error_verbosity": "terse",
     "log_statement": "none",
+    "log_min_messages": "log",
     "log_min_error_statement": "panic",
     "log_min_duration_statement": "-1",
     "log_parameter_max_length": "0",
     "log_parameter_max_length_on_error": "0",
 }
-"""A statement or its values could hold what is personal, so none reaches the log."""
+"""A statement or its values could hold what is personal, so none reaches the log. `log_min_messages` leaves out what goes wrong in
+a statement ("invalid input syntax for …: what was sent"): its sender gets that; the server's own events stay."""
 
 SETTINGS = {
     **QUIET_LOG,
