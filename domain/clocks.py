@@ -253,7 +253,7 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
     rests_at = clock.suspended_since
     if met_at is not None and stopped and clock.stopped_at is not None and met_at > clock.stopped_at:
         met_at = None
-    if met_at is not None and met_at < window.due:
+    if met_at is not None and _before_due(met_at, rests_at, window):
         state = ObligationState.MET
     elif stopped and clock.stopped_at is not None and _before_due(clock.stopped_at, rests_at, window):
         state = ObligationState.WITHDRAWN
@@ -288,9 +288,9 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
     )
 
 
-def _before_due(stopped_at: Instant, rests_at: Instant | None, window: Window) -> bool:
-    """Whether a clock was stopped before its due came; that of a clock that rests has not come."""
-    return stopped_at < window.due or (rests_at is not None and rests_at < window.due and rests_at <= stopped_at)
+def _before_due(at: Instant, rests_at: Instant | None, window: Window) -> bool:
+    """Whether something came before the due; that of a clock that rests has not come."""
+    return at < window.due or (rests_at is not None and rests_at < window.due and rests_at <= at)
 
 
 def _evidence(clock: Clock, met_at: Instant | None, state: ObligationState) -> tuple[EventId, ...]:

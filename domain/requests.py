@@ -143,6 +143,7 @@ class RequestState(StrEnum):
 
 WITHOUT_OUTCOME = (RequestState.REQUESTED, RequestState.BEGUN)
 USELESS = (RequestState.FAILED_FOR_GOOD, RequestState.BOUNCED)
+ASKED_AGAIN = (RequestState.FAILED, RequestState.WITHDRAWN)
 OUT = (RequestState.SENT, RequestState.DELIVERED, RequestState.UNKNOWN)
 
 
@@ -261,11 +262,13 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Pursued:
-    """`fallen`: wants that no machine will fulfil (failed for good, turns used up, expired), with the code."""
+    """`fallen`: wants that no machine will fulfil (failed for good, turns used up, expired), with the code. `waiting`: wants
+    that are to be asked for, or asked for again, later."""
 
     steps: tuple[Step, ...]
     effects: tuple[Effect, ...]
     fallen: Mapping[str, str]
+    waiting: tuple[str, ...]
 
 
 def pursue(
@@ -284,6 +287,7 @@ def pursue(
     steps: list[Step] = []
     effects: list[Effect] = []
     fallen: dict[str, str] = {}
+    waiting: list[str] = []
     wanted = {want.key: want for want in wants}
     for request in ledger.by_key.values():
         if request.state not in WITHOUT_OUTCOME:
@@ -303,11 +307,13 @@ def pursue(
         request_now, code = _next_turn(want, turns, retry, alarm)
         if code:
             fallen[want.key] = code
-        elif request_now:
+        elif (not turns or turns[-1].state in ASKED_AGAIN) and not alarm.reached(want.expires_at):
             asked = _asked(want, len(turns) + 1)
-            if not forbidden(asked) and not alarm.reached(want.expires_at):
+            if request_now and not forbidden(asked):
                 steps.append(_step(stream, asked, alarm.now))
-    return Pursued(tuple(steps), tuple(effects), fallen)
+            else:
+                waiting.append(want.key)
+    return Pursued(tuple(steps), tuple(effects), fallen, tuple(waiting))
 
 
 def _next_turn(want: Want, turns: tuple[Request, ...], retry: Retry, alarm: Alarm) -> tuple[bool, str]:

@@ -91,6 +91,14 @@ def merged(rests: Iterable[Span], alarm: Alarm) -> tuple[Span, ...]:
     return tuple(found)
 
 
+def before(rests: Iterable[Span], stopped_at: Instant | None) -> tuple[Span, ...]:
+    """The rests as they were when everything stopped: what began later is none, and what went on then never ended."""
+    if stopped_at is None:
+        return tuple(rests)
+    begun = (span for span in rests if span.since < stopped_at)
+    return tuple(s if s.until is not None and s.until <= stopped_at else replace(s, until=None, ended_by=None) for s in begun)
+
+
 def moved_day(day: date, rests: Iterable[Span], zone_name: str) -> date:
     """A day moved on by the local days of every rest that is over and began before the day was."""
     for span in rests:

@@ -29,7 +29,7 @@ from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun, Released
 from domain.staff.decider import actor_stream, refused, staff_in
 from domain.staff.facts import Role
-from domain.timeline import Span, Timeline, put, spans
+from domain.timeline import Span, Timeline, put, spans, until
 
 
 def claim_on_open_episode(member: StreamId) -> StreamId:
@@ -167,11 +167,12 @@ class Episode:
         return next(((e.event_id, e.at) for e in self.said if isinstance(e.fact, MemberEnrolled)), None)
 
     def closure(self, now: Instant) -> tuple[EventId, Instant, ClosureReason] | None:
-        """The closure that stands at an instant."""
-        told = [e for e in self.said if e.at <= now and isinstance(e.fact, EpisodeClosed | EpisodeReinstated)]
-        if told and isinstance(told[-1].fact, EpisodeClosed):
-            return told[-1].event_id, told[-1].at, told[-1].fact.reason
-        return None
+        """The closure that stands at an instant: the first one that nobody undid."""
+        closings = spans(until(self.said, now), EpisodeClosed, EpisodeReinstated, "closed")
+        if not closings or closings[-1].until is not None:
+            return None
+        standing = next(e for e in self.said if e.event_id == closings[-1].begun_by)
+        return standing.event_id, standing.at, standing.fact.reason
 
     def closed_by_mistake(self) -> tuple[Span, ...]:
         """The intervals for which a closure stood that was undone."""
@@ -381,7 +382,7 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
             return (*actor, receiver)
         case Defer() if state.member:
             return (*actor, state.member)
-        case (CloseEpisode() | Decline() | WithdrawAssignment() | ReinstateEpisode()) if state.member:
+        case CloseEpisode() | Decline() | WithdrawAssignment() | ReinstateEpisode() if state.member:
             return (*actor, state.member, claim_on_open_episode(state.member), _outreach_of(command.stream))
         case _:
             return actor

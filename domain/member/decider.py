@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -234,6 +235,11 @@ class Member:
     def uncovered(self) -> tuple[Span, ...]:
         """The intervals without Medi-Cal coverage."""
         return spans(self.coverage, CoverageLost, CoverageRestored, "coverage_lost")
+
+    def lapses(self, return_days: int) -> tuple[tuple[Span, Instant], ...]:
+        """Each loss of coverage that has not come back in time, and when that is certain."""
+        found = ((gap, gap.since + timedelta(days=return_days)) for gap in self.uncovered())
+        return tuple((gap, lapses_at) for gap, lapses_at in found if gap.until is None or gap.until > lapses_at)
 
     def usable_points(self, channel: Channel, now: Instant) -> tuple[ContactPoint, ...]:
         """The contact points that a channel can use: known, neither bad nor of the wrong kind; the last learned first."""

@@ -7,9 +7,9 @@ the end. Every clock that the timeline implies is enumerated, past ones included
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any
 
 from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, misses, present_or, warnings
@@ -34,7 +34,14 @@ from domain.core import (
     earlier,
 )
 from domain.episode.decider import Episode
-from domain.episode.facts import AssignmentReceived, ClosureReason, DeferralAgreed, EpisodeClosed, MemberDeclined, MemberEnrolled
+from domain.episode.facts import (
+    AssignmentReceived,
+    ClosureReason,
+    DeferralAgreed,
+    MemberDeclined,
+    MemberEnrolled,
+    PolicyReapplied,
+)
 from domain.member.decider import KIND_OF, MarkContactPoint, Member
 from domain.member.facts import Channel
 from domain.outreach.decider import CarryOutreach, Outreach
@@ -57,7 +64,7 @@ from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies
 from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
 from domain.staff.decider import staff_in
 from domain.stay.decider import Stay
-from domain.timeline import Entry, Span, Timeline, so_far
+from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
 
 RUNGS_MAX = 120
 """Steps of a ladder; a policy that asks for more asks for something else."""
@@ -87,8 +94,8 @@ def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> P
     sent = pursue(state.stream, wants, state.requests, lambda asked: _forbidden(sight, asked), sight.policy.messages.retry, alarm)
     steps = (*kept.steps, *sent.steps, *_points_found_bad(sight), *_unable_to_reach(sight), *_new_episodes(sight))
 
-    busy = bool(steps or sent.effects or any(o.state is ObligationState.OPEN for o in obligations))
-    owed = busy or sight.stop is None or any(alarm.now < w.expires_at and not state.requests.of(w.key) for w in wants)
+    busy = bool(steps or sent.effects or sent.waiting or any(o.state is ObligationState.OPEN for o in obligations))
+    owed = busy or sight.stop is None or any(_announced(sight))
     ending = tuple(_ending(sight, owed, bool(steps)))
     return Plan(
         steps=(*steps, *ending),
@@ -97,6 +104,8 @@ def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> P
         wake_at=alarm.at,
         waiting_for=_waiting_for(sight, waits),
         done=not owed and state.ended and not steps,
+        turn=len(sight.attempts),
+        turns_max=sight.policy.outreach.unable_to_reach.attempts_min,
     )
 
 
@@ -113,16 +122,26 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """A policy, and the word by which a person re-applied it (None: the one of the opening)."""
+
+    policy: Policy
+    at: Instant | None = None
+    word: EventId = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """Everything that the plan looks at, as far as it has happened by now.
 
-    `policy` is the version that open clocks keep; `guard` the one in force now, for what protects the member."""
+    `versions` are the policies that clocks keep: the one of the opening, then each that a person re-applied; `policy` is the last.
+    `guard` is the one in force now, for what protects the member."""
 
     state: Outreach
     episode: Episode
     assignment: AssignmentReceived
     member: Member
-    policy: Policy
+    versions: tuple[Version, ...]
     guard: Policy
     alarm: Alarm
     attempts: Timeline
@@ -137,6 +156,10 @@ class Sight:
     @property
     def now(self) -> Instant:
         return self.alarm.now
+
+    @property
+    def policy(self) -> Policy:
+        return self.versions[-1].policy
 
     @property
     def office(self) -> str:
@@ -161,37 +184,46 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
     member: Member = context[assignment.member].state
     now = alarm.now
     alarm.reached(book.next_change(assignment.plan, now))
-    policy = _pinned(state, episode, book, now)
+    versions = tuple(_versions(state, episode, book, alarm))
+    policy = versions[-1].policy
     guard = book.in_force(assignment.plan, now)
     for entry in chain(episode.said, member.allowed, member.deaths, member.coverage, *(p.said for p in member.points.values())):
         alarm.reached(entry.at)
     for point in member.points.values():
         alarm.reached(point.since)
     attempts, contacts, unapproved = _counted(state, episode, policy, alarm)
+    stop = _stop(episode, member, policy, alarm)
+    stopped_at = stop.at if stop is not None else None
+    lost = before(merged(_lost(episode, member), alarm), stopped_at)
+    rests = (*_lost(episode, member), *episode.holds(), *_deferrals(episode, member))
     return Sight(
         state=state,
         episode=episode,
         assignment=assignment,
         member=member,
-        policy=policy,
+        versions=versions,
         guard=guard,
         alarm=alarm,
         attempts=attempts,
         contacts=contacts,
         unapproved=unapproved,
-        stop=_stop(episode, member, policy, alarm),
-        rests=_so_far((*_lost(episode, member), *episode.holds(), *_deferrals(episode, member)), alarm),
-        lost=_so_far(_lost(episode, member), alarm),
+        stop=stop,
+        rests=before(merged(rests, alarm), stopped_at),
+        lost=lost,
         to=_recipients(episode, context, now),
         stays=tuple(_stays(member, context)),
     )
 
 
-def _pinned(state: Outreach, episode: Episode, book: PolicyBook, now: Instant) -> Policy:
-    """The version that open clocks keep: the one of the opening, unless a person re-applied another (domain.md 2.3)."""
+def _versions(state: Outreach, episode: Episode, book: PolicyBook, alarm: Alarm) -> Iterator[Version]:
+    """The version of the opening, then each one that a person re-applied to what was open (domain.md 2.3)."""
     assert episode.assignment is not None
-    named = episode.reapplied(now) or (state.opened.policy if state.opened else "")
-    return book.named(named) or book.in_force(episode.plan, episode.assignment.received_at)
+    opened = book.named(state.opened.policy) if state.opened else None
+    yield Version(opened or book.in_force(episode.plan, episode.assignment.received_at))
+    for word in so_far(episode.said, alarm):
+        policy = book.named(word.fact.policy) if isinstance(word.fact, PolicyReapplied) else None
+        if policy is not None:
+            yield Version(policy, word.at, word.event_id)
 
 
 def _counted(state: Outreach, episode: Episode, policy: Policy, alarm: Alarm) -> tuple[Timeline, Timeline, Timeline]:
@@ -234,28 +266,8 @@ def _deferrals(episode: Episode, member: Member) -> tuple[Span, ...]:
     return tuple(Span(e.at, start_of_day(e.fact.until, member.timezone), "deferred", e.event_id) for e in told)
 
 
-def _so_far(rests: Iterable[Span], alarm: Alarm) -> tuple[Span, ...]:
-    """The rests that have begun; one whose end lies ahead is still open."""
-    begun = (s for s in rests if alarm.reached(s.since))
-    seen = (s if s.until is not None and alarm.reached(s.until) else Span(s.since, None, s.reason, s.begun_by) for s in begun)
-    return _merged(sorted(seen, key=lambda s: (s.since, s.begun_by)))
-
-
-def _merged(ordered: Iterable[Span]) -> tuple[Span, ...]:
-    """Spans that do not overlap, so that no day is counted twice; of two reasons the first one's stands."""
-    merged: list[Span] = []
-    for span in ordered:
-        last = merged[-1] if merged else None
-        if last is None or (last.until is not None and span.since > last.until):
-            merged.append(span)
-        elif last.until is not None:
-            until = None if span.until is None else max(last.until, span.until)
-            merged[-1] = Span(last.since, until, last.reason, last.begun_by, span.ended_by)
-    return tuple(merged)
-
-
 def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Stop | None:
-    """The earliest of closure, enrolment, death, and coverage lost for longer than it may come back."""
+    """The earliest of closure, enrolment and death; or coverage lost for longer than it may come back, before any of these."""
     found: list[Stop] = []
     if (closure := episode.closure(alarm.now)) is not None:
         found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
@@ -263,12 +275,11 @@ def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Sto
         found.append(Stop(enrolled[1], enrolled[0], "enrolled"))
     if (death := member.death()) is not None and alarm.reached(death[1]):
         found.append(Stop(death[1], death[0], "death_reported"))
-    for gap in member.uncovered():
-        lapses_at = gap.since + timedelta(days=policy.outreach.coverage_return_days)
-        back = gap.until is not None and gap.until <= lapses_at
-        if gap.since <= alarm.now and not back and alarm.reached(lapses_at):
-            found.append(Stop(gap.since, gap.begun_by, "coverage_lost"))
-    return min(found, key=lambda stop: (stop.at, stop.by), default=None)
+    stop = min(found, key=lambda stop: (stop.at, stop.by), default=None)
+    for gap, lapses_at in member.lapses(policy.outreach.coverage_return_days):
+        if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
+            return Stop(gap.since, gap.begun_by, "coverage_lost")
+    return stop
 
 
 def _recipients(episode: Episode, context: Context, now: Instant) -> Recipients:
@@ -298,25 +309,21 @@ def _initial_contact(sight: Sight) -> Iterator[Clock]:
     """The initial contact deadline (domain.md 2.3): one clock per verdict, one of them governing.
 
     Holds never suspend it; loss of coverage, and a death or closure that was undone, do."""
-    rule = sight.policy.initial_contact
-    dues = {name: _due(sight, day) for name, day in _starts(sight).items()}
-    opens_on, due_at = _governing_start(sight), _due(sight, _governing_start(sight))
-    if due_at is None:
-        return
-    opens_at = start_of_day(opens_on, sight.office)
-    last_day = local_date(due_at, sight.office) + timedelta(days=rule.closes_after_days - 1)
-    closes_at = max(due_at, end_of_day(last_day, sight.office))
-    variants = tuple(Variant(name, due) for name, due in dues.items() if due is not None)
-    quiet = sight.guard.quiet_hours.hours
-    act_by = quiet.last_allowed(due_at, sight.member.timezone)
-    effective_due = dues.get("assignment_effective")
     for verdict, entries in _verdicts(sight).items():
+        policy, due_at = _kept_version(sight, entries)
+        if due_at is None or (verdict not in ALWAYS_SHOWN and verdict != policy.initial_contact.satisfied_by):
+            continue
+        opens_at = start_of_day(min(_governing_start(sight, policy), sight.day_zero), policy.timezone)
+        last_day = local_date(due_at, policy.timezone) + timedelta(days=policy.initial_contact.closes_after_days - 1)
+        dues = {name: _due(sight, policy, day) for name, day in _starts(sight).items()}
+        effective_due = dues.get("assignment_effective")
+        act_by = sight.guard.quiet_hours.hours.last_allowed(due_at, sight.member.timezone)
         met = next((e for e in entries if e.at >= opens_at), None)
         yield Clock(
             key=f"initial_contact.{verdict}/{sight.episode.assigned_by}",
             rule=f"initial_contact.{verdict}",
-            window=Window(opens_at, due_at, closes_at),
-            policy=sight.policy.id,
+            window=Window(opens_at, due_at, max(due_at, end_of_day(last_day, policy.timezone))),
+            policy=policy.id,
             cause=(sight.episode.assigned_by,),
             known_at=sight.episode.assigned_known_at or sight.assignment.received_at,
             owed_by=_owed_by(sight),
@@ -327,12 +334,24 @@ def _initial_contact(sight: Sight) -> Iterator[Clock]:
             stopped_by=sight.stop.by if sight.stop else None,
             stop_reason=sight.stop.reason if sight.stop else "",
             suspended_since=_rests_since(sight.lost),
-            governing=verdict == rule.satisfied_by,
-            variants=variants,
+            governing=verdict == policy.initial_contact.satisfied_by,
+            variants=tuple(Variant(name, due) for name, due in dues.items() if due is not None),
             backdated=effective_due is not None and effective_due < sight.assignment.received_at,
             act_by=act_by,
             feasible=act_by >= opens_at,
         )
+
+
+def _kept_version(sight: Sight, entries: Timeline) -> tuple[Policy, Instant | None]:
+    """The version that a clock keeps, and its due: a re-applied one only where the clock was still open at that word."""
+    policy = sight.versions[0].policy
+    due_at = _due(sight, policy, _governing_start(sight, policy))
+    done_at = earlier(entries[0].at if entries else None, sight.stop.at if sight.stop else None)
+    for version in sight.versions[1:]:
+        over_at = earlier(due_at, done_at)
+        if version.at is not None and (over_at is None or version.at < over_at):
+            policy, due_at = version.policy, _due(sight, version.policy, _governing_start(sight, version.policy))
+    return policy, due_at
 
 
 def _starts(sight: Sight) -> dict[str, date]:
@@ -345,38 +364,35 @@ def _starts(sight: Sight) -> dict[str, date]:
     return {name: day for name, day in known.items() if day is not None}
 
 
-def _governing_start(sight: Sight) -> date:
+def _governing_start(sight: Sight, policy: Policy) -> date:
     """The day from which the plan counts; the day of receipt where the file did not say that day."""
-    return _starts(sight).get(sight.policy.initial_contact.clock_start.value, sight.day_zero)
+    return _starts(sight).get(policy.initial_contact.clock_start.value, sight.day_zero)
 
 
-def _due(sight: Sight, start: date) -> Instant | None:
+def _due(sight: Sight, policy: Policy, start: date) -> Instant | None:
     """The end of the last day, moved on by the days on which the clock rested; None beyond the holiday calendar."""
-    rule = sight.policy.initial_contact
-    holidays = sight.policy.calendar(rule.holiday_calendar)
+    rule = policy.initial_contact
+    holidays = policy.calendar(rule.holiday_calendar)
     day = add_days(start, rule.days, rule.basis, holidays)
     if day is None:
         return None
-    moved = _moved(day, sight.lost, sight.office)
+    moved = moved_day(day, sight.lost, policy.timezone)
     while moved != day and rule.basis == "business" and not holidays.is_business_day(moved):
         moved += timedelta(days=1)
-    return end_of_day(moved, sight.office)
+    return end_of_day(moved, policy.timezone)
+
+
+ALWAYS_SHOWN = (Satisfies.ATTEMPT.value, Satisfies.CONTACT.value)
+"""First attempt and first two-way contact are always both computed and shown."""
 
 
 def _verdicts(sight: Sight) -> dict[str, Timeline]:
-    """What satisfies each verdict. First attempt and first two-way contact are always both computed and shown."""
-    found = {Satisfies.ATTEMPT.value: sight.attempts, Satisfies.CONTACT.value: sight.contacts}
-    if sight.policy.initial_contact.satisfied_by is Satisfies.IN_PERSON_CONTACT:
-        found[Satisfies.IN_PERSON_CONTACT.value] = tuple(e for e in sight.contacts if getattr(e.fact, "in_person", False))
-    return found
-
-
-def _moved(day: date, rests: Iterable[Span], zone: str) -> date:
-    """A day moved on by the local days of every rest that began before it was over."""
-    for span in rests:
-        if span.until is not None and span.since < end_of_day(day, zone):
-            day += timedelta(days=(local_date(span.until, zone) - local_date(span.since, zone)).days)
-    return day
+    """What satisfies each verdict."""
+    return {
+        Satisfies.ATTEMPT.value: sight.attempts,
+        Satisfies.CONTACT.value: sight.contacts,
+        Satisfies.IN_PERSON_CONTACT.value: tuple(e for e in sight.contacts if getattr(e.fact, "in_person", False)),
+    }
 
 
 def _rests_since(rests: Iterable[Span]) -> Instant | None:
@@ -385,8 +401,8 @@ def _rests_since(rests: Iterable[Span]) -> Instant | None:
 
 def _calendar_ends(sight: Sight) -> Iterator[Obligation]:
     """A due beyond the plan's holiday calendar is a task for staff, not a guess."""
-    start = _governing_start(sight)
-    if sight.stop is not None or _due(sight, start) is not None:
+    start = _governing_start(sight, sight.policy)
+    if sight.stop is not None or _due(sight, sight.policy, start) is not None:
         return
     days = sight.policy.initial_contact.days
     due_at = end_of_day(start + timedelta(days=days), sight.office)
@@ -406,10 +422,11 @@ def _calendar_ends(sight: Sight) -> Iterator[Obligation]:
 
 @dataclass(frozen=True, slots=True)
 class Climbed:
-    """A rung that has opened: by whom it is to be performed, and how that stands."""
+    """A rung that has opened: by whom it is to be performed, and how that stands. `name` is its place on its policy's ladder."""
 
-    index: int
+    name: str
     rung: Rung
+    policy: Policy
     opens_at: Instant
     due_at: Instant
     expires_at: Instant
@@ -419,7 +436,7 @@ class Climbed:
 
     @property
     def want(self) -> str:
-        return f"rung/{self.index}"
+        return f"rung/{self.name}"
 
 
 def _ladder(sight: Sight) -> Iterator[Climbed]:
@@ -429,17 +446,29 @@ def _ladder(sight: Sight) -> Iterator[Climbed]:
         sight.first_contact.at if sight.first_contact else None,
         _rests_since(sight.rests),
     )
-    for index, rung in enumerate(_rungs(sight.policy)):
-        opens_day = _moved(sight.day_zero + timedelta(days=rung.opens_day), sight.rests, sight.office)
-        due_day = _moved(sight.day_zero + timedelta(days=rung.due_day), sight.rests, sight.office)
-        opens_at = max(start_of_day(opens_day, sight.office), sight.assignment.received_at)
-        if (until is not None and opens_at >= until) or not sight.alarm.reached(opens_at):
-            return
-        due_at = max(end_of_day(due_day, sight.office), opens_at)
-        by_machine = sight.policy.outreach.channels[rung.channel].performed_by is Performer.MACHINE
-        expires_at = min(due_at, opens_at + timedelta(hours=sight.policy.messages.expires_after_hours))
-        fallen, fallen_at = _fallen(sight, index, rung, opens_at, expires_at, until) if by_machine else ("", None)
-        yield Climbed(index, rung, opens_at, due_at, expires_at, by_machine, fallen, fallen_at)
+    for version, replaced_at in _ladders(sight):
+        policy = version.policy
+        for index, rung in enumerate(_rungs(policy)):
+            opens_day = moved_day(sight.day_zero + timedelta(days=rung.opens_day), sight.rests, policy.timezone)
+            due_day = moved_day(sight.day_zero + timedelta(days=rung.due_day), sight.rests, policy.timezone)
+            opens_at = max(start_of_day(opens_day, policy.timezone), sight.assignment.received_at)
+            if version.at is not None and opens_at < version.at:
+                continue
+            ends_at = earlier(until, replaced_at)
+            if (ends_at is not None and opens_at >= ends_at) or not sight.alarm.reached(opens_at):
+                break
+            due_at = max(end_of_day(due_day, policy.timezone), opens_at)
+            by_machine = policy.outreach.channels[rung.channel].performed_by is Performer.MACHINE
+            expires_at = min(due_at, opens_at + timedelta(hours=policy.messages.expires_after_hours))
+            name = f"{index}~{version.word}" if version.word else str(index)
+            climbed = Climbed(name, rung, policy, opens_at, due_at, expires_at, by_machine)
+            yield _fallen(sight, climbed, until) if by_machine else climbed
+
+
+def _ladders(sight: Sight) -> Iterator[tuple[Version, Instant | None]]:
+    """Each version's ladder, up to the word that replaced it: what had opened by then stays what it was."""
+    for version, successor in zip_longest(sight.versions, sight.versions[1:]):
+        yield version, successor.at if successor is not None else None
 
 
 def _rungs(policy: Policy) -> Iterator[Rung]:
@@ -456,26 +485,24 @@ def _rungs(policy: Policy) -> Iterator[Rung]:
             turn, count = turn + 1, count + 1
 
 
-def _fallen(
-    sight: Sight, index: int, rung: Rung, opens_at: Instant, expires_at: Instant, until: Instant | None
-) -> tuple[str, Instant | None]:
-    """Why no machine will perform a rung any more, and since when: then it falls to a person, unless the campaign stopped, was
-    answered or rested before.
+def _fallen(sight: Sight, rung: Climbed, until: Instant | None) -> Climbed:
+    """The rung with the reason why no machine will perform it any more, and since when: then it falls to a person, unless the
+    campaign stopped, was answered or rested before.
 
     Where nothing was sent, that is a matter of what happened when, not of when we learned of it."""
-    turns = sight.state.requests.of(f"rung/{index}")
+    turns = sight.state.requests.of(rung.want)
     last = turns[-1] if turns else None
     if any(turn.state in OUT for turn in turns) or (last is not None and last.state is RequestState.BEGUN):
-        return "", None
+        return rung
     if last is not None and last.state in USELESS:
         reason, since = last.code or last.state.value, last.changed_at
     elif last is not None and last.state is RequestState.FAILED and len(turns) >= sight.policy.messages.turns_max:
         reason, since = last.code or "failed", last.changed_at
     else:
-        reason, since = _unusable_since(sight, rung.channel, opens_at, min(sight.now, expires_at - ONE_SECOND))
-        if not reason and sight.alarm.reached(expires_at):
-            reason, since = "expired", expires_at
-    return (reason, since) if reason and (until is None or since < until) else ("", None)
+        reason, since = _unusable_since(sight, rung.rung.channel, rung.opens_at, min(sight.now, rung.expires_at - ONE_SECOND))
+        if not reason and sight.alarm.reached(rung.expires_at):
+            reason, since = "expired", rung.expires_at
+    return replace(rung, fallen=reason, fallen_at=since) if reason and (until is None or since < until) else rung
 
 
 def _unusable_since(sight: Sight, channel: Channel, since: Instant, at: Instant) -> tuple[str, Instant]:
@@ -514,10 +541,10 @@ def _person_rungs(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Clock]:
         answered = sight.first_contact is not None and stop_at == sight.first_contact.at
         contact_id = sight.first_contact.event_id if sight.first_contact else None
         yield Clock(
-            key=f"attempt/{rung.index}" + ("/by_person" if rung.fallen else ""),
+            key=f"attempt/{rung.name}" + ("/by_person" if rung.fallen else ""),
             rule="outreach.attempt",
             window=Window(rung.opens_at, due_at, due_at),
-            policy=sight.policy.id,
+            policy=rung.policy.id,
             cause=(sight.episode.assigned_by,),
             known_at=sight.episode.assigned_known_at or sight.assignment.received_at,
             owed_by=_owed_by(sight),
@@ -587,7 +614,7 @@ def _messages(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Want]:
             language=sight.member.language,
             not_before=quiet.next_allowed(max(sight.now, rung.opens_at), sight.member.timezone),
             expires_at=rung.expires_at,
-            policy=sight.policy.id,
+            policy=rung.policy.id,
         )
 
 
@@ -754,23 +781,50 @@ def _waits(sight: Sight) -> Iterator[tuple[EventId, Instant, str, str]]:
 
 
 def _new_episodes(sight: Sight) -> Iterator[Step]:
-    """Contact, or a stay in hospital, after an unsuccessful end proposes a new episode (domain.md scenarios 27, 35 and 57)."""
+    """Contact, or a stay in hospital, after an unsuccessful end proposes a new episode (domain.md scenarios 27, 35 and 57). One
+    proposal at a time; what came before a dismissal was dismissed with it."""
+    dismissals = [e.at for e in so_far(sight.state.new_episodes, sight.alarm) if isinstance(e.fact, NewEpisodeDismissed)]
+    asked = {e.fact.cause for e in sight.state.new_episodes}
+    if not _pending_new_episodes(sight):
+        for cause, at in _reappearances(sight):
+            if cause not in asked and not any(at <= dismissed_at for dismissed_at in dismissals):
+                yield _carry(sight, f"new_episode/{cause}", NewEpisodeProposed(cause=cause), sight.now)
+                return
+
+
+def _reappearances(sight: Sight) -> tuple[tuple[EventId, Instant], ...]:
+    """Where the member was heard or seen after an unsuccessful end, if no later episode answered that."""
     closure = sight.episode.closure(sight.now)
-    if closure is None or closure[2] is ClosureReason.DECEASED or sight.episode.enrolled() is not None:
-        return
-    heard = [e.event_id for e in sight.contacts if e.at > closure[1] and not isinstance(e.fact, EpisodeClosed | MemberDeclined)]
-    seen = [by for _, by, known_at, state in sight.stays if known_at > closure[1] and _in_house(sight, state)]
-    known = {e.fact.cause for e in sight.state.new_episodes}
-    for cause in (*heard, *seen):
-        if cause not in known and _last_episode(sight):
-            yield _carry(sight, f"new_episode/{cause}", NewEpisodeProposed(cause=cause), sight.now)
+    if closure is None or closure[2] is ClosureReason.DECEASED or sight.episode.enrolled() is not None or not _last_episode(sight):
+        return ()
+    heard = ((e.event_id, e.at) for e in sight.contacts if not isinstance(e.fact, MemberDeclined))
+    seen = ((attributed, at) for _, attributed, _, state in sight.stays for at in _came(sight, state))
+    return tuple(sorted(((cause, at) for cause, at in chain(heard, seen) if at > closure[1]), key=lambda found: found[::-1]))
+
+
+def _came(sight: Sight, stay: Stay) -> Iterator[Instant]:
+    """When the member came to a hospital, as far as anybody said."""
+    course = stay.course()
+    admission, discharge = course.admission, course.discharge
+    if admission is not None:
+        came_at = admission.at or (discharge.at if discharge is not None else admission.received_at)
+        if sight.alarm.reached(came_at):
+            yield came_at
+
+
+def _announced(sight: Sight) -> Iterator[bool]:
+    """Of each stay, whether it is announced and has not begun: the member may be seen again."""
+    for _, _, _, state in sight.stays:
+        admission = state.course().admission
+        yield admission is not None and admission.at is not None and not sight.alarm.reached(admission.at)
 
 
 def _pending_new_episodes(sight: Sight) -> tuple[Entry, ...]:
-    """Proposals that nobody dismissed and no later episode answered."""
+    """Proposals that nobody dismissed, and whose cause still stands."""
     dismissed = {e.fact.cause for e in sight.state.new_episodes if isinstance(e.fact, NewEpisodeDismissed)}
+    standing = {cause for cause, _ in _reappearances(sight)} - dismissed
     proposed = (e for e in so_far(sight.state.new_episodes, sight.alarm) if isinstance(e.fact, NewEpisodeProposed))
-    return tuple(e for e in proposed if e.fact.cause not in dismissed) if _last_episode(sight) else ()
+    return tuple(e for e in proposed if e.fact.cause in standing)
 
 
 def _last_episode(sight: Sight) -> bool:
@@ -794,7 +848,7 @@ def _waiting_for(sight: Sight, waits: tuple[Obligation, ...]) -> str:
 
 def _open(sight: Sight) -> Step:
     opened = OutreachOpened(
-        member=sight.assignment.member, episode=sight.state.episode, plan=sight.assignment.plan, policy=sight.policy.id
+        member=sight.assignment.member, episode=sight.state.episode, plan=sight.assignment.plan, policy=sight.versions[0].policy.id
     )
     at = min(sight.assignment.received_at, sight.now)
     return Step("opened/0", CarryOutreach(stream=sight.state.stream, by=SYSTEM, occurred_at=at, fact=opened), at)
