@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from temporalio.client import Client
 
 from activities.channels.feedback import BadFeedback, receive_feedback
 from api.app import create_app
+from api.security import DOCS
 from api.services import Feedback, HookAnswer
 from eventlog import erasure
 from eventlog.gateway import Conflict
@@ -45,6 +47,7 @@ STORING_THREADS = 8
 BEAT_SECONDS = 5.0
 API_GRACE_SECONDS = 10
 API_CONCURRENT_MAX = 200
+API_BACKLOG = 256
 
 Say = Callable[[str], None]
 _log = structlog.get_logger()
@@ -155,34 +158,29 @@ async def _api(shared: Shared) -> None:
         ready=lambda: readiness(system, shared.client, loop),
         feedback=feedback_of(system),
     )
+    listening = socket.create_server((settings.throughline_host, settings.throughline_api_port), backlog=API_BACKLOG)
     server = _Server(
         uvicorn.Config(
             create_app(services),
-            host=settings.throughline_host,
-            port=settings.throughline_api_port,
             log_config=None,
             access_log=False,
             server_header=False,
-            date_header=True,
             timeout_graceful_shutdown=API_GRACE_SECONDS,
             limit_concurrency=API_CONCURRENT_MAX,
             lifespan="off",
         )
     )
-    serving = asyncio.create_task(server.serve())
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.02)
     if server.started:
         address = f"http://{settings.throughline_host}:{settings.throughline_api_port}"
-        shared.say(f"API            {address}/v1, its documentation {address}/v1/docs")
+        shared.say(f"API            {address}/v1, its documentation {address}{DOCS}")
     beating = asyncio.create_task(_beating(shared.stop, shared.beat(API)))
     await asyncio.wait((serving, beating), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     beating.cancel()
-    try:
-        await serving
-    except SystemExit:
-        raise OSError(f"port {settings.throughline_api_port} is taken; set THROUGHLINE_API_PORT to another one") from None
+    await serving
 
 
 class _Server(uvicorn.Server):

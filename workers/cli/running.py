@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import signal
@@ -28,6 +29,8 @@ from workers.services import projector_of
 from workers.settings import Settings
 from workers.telemetry import TelemetryTargets, start_telemetry
 from workers.watching import readings
+
+UNBINDABLE = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
 ADOPTIONS = UUID("0d7a3d55-3f0e-4b5e-a8c5-1a2b8f8f4a10")
@@ -178,8 +181,10 @@ async def _until_told(system: System, projector: Projector, roles: Sequence[str]
     try:
         await work(system, projector, roles, stop, lambda line: f.out.print(line, markup=False))
     except OSError as error:
+        if error.errno not in UNBINDABLE:
+            raise
         raise Stop(
-            f"An address could not be bound ({type(error).__name__}): {error.strerror or error}",
+            f"A port could not be bound: {error.strerror or type(error).__name__}.",
             remedy="`throughline doctor` shows which port is taken and which setting moves it", status=f.AWAY,
         ) from None  # fmt: skip
 
