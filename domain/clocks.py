@@ -319,7 +319,7 @@ def _verdict_steps(stream: StreamId, clock: Clock, written: WrittenDue, state: O
                 due_at=due.due_at,
                 policy=due.policy,
                 governing=due.governing,
-                late_on_arrival=due.late_on_arrival,
+                late_on_arrival=clock.known_at >= due.due_at,
                 learned_at=clock.known_at,
             ),
             generation,

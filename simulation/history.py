@@ -105,7 +105,7 @@ LIVES: dict[str, tuple[Scene, ...]] = {
         *REACHED, _(25, 20, "admit"), _(27, 15, "discharge"), _(28, 10, "talk"), _(31, 4, "admit_again"),
         _(35, 13, "discharge_again"), _(36, 10, "talk"), _(39, 14, "visit_home"),
     ),
-    "emergency": (*REACHED, _(20, 23, "emergency"), _(21, 4, "discharge")),
+    "emergency": (*REACHED, _(20, 23, "emergency"), _(21, 4, "sent_home")),
     "admitted_in_error": (*REACHED, _(22, 9, "admit"), _(22, 13, "cancel_admission")),
     "uncovered": (
         *REACHED[:2], _(6, 0, "lose_coverage"), _(40, 9, "restore_coverage"), _(43, 10, "call", "reached"),
@@ -196,8 +196,10 @@ class Programme:
                 visit = self._visit(person, new=True)
                 stay_class = "E" if scene.what == "emergency" else "I"
                 self.door.hl7(self.hospital.admit(person, visit, now, now + timedelta(minutes=4), stay_class))
-            case "discharge" | "discharge_again":
-                self.door.hl7(self.hospital.discharge(person, self._visit(person), now, now + timedelta(minutes=11)))
+            case "discharge" | "discharge_again" | "sent_home":
+                stay_class = "E" if scene.what == "sent_home" else "I"
+                said_at = now + timedelta(minutes=11)
+                self.door.hl7(self.hospital.discharge(person, self._visit(person), now, said_at, stay_class=stay_class))
             case "cancel_admission":
                 self.door.hl7(self.hospital.cancel_admission(person, self._visit(person), now))
             case "notice":

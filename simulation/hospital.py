@@ -32,8 +32,12 @@ class Hospital:
         trigger = "A04" if stay_class == "E" else "A01"
         return self._message(trigger, person, visit, said_at, occurred=at, stay_class=stay_class, admitted=at)
 
-    def discharge(self, person: Person, visit: str, at: datetime, said_at: datetime, disposition: str = "01") -> bytes:
-        return self._message("A03", person, visit, said_at, occurred=at, discharged=at, disposition=disposition)
+    def discharge(
+        self, person: Person, visit: str, at: datetime, said_at: datetime, disposition: str = "01", stay_class: str = "I"
+    ) -> bytes:
+        return self._message(
+            "A03", person, visit, said_at, occurred=at, stay_class=stay_class, discharged=at, disposition=disposition
+        )
 
     def correct_discharge(self, person: Person, visit: str, at: datetime, said_at: datetime, disposition: str = "01") -> bytes:
         """A08 that puts a discharge right."""

@@ -262,8 +262,7 @@ def environment(own: Settings) -> dict[str, str]:
 @contextlib.contextmanager
 def at_work(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
     """All workers, the API and the listener, as `throughline up` runs them; ended with it. Raises DemoFailed."""
-    log = stage.settings.throughline_home / "up.log"
-    with log.open("wb") as written:
+    with words_of(stage).open("wb") as written:
         child = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "up"],
             env=environment(stage.settings),
@@ -281,6 +280,11 @@ def at_work(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait(STOP_SECONDS_MAX)
+
+
+def words_of(stage: Stage) -> Path:
+    """The file with what `throughline up` said."""
+    return stage.settings.throughline_home / "up.log"
 
 
 def until(what: str, holds: Callable[[], bool], seconds: float = APPEAR_SECONDS_MAX) -> None:

@@ -103,7 +103,7 @@ class Story:
         self.heading(f"The clock moves past {due_at.astimezone(PACIFIC):%a %d %b %H:%M}: nobody called, and the miss says why")
         advance_clock(self.stage.settings, due_at + AFTER_THE_DUE - self._now())
         until("the miss in the log", lambda: self._state(process, rule) == "missed")
-        self._show("explain", process)
+        self._show("explain", process, "--rule", rule)
 
     def _auditor_asks(self, member: StreamId) -> None:
         self.heading("An auditor asks: what did you know two days ago, and was anything altered?")
@@ -115,7 +115,7 @@ class Story:
     def _send(self, message: bytes) -> None:
         answer = send_over_mllp((message,), *self.stage.hl7)[0]
         segments = answer.decode(errors="replace").split("\r")
-        self.print_(f"MLLP {message.split(b'|')[8].decode()} → {segments[1] if len(segments) > 1 else answer!r}")
+        self.print_(f"MLLP {message.split(b'|')[8].decode()} → {segments[1] if len(segments) > 1 else segments[0]}")
 
     def _show(self, *words: str) -> None:
         """Run a command of ours as a user would, and show both."""

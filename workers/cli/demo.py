@@ -61,9 +61,11 @@ def tell(
                 return
             _stays_up(stage)
             try:
-                child.wait()
+                status = child.wait()
             except KeyboardInterrupt:
                 f.err.print("Stopping the demo.", style="dim")
+                return
+            raise demo.DemoFailed(f"The programme ended by itself, with status {status}; its words are in {demo.words_of(stage)}")
 
 
 @app.command()
@@ -109,8 +111,7 @@ def _past(stage: Stage, members: int) -> Past:
 
 def _ready(stage: Stage, ended: int | None) -> bool:
     if ended is not None:
-        log = stage.settings.throughline_home / "up.log"
-        raise demo.DemoFailed(f"The programme ended at once with status {ended}; its words are in {log}")
+        raise demo.DemoFailed(f"The programme ended at once with status {ended}; its words are in {demo.words_of(stage)}")
     try:
         return httpx.get(f"{stage.api}/readyz", timeout=READY_WITHIN_SECONDS).status_code == httpx.codes.OK
     except httpx.HTTPError:
