@@ -94,7 +94,16 @@ def test_everything_comes_up_works_and_ends(up: Up, tmp_path: Path) -> None:
     assert up.process.returncode == 0, output
     assert "HL7 listener" in output and "API" in output and "Stopped." in output and "Traceback" not in output
     assert not [child for child in children if child.is_running()]
-    assert port_is_free(up.hl7_port)
+    assert port_is_free(up.hl7_port) and "throughline staff add" in output
+    logs = tmp_path / "logs"
+    spans = [json.loads(line) for line in (logs / "spans.jsonl").read_text().splitlines()]
+    assert {"hl7.receive", "log.append", "activity.advance"} <= {span["name"] for span in spans}
+    numbers = json.loads((logs / "metrics.jsonl").read_text().splitlines()[-1])
+    assert numbers["throughline.append.events"] > 3
+    for file in logs.iterdir():
+        for line in file.read_text().splitlines():
+            json.loads(line)
+        assert PLANTED_NAME.lower() not in file.read_text().lower() and CIN not in file.read_text(), file
 
 
 def test_a_taken_port_is_said_with_the_remedy(up: Up) -> None:

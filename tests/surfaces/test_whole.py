@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -175,28 +176,38 @@ def whole(ground_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
                     until("the API answers", lambda: httpx.get(f"{there.api}/readyz").status_code == 200)
                     a_day(there)
                     yield there
-                said = listed(there, monkey=2.0)
+                said = listed(there, polled_within=2.0)
                 assert said["workers"]["dead"], "the worker is gone, and workflows list says so"
                 assert all(item["verdict"] == "worker_dead" for item in said["items"])
+            rebuilt = json.loads(call(there, "workflows", "rebuild", "--terminate", "--json"))
+            assert rebuilt["started"] == rebuilt["total"] >= 1
     finally:
         temporal.stop()
         postgres.stop()
 
 
-def listed(there: Whole, monkey: float | None = None) -> dict[str, object]:  # type: ignore[type-arg]
-    before, frame.asked.settings = frame.asked.settings, there.system.settings
-    polled_within = workflows_commands.POLLED_WITHIN
+def listed(there: Whole, polled_within: float | None = None) -> dict[str, Any]:
+    """What `workflows list` says; with a quicker idea of when a worker is dead."""
+    patience = workflows_commands.POLLED_WITHIN
     try:
-        if monkey is not None:
-            time.sleep(monkey + 1)
-            workflows_commands.POLLED_WITHIN = timedelta(seconds=monkey)  # type: ignore[misc]
-        shown = CliRunner().invoke(app, ["workflows", "list", "--json"])
-        assert shown.exit_code == 0, shown.output
-        said: dict[str, object] = json.loads(shown.stdout)
+        if polled_within is not None:
+            time.sleep(polled_within + 1)
+            workflows_commands.POLLED_WITHIN = timedelta(seconds=polled_within)  # type: ignore[misc]
+        said: dict[str, Any] = json.loads(call(there, "workflows", "list", "--json"))
         return said
     finally:
+        workflows_commands.POLLED_WITHIN = patience  # type: ignore[misc]
+
+
+def call(there: Whole, *words: str) -> str:
+    """A command to this system, in this process."""
+    before, frame.asked.settings = frame.asked.settings, there.system.settings
+    try:
+        shown = CliRunner().invoke(app, list(words))
+        assert shown.exit_code == 0, shown.output
+        return shown.stdout
+    finally:
         frame.asked.settings = before
-        workflows_commands.POLLED_WITHIN = polled_within  # type: ignore[misc]
         start_telemetry("test", TelemetryTargets(log_file=there.log_file))
 
 
@@ -423,11 +434,32 @@ def joined(there: Whole, *names: str) -> str:
 
 def test_workflows_list_agrees_with_temporal_while_all_is_well(whole: Whole) -> None:
     said = listed(whole)
-    assert not said["workers"]["dead"]  # type: ignore[index]
+    assert not said["workers"]["dead"]
     items = said["items"]
     assert isinstance(items, list) and items
     assert {item["temporal"]["status"] for item in items} == {"running"}
     assert {item["verdict"] for item in items} <= {"waiting", "working", "retrying"}, items
+
+
+def test_one_workflow_is_shown_and_nudged(whole: Whole) -> None:
+    (episode,) = whole.system.log.streams("episode")
+    transition = episode.replace("episode-", "transition-")
+    said = json.loads(call(whole, "workflows", "show", transition, "--json"))
+    assert (
+        said["process"]["process"] == transition
+        and said["temporal"]["run_id"]
+        and said["verdict"] in ("waiting", "working", "retrying")
+    )
+    assert transition in call(whole, "workflows", "show", transition[:24])
+    assert "looks again" in call(whole, "workflows", "nudge", transition)
+
+
+def test_the_inbox_shows_bytes_and_facts_and_says_why(whole: Whole) -> None:
+    rows = json.loads(call(whole, "inbox", "list", "--json"))["items"]
+    applied = next(row for row in rows if row["status"] == "applied" and row["kind"].startswith("ADT^A01"))
+    shown = json.loads(call(whole, "inbox", "show", applied["inbox_id"], "--json"))
+    assert FAMILY.upper() in shown["raw"].upper() and shown["caused"] and shown["steps"]
+    assert "how it came to this" in call(whole, "inbox", "show", applied["inbox_id"], "--no-raw")
 
 
 def test_metrics_are_read_from_the_running_system(whole: Whole) -> None:

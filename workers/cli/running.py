@@ -36,6 +36,14 @@ POLICIES = Path(__file__).resolve().parents[2] / "policies"
 ADOPTIONS = UUID("0d7a3d55-3f0e-4b5e-a8c5-1a2b8f8f4a10")
 
 
+FIRST_STEPS = (
+    "Nobody works here yet. In another terminal:",
+    "  throughline staff add --name 'Rosa Lindqvist' --email rosa@example.org --roles supervisor --roles operator",
+    "  throughline token create --role supervisor --for rosa@example.org --as rosa@example.org",
+    "  throughline import-members roster.csv --plan default",
+)
+
+
 class Role(StrEnum):
     """What a process can be (workers/roles.py)."""
 
@@ -175,6 +183,9 @@ async def _until_told(system: System, projector: Projector, roles: Sequence[str]
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, told)
     if len(roles) > 1:
+        if not system.log.streams("staff"):
+            for line in FIRST_STEPS:
+                f.out.print(line, markup=False)
         f.out.print("Ctrl-C stops everything.")
     from workers.roles import work  # brings the web framework, which no other command needs
 
