@@ -15,6 +15,7 @@ from typing import Any
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import TimeSkipper, TimeSkippingConfig
 
+from activities.advance import JITTER_MAX
 from activities.channels.port import Channel, Outgoing, Sent, Told
 from domain.adoption.decider import AdoptPolicy
 from domain.core import SYSTEM, Command, ProcessRef
@@ -172,8 +173,20 @@ class World:
         return row
 
     async def sleep(self, process: ProcessRef, duration: timedelta) -> bool:
-        """Let time pass for the process. False where it ended before."""
-        return await self.skipper.fast_forward(self.handle(process), duration)
+        """Let time pass for the process, and wait until nothing is overdue. False where it ended before.
+
+        The server may jump to the end as soon as a run was renewed, before the new run has looked: what is due is then seen late.
+        """
+        going_on = await self.skipper.fast_forward(self.handle(process), duration)
+        now = await self.skipper.get_current_time(self.handle(process)) if going_on else None
+
+        def looked() -> bool:
+            row = self.row(process)
+            return bool(row and (row["done"] or row["wake_at"] is None or row["wake_at"] + JITTER_MAX >= now))
+
+        if now is not None:
+            await until(looked, 60.0)
+        return going_on
 
     @asynccontextmanager
     async def running(self, *, router: bool = True, worker: bool = True, schedule: bool = False) -> AsyncIterator[None]:
