@@ -16,6 +16,7 @@ class HastyOutreach(Shell):
     limits: ClassVar[Limits] = Limits(
         advance_start_to_close=timedelta(seconds=4),
         deliver_start_to_close=timedelta(seconds=4),
+        retry_wait_max=timedelta(seconds=2),
         idle_wait=timedelta(milliseconds=500),
     )
 

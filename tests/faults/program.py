@@ -21,6 +21,7 @@ from workers.programme import the_programme
 from workers.router import Pace, Router
 from workers.settings import load_settings
 from workers.temporal_worker import run_worker
+from workflows.transition import Transition
 
 LEDGER = "TEST_LEDGER"
 IDEMPOTENT = "TEST_IDEMPOTENT"
@@ -45,7 +46,7 @@ async def main(role: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     ledger = Ledger(Path(os.environ[LEDGER]), os.environ.get(IDEMPOTENT, "yes") == "yes")
-    programme = replace(the_programme(), workflows=(HastyOutreach,))
+    programme = replace(the_programme(), workflows=(HastyOutreach, Transition))
     with open_system(load_settings(), channels=dict.fromkeys(KINDS, ledger), programme=programme) as system:
         if role == "router":
             client = await connect_temporal(system.settings)

@@ -23,6 +23,7 @@ from tests.faults.hasty import HastyOutreach
 from tests.faults.program import IDEMPOTENT, LEDGER, Ledger
 from tests.shell.world import Post, World, settings_for, system_for, until, world_of
 from workers.programme import the_programme
+from workflows.transition import Transition
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +49,7 @@ async def world(
     database: str, temporal_address: str, temporal_namespace: str, tmp_path: Path, idempotent: bool
 ) -> AsyncIterator[World]:
     """As the child has it: the hasty workflow, the ledger as channel."""
-    programme = replace(the_programme(), workflows=(HastyOutreach,))
+    programme = replace(the_programme(), workflows=(HastyOutreach, Transition))
     settings = settings_for(database, temporal_address, temporal_namespace, tmp_path)
     with system_for(settings, Ledger(tmp_path / "ledger", idempotent), programme) as system:
         there = await world_of(system, Post())
@@ -152,3 +153,11 @@ async def test_what_may_have_been_sent_is_not_sent_again_where_twice_is_twice(
             await world.settled(outreach)
     assert len(world.facts(outreach, DeliveryOutcomeUnknown)) == 1
     assert list(ledger(tmp_path).values()) == [1]
+
+
+def test_every_kill_point_has_a_test_that_dies_there() -> None:
+    """Names in the sources of the fault tests; that each was really hit is counted (conftest.py, and in the tests themselves)."""
+    names = {name for name, value in vars(killpoints).items() if value in killpoints.POINTS}
+    assert len(names) == len(killpoints.POINTS)
+    sources = "".join(file.read_text() for file in Path(__file__).parent.glob("test_*.py"))
+    assert not {name for name in names if f"killpoints.{name}" not in sources}
