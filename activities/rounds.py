@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,6 +14,9 @@ from eventlog import killpoints
 from eventlog.gateway import Accepted, Gateway, LoadedProcess
 
 ROUNDS_MAX = 8
+ROUNDS_SECONDS_MAX = 10.0
+"""No round begins later than this, so that an advance ends before Temporal gives it up. One that is given up does no harm."""
+
 NOT_QUIET = "not_quiet"
 SAID_NOTHING_NEW = "step_without_effect"
 BUSY = "log_busy"
@@ -65,8 +69,9 @@ class Rounds:
     def until_quiet(self, process: ProcessRef, now: Instant) -> Quiet:
         """Carry out the planned steps, at most eight rounds. A step that fails does not keep the others back."""
         failed: dict[str, tuple[dict[StreamId, int], str]] = {}
+        until = time.monotonic() + ROUNDS_SECONDS_MAX
+        look = self.look(process, now)
         for _ in range(ROUNDS_MAX):
-            look = self.look(process, now)
             versions, steps = look.loaded.versions, look.plan.steps
             fresh = [step for step in steps if failed.get(step.key, ({}, ""))[0] != versions]
             if not fresh:
@@ -76,7 +81,9 @@ class Rounds:
                 code = self._carry_out(process, step, look.now)
                 if code:
                     failed[step.key] = (versions, code)
-        look = self.look(process, now)
+            look = self.look(process, now)
+            if time.monotonic() > until:
+                break
         return Quiet(look, NOT_QUIET if look.plan.steps else "")
 
     def _carry_out(self, process: ProcessRef, step: Step, now: Instant) -> str:

@@ -192,7 +192,7 @@ async def nudge_all(pool: Pool, client: Client) -> int:
 
     def listed() -> list[Any]:
         with pool.connection() as conn:
-            return conn.execute("SELECT process FROM router_process WHERE open").fetchall()
+            return conn.execute(_OPEN).fetchall()
 
     processes = [ProcessRef.of(row[0]) for row in await asyncio.to_thread(listed)]
     slots = asyncio.Semaphore(NUDGES_IN_FLIGHT)
@@ -221,6 +221,10 @@ async def ensure_schedule(client: Client) -> None:
     except ScheduleAlreadyRunningError:
         await client.get_schedule_handle(SCHEDULE_ID).update(updated)
 
+
+_OPEN = """
+SELECT p.process FROM router_process p LEFT JOIN process_state s USING (process)
+WHERE p.open AND NOT (coalesce(s.done, false) AND s.position >= p.position)"""
 
 _BEHIND = """
 SELECT p.process FROM router_process p LEFT JOIN process_state s USING (process)

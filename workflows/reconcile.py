@@ -11,7 +11,7 @@ from temporalio.exceptions import ActivityError
 from workflows.shell import ADVANCE_QUEUE
 
 RECONCILE = "reconcile"
-PASS_SECONDS_MAX = 50
+PASS_SECONDS_MAX = 30
 
 
 @workflow.defn(name="reconcile")

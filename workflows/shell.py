@@ -56,7 +56,7 @@ class Limits:
     """How long and how much a run may; each process may have its own."""
 
     advance_start_to_close: timedelta = timedelta(seconds=30)
-    deliver_start_to_close: timedelta = timedelta(seconds=40)
+    deliver_start_to_close: timedelta = timedelta(seconds=30)
     retry_wait: timedelta = timedelta(seconds=1)
     retry_wait_max: timedelta = timedelta(seconds=30)
     without_success_max: timedelta = timedelta(minutes=10)
