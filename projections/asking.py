@@ -7,7 +7,9 @@ import binascii
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from datetime import date, datetime
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import msgspec
 import psycopg
@@ -20,6 +22,8 @@ from projections.answers import BadFilter, NotReady, Page, QueryAway
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 1_000
+CURSOR_CHARACTERS_MAX = 2_000
+CURSOR_TEXT_MAX = 500
 
 T = TypeVar("T")
 
@@ -62,7 +66,7 @@ class Ask:
 
     def page(self, limit: int, cursor: str | None) -> Ask:
         self.limit = limited(limit)
-        self.after = None if cursor is None else _opened(cursor, self._shape(), len(self.by))
+        self.after = None if cursor is None else _opened(cursor, self._shape(), self.by)
         return self
 
     def again(self) -> Ask:
@@ -96,14 +100,36 @@ class Ask:
         return f"{','.join(self.by)}{'-' if self.newest_first else ''}"
 
 
-def _opened(cursor: str, shape: str, width: int) -> tuple[Any, ...]:
+_INSTANT = Annotated[datetime, msgspec.Meta(tz=True)]
+_POSITION = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+_TEXT = Annotated[str, msgspec.Meta(max_length=CURSOR_TEXT_MAX, pattern=r"^[^\x00]*$")]
+
+
+def type_of(column: str) -> Any:
+    """What a column of an order holds, by its name, as the read models call such columns."""
+    name = column.rpartition(".")[2]
+    if name.endswith("_at") or name in ("due", "act_by"):
+        return _INSTANT
+    if name.endswith("_on"):
+        return date
+    if name == "position":
+        return _POSITION
+    return UUID if name == "inbox_id" else _TEXT
+
+
+def _opened(cursor: str, shape: str, by: tuple[str, ...]) -> tuple[Any, ...]:
+    """Where the last page ended. A cursor comes from outside, so only values of the columns' own types get to PostgreSQL."""
     try:
+        if len(cursor) > CURSOR_CHARACTERS_MAX:
+            raise ValueError
         parts = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
+        if not parts or parts[0] != shape:
+            raise ValueError
+        kinds: Any = tuple[tuple(type_of(column) for column in by)]  # type: ignore[misc]
+        found: tuple[Any, ...] = msgspec.convert(parts[1:], type=kinds)
+        return found
     except (binascii.Error, ValueError, msgspec.DecodeError):
-        parts = []
-    if len(parts) != width + 1 or parts[0] != shape:
-        raise BadFilter("cursor", "it is not one that this query gave; start without one")
-    return tuple(parts[1:])
+        raise BadFilter("cursor", "it is not one that this query gave; start without one") from None
 
 
 def limited(limit: int) -> int:

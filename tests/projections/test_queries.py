@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 
 from activities.process_states import ProcessStates, Seen, create_tables
@@ -37,7 +40,7 @@ from domain.stay.facts import MemberAdmitted, MemberDischarged, StayClass, order
 from domain.transition.facts import TransitionalCareEnded, TransitionalCareOpened
 from eventlog.keys import KeyRing
 from intake import inbox
-from projections import sentences
+from projections import asking, sentences
 from projections.queries import BadFilter, NotReady, Queries
 from projections.registry import read_models
 from projections.runner import Projector
@@ -366,10 +369,73 @@ def test_the_worklist_is_filtered_and_paged(programme: Programme) -> None:
     assert first.what == "initial contact: contact" and first.overdue and first.lead == "staff-1"
 
 
-@pytest.mark.parametrize("cursor", ["nonsense", "", "WyJ4Il0", "★"])
+@pytest.mark.parametrize("cursor", ["nonsense", "", "WyJ4Il0", "★", "A" * 5_000, "W10", "bnVsbA", "e30"])
 def test_a_cursor_that_no_query_gave_is_refused(programme: Programme, cursor: str) -> None:
-    with pytest.raises(BadFilter, match=r"cursor|filters"):
+    with pytest.raises(BadFilter, match=r"^cursor"):
         programme.queries.worklist(now=NOON, cursor=cursor)
+
+
+WORK_ORDER = "o.act_by,o.process,o.key"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [WORK_ORDER, "Okafor", "outreach-1", "k"],
+        [WORK_ORDER, "2026-11-02T20:00:00", "outreach-1", "k"],
+        [WORK_ORDER, 20261102, "outreach-1", "k"],
+        [WORK_ORDER, "2026-11-02T20:00:00Z", 7, "k"],
+        [WORK_ORDER, "2026-11-02T20:00:00Z", None, "k"],
+        [WORK_ORDER, "2026-11-02T20:00:00Z", {"a": 1}, ["k"]],
+        [WORK_ORDER, "2026-11-02T20:00:00Z", "outreach-1", "a\x00b"],
+        [WORK_ORDER, "2026-11-02T20:00:00Z", "outreach-1"],
+        [WORK_ORDER, "2026-11-02T20:00:00Z", "outreach-1", "k", "more"],
+        ["o.act_by", "2026-11-02T20:00:00Z"],
+        [7, "2026-11-02T20:00:00Z", "outreach-1", "k"],
+    ],
+)
+def test_a_forged_cursor_never_reaches_the_database(programme: Programme, parts: list[object]) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+    with pytest.raises(BadFilter, match=r"^cursor"):
+        programme.queries.worklist(now=NOON, cursor=cursor)
+
+
+PG_TYPES = {25: str, 20: int, 23: int, 1184: datetime, 1082: date, 2950: UUID}
+"""What psycopg makes of a column, by PostgreSQL's number of its type."""
+
+
+def test_a_cursor_holds_of_every_order_the_types_that_its_columns_have(
+    programme: Programme, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A column whose name says another type than it has would make a query refuse its own cursors."""
+    queries, asked, plainly = programme.shown(), [], asking.Ask.sql
+
+    def noted(ask: asking.Ask) -> tuple[str, list[Any]]:
+        asked.append((ask.by, plainly(ask)))
+        return plainly(ask)
+
+    monkeypatch.setattr(asking.Ask, "sql", noted)
+    member = programme.member()
+    queries.worklist(now=NOON)
+    queries.deadlines(now=NOON)
+    queries.transitions(now=NOON)
+    queries.timeline(member=member)
+    queries.timeline(member=member, order="recorded")
+    queries.members()
+    queries.episodes()
+    queries.staff()
+    queries.policies()
+    queries.processes(now=NOON)
+    queries.messages()
+    queries.inbox(now=NOON)
+    assert {by[0] for by, _ in asked} >= {"o.act_by", "q.due_at", "q.opened_at", "t.occurred_at", "t.position", "m.registered_at",
+        "e.received_at", "f.joined_at", "p.plan", "s.process", "g.asked_at", "i.received_at"}  # fmt: skip
+    with psycopg.connect(programme.world.url) as conn:
+        for by, (query, values) in asked:
+            described = conn.execute(query, values).description
+            assert described is not None
+            has = tuple(PG_TYPES[column.type_code] for column in described[-len(by) :])
+            assert tuple(getattr(asking.type_of(c), "__origin__", asking.type_of(c)) for c in by) == has, by
 
 
 def test_limits_are_named(programme: Programme) -> None:
