@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import secrets
@@ -21,12 +20,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID, uuid5
 
-from domain.adoption.decider import AdoptPolicy
 from domain.core import StreamId
 from eventlog.clock import FixedClock
-from eventlog.gateway import Accepted
 from intake import inbox
 from intake.door import open_door
 from intake.sources import load_sources
@@ -37,6 +33,7 @@ from simulation.virtual import Accepting, VirtualProgramme
 from workers import composition
 from workers.clock import StoredOffset
 from workers.composition import KINDS, System, addresses, connect_temporal, open_system
+from workers.first_policies import adopt_first_policies
 from workers.ground.postgres import PostgresGround, database_name, drop_database, ensure_database, provide_postgres, with_database
 from workers.ground.temporal import TemporalGround, provide_temporal
 from workers.ground.temporal_web import TemporalWebPages, provide_web_pages
@@ -55,9 +52,6 @@ GROUND_MODE = 0o600
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
 APPEAR_SECONDS_MAX = 30.0
-
-POLICIES = Path(__file__).resolve().parents[1] / "policies"
-ADOPTIONS = UUID("0d7a3d55-3f0e-4b5e-a8c5-1a2b8f8f4a10")
 
 Say = Callable[[str], None]
 Progress = Callable[[str, float], None]
@@ -190,7 +184,7 @@ def write_history(own: Settings, progress: Progress, members: int = MEMBERS, day
     since = until - timedelta(days=days)
     clock = FixedClock(since)
     with open_system(own, clock=clock, channels=dict.fromkeys(KINDS, Accepting())) as system:
-        adopt_policies(system)
+        adopt_first_policies(system)
         sources = load_sources(own.throughline_sources)
         source = sources.named(SOURCE)
         assert source is not None, "the demo's hospital is among its sources"
@@ -210,19 +204,6 @@ def write_history(own: Settings, progress: Progress, members: int = MEMBERS, day
             return Past(programme.people, programme.team.operator, system.log.watermark(), tuple(programme.refused))
         finally:
             door.close()
-
-
-def adopt_policies(system: System, folder: Path = POLICIES) -> int:
-    """Adopt every file of the folder that was not adopted yet; how many were."""
-    adopted = 0
-    for file in sorted(folder.glob("*.toml")):
-        text = file.read_text()
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        plan = file.stem.partition("@")[0]
-        command = AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=digest)
-        outcome = system.gateway.handle(command, command_id=uuid5(ADOPTIONS, digest))
-        adopted += isinstance(outcome, Accepted) and not outcome.repeated and bool(outcome.facts)
-    return adopted
 
 
 def rebuild_workflows(own: Settings, progress: Progress) -> int:

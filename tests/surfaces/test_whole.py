@@ -33,9 +33,9 @@ from domain.staff.facts import Role
 from simulation.hospital import send_over_mllp
 from workers.cli import app, frame
 from workers.cli import workflows as workflows_commands
-from workers.cli.running import adopt_policies
 from workers.cli.sending import built
 from workers.composition import System, connect_temporal, open_system
+from workers.first_policies import adopt_first_policies
 from workers.ground.child import free_ports
 from workers.ground.postgres import FOR_TESTS, PostgresServer, ensure_database
 from workers.ground.temporal import TemporalServer, register_namespace
@@ -161,7 +161,7 @@ def whole(ground_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         with telemetry.spans_in_memory() as spans, open_system(
             settings, channels=dict.fromkeys(("text", "call", "email", "letter", "alert"), channel)
         ) as system:  # fmt: skip
-            adopt_policies(system)
+            adopt_first_policies(system)
             staff = f"staff-{uuid4()}"
             join = JoinStaff(stream=staff, by="system", name=STAFF_NAME, email=STAFF_MAIL, roles=tuple(Role)[:3], supervisor=staff)
             system.gateway.handle(join, command_id=uuid4())

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import hashlib
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
-from uuid import UUID, uuid5
 
 import typer
 
-from domain.adoption.decider import AdoptPolicy
 from projections.runner import Projector
 from workers.cli import frame as f
 from workers.cli.frame import Json, Stop
 from workers.composition import System, open_system
+from workers.first_policies import adopt_first_policies
 from workers.ground.child import GroundError
 from workers.ground.temporal import TemporalServer, provide_temporal
 from workers.ground.temporal_program import find_program
@@ -32,8 +29,6 @@ from workers.watching import readings
 
 UNBINDABLE = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
-POLICIES = Path(__file__).resolve().parents[2] / "policies"
-ADOPTIONS = UUID("0d7a3d55-3f0e-4b5e-a8c5-1a2b8f8f4a10")
 
 
 FIRST_STEPS = (
@@ -160,8 +155,8 @@ def _run(settings: Settings, roles: Sequence[str], stack: contextlib.ExitStack, 
     system = stack.enter_context(open_system(settings))
     projector = projector_of(system)
     stack.enter_context(telemetry.watching(lambda: readings(system, projector)))
-    if first and (adopted := adopt_policies(system)):
-        f.out.print(f"Adopted {adopted} policies of {POLICIES.name}/, because none was adopted yet.")
+    if first and (adopted := adopt_first_policies(system)):
+        f.out.print(f"Adopted {adopted} policies of policies/, because none was adopted yet.")
     if not alone:
         f.out.print(f"Logs           {logs}")
     try:
@@ -198,21 +193,6 @@ async def _until_told(system: System, projector: Projector, roles: Sequence[str]
             f"A port could not be bound: {error.strerror or type(error).__name__}.",
             remedy="`throughline doctor` shows which port is taken and which setting moves it", status=f.AWAY,
         ) from None  # fmt: skip
-
-
-def adopt_policies(system: System) -> int:
-    """Adopt the project's own policy files where nothing was ever adopted; how many were."""
-    if system.log.streams("policy"):
-        return 0
-    adopted = 0
-    for file in sorted(POLICIES.glob("*.toml")):
-        text = file.read_text()
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        plan = file.stem.partition("@")[0]
-        command = AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=digest)
-        f.accepted(system.gateway.handle(command, command_id=uuid5(ADOPTIONS, digest)))
-        adopted += 1
-    return adopted
 
 
 def mount(app: typer.Typer) -> None:
