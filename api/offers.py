@@ -121,6 +121,8 @@ OFFERS: tuple[Offer, ...] = (
           {"stay": _STAY, "episode": "episode-1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f", "evidence": "by_hand"}),
     Offer("members", "stay-detachments", "detach-stay", member.DetachStay, "A stay was another person's after all", OFFICE,
           {"stay": _STAY, "reason": "mistaken identity"}),
+    Offer("members", "erasures", "erase", member.ErasePersonalData,
+          "Erase the member's personal data for ever: the key that opens it is destroyed", LEADING, {"reason": "asked in writing"}),
     # the episode
     Offer("episodes", "assignments", "assignment", episode.ReceiveAssignment, "A plan gives us the member", OFFICE,
           {"member": _MEMBER, "plan": "default", "received_at": "2026-11-20T09:00:00-08:00", "referral_source": "community"},

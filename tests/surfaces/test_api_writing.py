@@ -8,7 +8,7 @@ import pytest
 
 from api.offers import OFFERS, Offer
 from domain.staff.facts import Role
-from tests.surfaces.conftest import World
+from tests.surfaces.conftest import PLANTED_NAME, World
 
 PROBLEM = "application/problem+json"
 
@@ -93,6 +93,20 @@ def test_registering_a_member_derives_stream_and_claim_from_the_cin(world: World
     assert first.status_code == 201 and first.json()["stream"] == world.door.identity.member("98765432C")
     taken = world.post("/v1/members/registrations", body, role=Role.OPERATOR)
     assert taken.status_code == 201 and taken.json()["facts"] == []
+
+
+def test_a_supervisor_erases_a_person_for_good(world: World) -> None:
+    path, reason = f"/v1/members/{world.member}/erasures", {"reason": "asked in writing"}
+    assert world.system.opened.keys.not_destroyed([world.member]) == (world.member,)
+    assert world.post(path, reason, role=Role.CARE_MANAGER).status_code == 403
+    assert world.post(path, reason, role=Role.OPERATOR).status_code == 403
+    erased = world.post(path, reason, role=Role.SUPERVISOR)
+    assert [f["fact"] for f in erased.json()["facts"]] == ["member.personal-data-erased"], erased.text
+    assert world.system.opened.keys.not_destroyed([world.member]) == ()
+    assert not any(PLANTED_NAME in repr(stored.recorded) for stored in world.system.log.read_stored(world.member))
+    assert world.post(path, reason, role=Role.SUPERVISOR).json()["facts"] == [], "once is enough"
+    late = world.post(f"/v1/members/{world.member}/identity-corrections", {"given_name": "Ines", "reason": "card"})
+    assert late.status_code == 409 and late.json()["code"] == "erased"
 
 
 def test_a_policy_is_adopted_as_it_is_and_refused_with_line_and_reason(world: World) -> None:

@@ -16,9 +16,11 @@ from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
+import eventlog.database
 from api.offers import OFFERS
 from tests.surfaces.conftest import CIN, PLANTED_NAME, POLICY, World
 from workers.cli import app, frame
+from workers.heartbeat import Heartbeat, beat_file
 
 ROOT = Path(__file__).parents[2]
 Call = Callable[..., Result]
@@ -200,6 +202,22 @@ def test_audit_verify_names_the_first_event_that_was_tampered_with(call: Call, t
             owner.execute("UPDATE log.events SET body = %s WHERE stream = %s AND version = 2", (row[0], told.member))
             owner.execute("ALTER TABLE log.events ENABLE TRIGGER ALL")
     assert call("audit", "verify", told.member).exit_code == 0
+
+
+def test_a_log_put_back_from_a_copy_begins_a_new_life(call: Call, told: World) -> None:
+    url, home = told.system.settings.database_url, told.system.settings.throughline_home
+    assert url is not None
+    before = eventlog.database.incarnation(url).id
+    unsure = call("audit", "restored")
+    assert unsure.exit_code == 1 and "--yes" in unsure.stderr and eventlog.database.incarnation(url).id == before
+    Heartbeat(home, "router")()
+    try:
+        running = call("audit", "restored", "--yes")
+        assert running.exit_code == 1 and "router" in running.stderr and eventlog.database.incarnation(url).id == before
+    finally:
+        beat_file(home, "router").unlink()
+    done = json.loads(call("audit", "restored", "--yes", "--json").stdout)
+    assert done["incarnation"] == str(eventlog.database.incarnation(url).id) != str(before)
 
 
 def test_tokens_are_shown_once_and_revoked(call: Call, told: World) -> None:
