@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import desk, door, problems, reading, writing
-from api.security import DOCS, Doorway
+from api import desk, docs, door, problems, reading, writing
+from api.security import Doorway
 from api.services import Services
 
 VERSION = "1"
@@ -27,11 +27,12 @@ and why it was broken.
 def create_app(services: Services) -> FastAPI:
     """The application over the services that it is given."""
     app = FastAPI(
-        title="Throughline", version=VERSION, description=DESCRIPTION, docs_url=DOCS, redoc_url=None, openapi_url="/v1/openapi.json"
+        title="Throughline", version=VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None, openapi_url=docs.DESCRIBED_AT
     )
     app.state.services = services
     problems.install(app)
     app.include_router(door.health)
+    app.include_router(docs.router)
     app.include_router(door.router, prefix="/v1")
     app.include_router(writing.routes(), prefix="/v1")
     app.include_router(reading.routes(), prefix="/v1")

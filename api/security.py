@@ -15,6 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import docs
 from api.problems import Problem, answer, unexpected
 from api.services import Services
 from api.tokens import Caller, caller_of
@@ -31,13 +32,6 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-DOCS_POLICY = (
-    "default-src 'none'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'self' 'unsafe-inline'"
-    " https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
-)
-"""The interactive documentation loads its page from where FastAPI takes it; nothing else here runs a script."""
-
-DOCS = "/v1/docs"
 QUIET = ("/livez", "/readyz")
 
 READERS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR, Role.AUDITOR)
@@ -144,8 +138,8 @@ def _adorned(send: Send, path: str, told: _Told) -> Send:
             for name, value in HEADERS.items():
                 if name not in headers:
                     headers[name] = value
-            if path.startswith(DOCS):
-                headers["Content-Security-Policy"] = DOCS_POLICY
+            if path.startswith(docs.DOCS):
+                headers["Content-Security-Policy"] = docs.POLICY
             context = trace.get_current_span().get_span_context()
             if context.is_valid:
                 headers["Trace-Id"] = f"{context.trace_id:032x}"

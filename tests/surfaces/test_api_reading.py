@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -103,6 +104,23 @@ def test_the_description_is_complete(told: World) -> None:
                 schema = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
                 assert described["components"]["schemas"][schema].get("examples"), path
     assert "HTTPBearer" in described["components"]["securitySchemes"]
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(told: World) -> None:
+    page = told.api.get("/v1/docs")
+    assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
+    allowed = page.headers["Content-Security-Policy"]
+    assert "http" not in allowed and "unsafe" not in allowed and "default-src 'none'" in allowed
+    assert not re.search(r"<script>|\son[a-z]+=|<style|style=", page.text), "the policy forbids what is written into a page"
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 5 and all(each.startswith(("/v1/", "data:")) for each in loaded), loaded
+    for each in loaded:
+        if not each.startswith("data:"):
+            answer = told.api.get(each)
+            assert answer.status_code == 200 and answer.content, each
+            assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert b"SwaggerUIBundle" in told.api.get("/v1/docs/swagger-ui-bundle.js").content
+    assert "/v1/docs" not in told.api.get("/v1/openapi.json").json()["paths"]
 
 
 def test_headers_limits_and_unknown_addresses(told: World) -> None:
