@@ -101,7 +101,7 @@ class Ask:
 
 
 _INSTANT = Annotated[datetime, msgspec.Meta(tz=True)]
-_POSITION = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+_POSITION = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 _TEXT = Annotated[str, msgspec.Meta(max_length=CURSOR_TEXT_MAX, pattern=r"^[^\x00]*$")]
 
 
@@ -119,13 +119,13 @@ def type_of(column: str) -> Any:
 
 def _opened(cursor: str, shape: str, by: tuple[str, ...]) -> tuple[Any, ...]:
     """Where the last page ended. A cursor comes from outside, so only values of the columns' own types get to PostgreSQL."""
+    kinds: Any = tuple[tuple(type_of(column) for column in by)]  # type: ignore[misc]
     try:
         if len(cursor) > CURSOR_CHARACTERS_MAX:
             raise ValueError
         parts = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=list[Any])
         if not parts or parts[0] != shape:
             raise ValueError
-        kinds: Any = tuple[tuple(type_of(column) for column in by)]  # type: ignore[misc]
         found: tuple[Any, ...] = msgspec.convert(parts[1:], type=kinds)
         return found
     except (binascii.Error, ValueError, msgspec.DecodeError):

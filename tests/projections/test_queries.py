@@ -400,6 +400,7 @@ def test_a_forged_cursor_never_reaches_the_database(programme: Programme, parts:
         programme.queries.worklist(now=NOON, cursor=cursor)
 
 
+SAMPLE = {str: "outreach-1", int: 7, datetime: NOON, date: NOON.date(), UUID: uuid4()}
 PG_TYPES = {25: str, 20: int, 23: int, 1184: datetime, 1082: date, 2950: UUID}
 """What psycopg makes of a column, by PostgreSQL's number of its type."""
 
@@ -436,6 +437,8 @@ def test_a_cursor_holds_of_every_order_the_types_that_its_columns_have(
             assert described is not None
             has = tuple(PG_TYPES[column.type_code] for column in described[-len(by) :])
             assert tuple(getattr(asking.type_of(c), "__origin__", asking.type_of(c)) for c in by) == has, by
+            ask, sample = asking.Ask("").order(*by), tuple(SAMPLE[kind] for kind in has)
+            assert ask.page(1, ask.cursor_after(sample)).after == sample
 
 
 def test_limits_are_named(programme: Programme) -> None:
