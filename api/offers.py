@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from domain import alerts, records
 from domain.core import Command
 from domain.episode import decider as episode
 from domain.member import decider as member
@@ -154,12 +155,14 @@ OFFERS: tuple[Offer, ...] = (
           {"channel": "call", "outcome": "voicemail", "minutes": 3, "occurred_at": "2026-11-20T15:05:00-08:00"}),
     Offer("outreach", "contacts", "contact", outreach.RecordContact, "A two-way exchange with the member", CARE,
           {"channel": "call", "initiated_by": "staff", "minutes": 12}),
-    Offer("outreach", "backdated-approvals", "approve-backdated", outreach.ApproveBackdatedRecord,
+    Offer("outreach", "backdated-approvals", "approve-backdated", records.ApproveBackdatedRecord,
           "A record dated back further than the policy's grace counts", LEADING, {"record": _EVENT, "reason": "visit log seen"}),
-    Offer("outreach", "backdated-rejections", "reject-backdated", outreach.RejectBackdatedRecord,
+    Offer("outreach", "backdated-rejections", "reject-backdated", records.RejectBackdatedRecord,
           "A record dated back does not count", LEADING, {"record": _EVENT, "reason": "no evidence"}),
-    Offer("outreach", "struck-out-records", "strike-out", outreach.StrikeOutRecord, "An attempt or contact was recorded by mistake",
+    Offer("outreach", "struck-out-records", "strike-out", records.StrikeOutRecord, "An attempt or contact was recorded by mistake",
           CARE, {"record": _EVENT, "reason": "another member"}),
+    Offer("outreach", "alert-acknowledgements", "acknowledge-outreach", alerts.AcknowledgeAlert, "An alert was seen",
+          CARE, {"key": "admitted/stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a#1"}),
     Offer("outreach", "unable-to-reach-rejections", "reject-unable-to-reach", outreach.RejectUnableToReach,
           "Do not give up: go on trying", LEADING, {"reason": "shelter has an address"}),
     Offer("outreach", "new-episode-dismissals", "dismiss-new-episode", outreach.DismissNewEpisode,
@@ -183,15 +186,15 @@ OFFERS: tuple[Offer, ...] = (
           {"item": "medication_reconciliation", "interaction": "document", "spoken_to": "practice"}),
     Offer("transitions", "reopened-items", "reopen-item", transition.ReopenItem, "A checklist item was not done after all", CARE,
           {"item": "medication_reconciliation", "reason": "an old list was used"}),
-    Offer("transitions", "struck-out-records", "strike-out-transition", transition.StrikeOutTransitionRecord,
+    Offer("transitions", "struck-out-records", "strike-out-transition", records.StrikeOutRecord,
           "A record was made by mistake", CARE, {"record": _EVENT, "reason": "another member"}),
-    Offer("transitions", "backdated-approvals", "approve-backdated-transition", transition.ApproveBackdatedTransitionRecord,
+    Offer("transitions", "backdated-approvals", "approve-backdated-transition", records.ApproveBackdatedRecord,
           "A record dated back further than the policy's grace counts", LEADING, {"record": _EVENT, "reason": "visit log seen"}),
-    Offer("transitions", "backdated-rejections", "reject-backdated-transition", transition.RejectBackdatedTransitionRecord,
+    Offer("transitions", "backdated-rejections", "reject-backdated-transition", records.RejectBackdatedRecord,
           "A record dated back does not count", LEADING, {"record": _EVENT, "reason": "no evidence"}),
     Offer("transitions", "stay-reviews", "review-stay", transition.ReviewStay, "Somebody looked into a stay that waits", CARE,
           {"stay": _STAY, "finding": "still_admitted"}),
-    Offer("transitions", "alert-acknowledgements", "acknowledge", transition.AcknowledgeAlert, "An alert was seen", CARE,
+    Offer("transitions", "alert-acknowledgements", "acknowledge", alerts.AcknowledgeAlert, "An alert was seen", CARE,
           {"key": "notice/stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a/1"}),
     # staff
     Offer("staff", "joinings", "add", staff.JoinStaff, "Somebody works here now", RUNNING,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from domain.clocks import Clocks
-from domain.core import Alarm, Instant, Obligation, ObligationState, StreamId
+from domain.core import Alarm, Command, Context, Decision, Instant, Obligation, ObligationState, Refusal, StreamId
 from domain.policy import Warn
-from domain.requests import Want
+from domain.requests import AlertAcknowledged, Requests, Want
+from domain.staff.decider import refused
+from domain.staff.facts import Role
 
 ALERT = "alert"
 MISS_ALERT_DAYS = 7
@@ -61,6 +63,23 @@ def misses(obligations: Iterable[Obligation], written: Clocks, to: Recipients, a
 
 def _stamp(instant: Instant) -> str:
     return instant.strftime("%Y%m%dT%H%M%SZ")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcknowledgeAlert(Command):
+    """Somebody has seen an alert; `key` is the request's."""
+
+    key: str
+
+
+def acknowledge(command: AcknowledgeAlert, requests: Requests, context: Context, now: Instant) -> Decision:
+    """By whom it was addressed to, or by a supervisor."""
+    request = requests.by_key.get(command.key)
+    if request is None:
+        return Refusal("unknown_alert", "key: is no alert of this process; see `throughline worklist`")
+    if command.by != request.asked.recipient and (refusal := refused(command.by, context, now, Role.SUPERVISOR)):
+        return refusal
+    return requests.decide(AlertAcknowledged(key=command.key))
 
 
 def present_or(role: str, stream: StreamId | None, present: bool) -> str:

@@ -18,6 +18,7 @@ from domain.member import facts as member_facts
 from domain.outreach import decider as outreach
 from domain.outreach import facts as outreach_facts
 from domain.outreach import plan as outreach_plan
+from domain.records import BackdatedRecordApproved, BackdatedRecordRejected, RecordStruckOut
 from domain.requests import (
     AlertAcknowledged,
     DeliveryBegun,
@@ -63,6 +64,9 @@ FACTS: tuple[Entry, ...] = (
     Entry("request.message-delivered", 1, MessageDelivered),
     Entry("request.message-bounced", 1, MessageBounced),
     Entry("request.alert-acknowledged", 1, AlertAcknowledged),
+    Entry("record.backdated-record-approved", 1, BackdatedRecordApproved),
+    Entry("record.backdated-record-rejected", 1, BackdatedRecordRejected),
+    Entry("record.struck-out", 1, RecordStruckOut),
     Entry("claim.claimed", 1, member_facts.Claimed),
     Entry("claim.released", 1, member_facts.Released),
     Entry("member.registered", 1, member_facts.MemberRegistered),
@@ -101,9 +105,6 @@ FACTS: tuple[Entry, ...] = (
     Entry("outreach.opened", 1, outreach_facts.OutreachOpened),
     Entry("outreach.attempt-made", 1, outreach_facts.AttemptMade),
     Entry("outreach.contact-made", 1, outreach_facts.ContactMade),
-    Entry("outreach.backdated-record-approved", 1, outreach_facts.BackdatedRecordApproved),
-    Entry("outreach.backdated-record-rejected", 1, outreach_facts.BackdatedRecordRejected),
-    Entry("outreach.record-struck-out", 1, outreach_facts.RecordStruckOut),
     Entry("outreach.unable-to-reach-proposed", 1, outreach_facts.UnableToReachProposed),
     Entry("outreach.unable-to-reach-proposal-withdrawn", 1, outreach_facts.UnableToReachProposalWithdrawn),
     Entry("outreach.unable-to-reach-rejected", 1, outreach_facts.UnableToReachRejected),
@@ -122,9 +123,6 @@ FACTS: tuple[Entry, ...] = (
     Entry("transition.attempt-made", 1, transition_facts.TransitionAttemptMade),
     Entry("transition.item-done", 1, transition_facts.ChecklistItemDone),
     Entry("transition.item-reopened", 1, transition_facts.ChecklistItemReopened),
-    Entry("transition.record-struck-out", 1, transition_facts.TransitionRecordStruckOut),
-    Entry("transition.backdated-record-approved", 1, transition_facts.BackdatedTransitionRecordApproved),
-    Entry("transition.backdated-record-rejected", 1, transition_facts.BackdatedTransitionRecordRejected),
     Entry("transition.stay-reviewed", 1, transition_facts.StayReviewed),
     Entry("transition.ended", 1, transition_facts.TransitionalCareEnded),
     Entry("transition.resumed", 1, transition_facts.TransitionalCareResumed),

@@ -50,19 +50,17 @@ from domain.member.facts import (
 )
 from domain.outreach.facts import (
     AttemptMade,
-    BackdatedRecordApproved,
-    BackdatedRecordRejected,
     ContactMade,
     NewEpisodeDismissed,
     NewEpisodeProposed,
     OutreachEnded,
     OutreachOpened,
     OutreachResumed,
-    RecordStruckOut,
     UnableToReachProposalWithdrawn,
     UnableToReachProposed,
     UnableToReachRejected,
 )
+from domain.records import BackdatedRecordApproved, BackdatedRecordRejected, RecordStruckOut
 from domain.requests import (
     AlertAcknowledged,
     DeliveryBegun,
@@ -77,8 +75,6 @@ from domain.requests import (
 )
 from domain.stay.facts import AdmissionCancelled, DischargeCancelled, MemberAdmitted, MemberDischarged, StayDescribed
 from domain.transition.facts import (
-    BackdatedTransitionRecordApproved,
-    BackdatedTransitionRecordRejected,
     ChecklistItemDone,
     ChecklistItemReopened,
     StayReviewed,
@@ -88,7 +84,6 @@ from domain.transition.facts import (
     TransitionAttemptMade,
     TransitionContactMade,
     TransitionEntrusted,
-    TransitionRecordStruckOut,
 )
 
 SENTENCE_LENGTH_MAX = 300
@@ -189,12 +184,6 @@ def _of_care(fact: Fact) -> str:
             return "Transitional care: a stay concerns this episode"
         case TransitionEntrusted(lead=lead):
             return "Transitional care rests with a lead care manager" if lead else "Transitional care rests with nobody yet"
-        case TransitionRecordStruckOut(reason=reason):
-            return f"A record of the transition was struck out ({plain(reason)})"
-        case BackdatedTransitionRecordApproved():
-            return "A record of the transition dated back was approved"
-        case BackdatedTransitionRecordRejected():
-            return "A record of the transition dated back was rejected"
         case TransitionContactMade() as met:
             how = f"{plain(met.interaction)} with {_whom(met.spoken_to)}{_minutes(met.minutes)}"
             return f"Transition contact by {how}{_approval(met.approval_needed)}"

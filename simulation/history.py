@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
+from domain.alerts import AcknowledgeAlert
 from domain.core import Command, Instant, Refusal, StreamId
 from domain.episode.decider import AssignLeadCareManager, CloseEpisode, Decline, Defer, Enrol
 from domain.episode.facts import ClosureReason
@@ -25,7 +26,7 @@ from domain.outreach.facts import Outcome
 from domain.requests import RequestState
 from domain.staff.decider import JoinStaff, ShowLicence
 from domain.staff.facts import Licence, Role
-from domain.transition.decider import AcknowledgeAlert, CompleteItem, RecordTransitionAttempt, RecordTransitionContact
+from domain.transition.decider import CompleteItem, RecordTransitionAttempt, RecordTransitionContact
 from domain.transition.facts import AttemptOutcome, Interaction, SpokenTo
 from eventlog.gateway import Gateway
 from simulation.health_plan import member_file

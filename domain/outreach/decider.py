@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
-from domain.calendar import local_date
+from domain import records
+from domain.alerts import AcknowledgeAlert, acknowledge
 from domain.clocks import ClockFact, Clocks, KeepClock
 from domain.core import Command, Context, Decider, Decision, EventId, Fact, Instant, On, Recorded, Refusal, StreamId, personal
 from domain.member.decider import CARERS, Member
@@ -14,8 +14,6 @@ from domain.member.facts import Channel, ContactPointFoundBad
 from domain.outreach.facts import (
     USELESS_POINT,
     AttemptMade,
-    BackdatedRecordApproved,
-    BackdatedRecordRejected,
     ContactMade,
     NewEpisodeDismissed,
     NewEpisodeProposed,
@@ -23,22 +21,19 @@ from domain.outreach.facts import (
     OutreachEnded,
     OutreachOpened,
     OutreachResumed,
-    RecordStruckOut,
     UnableToReachProposalWithdrawn,
     UnableToReachProposed,
     UnableToReachRejected,
 )
 from domain.policy import PolicyBook
+from domain.records import ApproveBackdatedRecord, RecordFact, RejectBackdatedRecord, StrikeOutRecord
 from domain.requests import KeepRequest, RequestFact, Requests
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 from domain.timeline import Entry, Timeline, put
 
-MINUTES_MAX = 24 * 60
-AHEAD_MAX = timedelta(minutes=5)
-"""A record may be dated ahead by no more than two clocks disagree."""
-
 IN_PERSON = (Channel.VISIT, Channel.MEETING)
+RECORDS = (AttemptMade, ContactMade)
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
 
@@ -62,24 +57,6 @@ class RecordContact(Command):
     initiated_by: str = "member"
     minutes: int = 0
     note: str | None = personal()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApproveBackdatedRecord(Command):
-    record: EventId
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectBackdatedRecord(Command):
-    record: EventId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrikeOutRecord(Command):
-    record: EventId
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,20 +119,18 @@ class Outreach:
     def unable_to_reach_proposed(self) -> bool:
         return self.proposal is not None
 
-    def record(self, event_id: EventId) -> Entry | None:
-        """The attempt or contact with an event id."""
-        return next((e for e in self.said if e.event_id == event_id and isinstance(e.fact, AttemptMade | ContactMade)), None)
-
 
 def evolve(state: Outreach, recorded: Recorded) -> Outreach:
     if isinstance(recorded.fact, ClockFact):
         return replace(state, clocks=state.clocks.evolve(recorded))
     if isinstance(recorded.fact, RequestFact):
         return replace(state, requests=state.requests.evolve(recorded))
+    if isinstance(recorded.fact, RecordFact):
+        return replace(state, said=put(state.said, recorded))
     match recorded.fact:
         case OutreachOpened() as fact:
             return replace(state, opened=fact)
-        case AttemptMade() | ContactMade() | BackdatedRecordApproved() | BackdatedRecordRejected() | RecordStruckOut():
+        case AttemptMade() | ContactMade():
             return replace(state, said=put(state.said, recorded))
         case UnableToReachProposed():
             return replace(state, proposal=put((), recorded)[0], proposals_ever=state.proposals_ever + 1)
@@ -189,12 +164,10 @@ def decide(command: Any, state: Outreach, context: Context, book: PolicyBook, no
     match command:
         case RecordAttempt() | RecordContact():
             return refused(command.by, context, now, *CARERS, feeds=True) or _record(command, state, context, book, now)
-        case ApproveBackdatedRecord(record=record, reason=reason):
-            return _settle(command.by, record, BackdatedRecordApproved(record=record, reason=reason), state, context, now)
-        case RejectBackdatedRecord(record=record, reason=reason):
-            return _settle(command.by, record, BackdatedRecordRejected(record=record, reason=reason), state, context, now)
-        case StrikeOutRecord(record=record, reason=reason):
-            return _strike_out(command, state, context, now)
+        case ApproveBackdatedRecord() | RejectBackdatedRecord() | StrikeOutRecord():
+            return records.decide(command, state.said, RECORDS, context, now)
+        case AcknowledgeAlert():
+            return acknowledge(command, state.requests, context, now)
         case RejectUnableToReach(reason=reason):
             if refusal := refused(command.by, context, now, Role.SUPERVISOR):
                 return refusal
@@ -231,11 +204,9 @@ def _carry(fact: Fact, state: Outreach) -> Decision:
 
 def _record(command: RecordAttempt | RecordContact, state: Outreach, context: Context, book: PolicyBook, now: Instant) -> Decision:
     at = command.occurred_at or now
-    if at > now + AHEAD_MAX:
-        return Refusal("in_the_future", "occurred_at: lies ahead; record an attempt after it was made")
-    if not 0 <= command.minutes <= MINUTES_MAX:
-        return Refusal("minutes_out_of_range", f"minutes: must lie between 0 and {MINUTES_MAX}")
-    approval_needed = dated_back_days(at, state, book, now) > book.in_force(state.plan, now).late_entry.grace_days
+    if refusal := records.untimely(at, now) or records.too_long(command.minutes):
+        return refusal
+    approval_needed = records.approval_needed(at, book.in_force(state.plan, now), now)
     if isinstance(command, RecordContact):
         contact = ContactMade(
             member=state.member,
@@ -268,35 +239,6 @@ def _record(command: RecordAttempt | RecordContact, state: Outreach, context: Co
     if command.point and why_useless and not member.points[command.point].bad(at):
         return (attempt, On(state.member, ContactPointFoundBad(point=command.point, reason=why_useless)))
     return (attempt,)
-
-
-def dated_back_days(at: Instant, state: Outreach, book: PolicyBook, now: Instant) -> int:
-    """Local days between what is recorded and its recording."""
-    zone = book.in_force(state.plan, now).timezone
-    return (local_date(now, zone) - local_date(at, zone)).days
-
-
-def _settle(by: str, record: EventId, fact: Fact, state: Outreach, context: Context, now: Instant) -> Decision:
-    if refusal := refused(by, context, now, Role.SUPERVISOR):
-        return refusal
-    entry = state.record(record)
-    if entry is None or not entry.fact.approval_needed:
-        return Refusal("nothing_to_approve", "record: is no backdated attempt or contact of this outreach")
-    if entry.actor == by:
-        return Refusal("own_record", "by: nobody approves a record of their own; ask another supervisor")
-    settled = any(getattr(e.fact, "record", None) == record and not isinstance(e.fact, RecordStruckOut) for e in state.said)
-    return () if settled else (fact,)
-
-
-def _strike_out(command: StrikeOutRecord, state: Outreach, context: Context, now: Instant) -> Decision:
-    entry = state.record(command.record)
-    if entry is None:
-        return Refusal("unknown_record", "record: is no attempt or contact of this outreach; see `throughline timeline`")
-    own = entry.actor == command.by
-    if refusal := refused(command.by, context, now, *(CARERS if own else (Role.SUPERVISOR,))):
-        return refusal
-    struck = any(isinstance(e.fact, RecordStruckOut) and e.fact.record == command.record for e in state.said)
-    return () if struck else (RecordStruckOut(record=command.record, reason=command.reason),)
 
 
 def reads(command: Any, state: Outreach, context: Context) -> tuple[StreamId, ...]:

@@ -70,26 +70,6 @@ class ContactMade(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackdatedRecordApproved(Fact):
-    record: EventId
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackdatedRecordRejected(Fact):
-    record: EventId
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordStruckOut(Fact):
-    """A record of an attempt or contact was wrong; it stays readable and no longer counts."""
-
-    record: EventId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UnableToReachProposed(Fact):
     """The policy's minimum was tried in vain: a person is asked to decide."""
 

@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from itertools import chain, zip_longest
 from typing import Any
 
+from domain import records
 from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, misses, present_or, warnings
 from domain.calendar import add_days, end_of_day, instant_at, local_date, start_of_day
 from domain.clocks import Clock, Variant, keep
@@ -44,11 +45,9 @@ from domain.episode.facts import (
 )
 from domain.member.decider import KIND_OF, MarkContactPoint, Member
 from domain.member.facts import Channel
-from domain.outreach.decider import CarryOutreach, Outreach
+from domain.outreach.decider import RECORDS, CarryOutreach, Outreach
 from domain.outreach.facts import (
     AttemptMade,
-    BackdatedRecordApproved,
-    BackdatedRecordRejected,
     ContactMade,
     NewEpisodeDismissed,
     NewEpisodeProposed,
@@ -56,7 +55,6 @@ from domain.outreach.facts import (
     OutreachEnded,
     OutreachOpened,
     OutreachResumed,
-    RecordStruckOut,
     UnableToReachProposalWithdrawn,
     UnableToReachProposed,
 )
@@ -231,12 +229,7 @@ def _counted(state: Outreach, episode: Episode, policy: Policy, alarm: Alarm) ->
 
     What was struck out does not count; what is dated back counts once approved. Agreeing to take part, declining and "not now" are
     things that the member said to us: contacts."""
-    said = so_far(state.said, alarm)
-    struck = {e.fact.record for e in said if isinstance(e.fact, RecordStruckOut | BackdatedRecordRejected)}
-    approved = {e.fact.record for e in said if isinstance(e.fact, BackdatedRecordApproved)}
-    records = [e for e in said if isinstance(e.fact, AttemptMade | ContactMade) and e.event_id not in struck]
-    unapproved = tuple(e for e in records if e.fact.approval_needed and e.event_id not in approved)
-    counted = [e for e in records if e not in unapproved]
+    counted, unapproved = records.counted(so_far(state.said, alarm), RECORDS)
     spoken = [e for e in so_far(episode.said, alarm) if isinstance(e.fact, MemberEnrolled | MemberDeclined | DeferralAgreed)]
     contacts = [e for e in counted if isinstance(e.fact, ContactMade) or e.fact.outcome is Outcome.REACHED]
     tries = [e for e in counted if isinstance(e.fact, ContactMade) or e.fact.individualized]
@@ -276,7 +269,7 @@ def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Sto
     if (death := member.death()) is not None and alarm.reached(death[1]):
         found.append(Stop(death[1], death[0], "death_reported"))
     stop = min(found, key=lambda stop: (stop.at, stop.by), default=None)
-    for gap, lapses_at in member.lapses(policy.outreach.coverage_return_days):
+    for gap, lapses_at in member.lapses(lambda at: policy.outreach.coverage_return_days):
         if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
             return Stop(gap.since, gap.begun_by, "coverage_lost")
     return stop
@@ -343,7 +336,8 @@ def _initial_contact(sight: Sight) -> Iterator[Clock]:
 
 
 def _kept_version(sight: Sight, entries: Timeline) -> tuple[Policy, Instant | None]:
-    """The version that a clock keeps, and its due: a re-applied one only where the clock was still open at that word."""
+    """The version that a clock keeps, and its due: a re-applied one only where the clock was still open at that word,
+    and never with a due before the end of its day."""
     policy = sight.versions[0].policy
     due_at = _due(sight, policy, _governing_start(sight, policy))
     done_at = earlier(entries[0].at if entries else None, sight.stop.at if sight.stop else None)
@@ -351,6 +345,8 @@ def _kept_version(sight: Sight, entries: Timeline) -> tuple[Policy, Instant | No
         over_at = earlier(due_at, done_at)
         if version.at is not None and (over_at is None or version.at < over_at):
             policy, due_at = version.policy, _due(sight, version.policy, _governing_start(sight, version.policy))
+            if due_at is not None:
+                due_at = max(due_at, end_of_day(local_date(version.at, policy.timezone), policy.timezone))
     return policy, due_at
 
 

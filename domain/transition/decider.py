@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any
 
-from domain.calendar import local_date
+from domain import records
+from domain.alerts import AcknowledgeAlert, acknowledge
 from domain.clocks import ClockFact, Clocks, KeepClock
 from domain.core import SYSTEM, Command, Context, Decider, Decision, EventId, Fact, Instant, Recorded, Refusal, StreamId, personal
 from domain.member.decider import CARERS
 from domain.policy import ChecklistItem, Evidence, PolicyBook
-from domain.requests import AlertAcknowledged, KeepRequest, RequestFact, Requests
+from domain.records import ApproveBackdatedRecord, RecordFact, RejectBackdatedRecord, StrikeOutRecord
+from domain.requests import KeepRequest, RequestFact, Requests
 from domain.staff.decider import actor_stream, refused, staff_in
-from domain.staff.facts import Licence, Role
-from domain.timeline import Entry, Timeline, put
+from domain.staff.facts import Licence
+from domain.timeline import Timeline, put
 from domain.transition.checklist import shortfall
 from domain.transition.facts import (
     SYNCHRONOUS,
     AttemptOutcome,
-    BackdatedTransitionRecordApproved,
-    BackdatedTransitionRecordRejected,
     ChecklistItemDone,
     ChecklistItemReopened,
     Finding,
@@ -34,12 +33,9 @@ from domain.transition.facts import (
     TransitionAttemptMade,
     TransitionContactMade,
     TransitionEntrusted,
-    TransitionRecordStruckOut,
 )
 
-MINUTES_MAX = 24 * 60
-AHEAD_MAX = timedelta(minutes=5)
-"""A record may be dated ahead by no more than two clocks disagree."""
+RECORDS = (TransitionContactMade, TransitionAttemptMade, ChecklistItemDone)
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
 
@@ -82,35 +78,10 @@ class ReopenItem(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StrikeOutTransitionRecord(Command):
-    record: EventId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApproveBackdatedTransitionRecord(Command):
-    record: EventId
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectBackdatedTransitionRecord(Command):
-    record: EventId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewStay(Command):
     stay: StreamId
     finding: Finding
     note: str | None = personal()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcknowledgeAlert(Command):
-    """The person to whom an alert was addressed has seen it; a supervisor may say so for another."""
-
-    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +93,6 @@ class CarryTransition(Command):
 
 # --- state ---------------------------------------------------------------------------------------------------------------------
 
-Record = TransitionContactMade | TransitionAttemptMade | ChecklistItemDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,19 +122,6 @@ class Transition:
     def plan(self) -> str:
         return next((opened.plan for opened in self.opened.values()), "")
 
-    def record(self, event_id: EventId) -> Entry | None:
-        """The contact, attempt or done item with an event id."""
-        return next((e for e in self.said if e.event_id == event_id and isinstance(e.fact, Record)), None)
-
-
-def counted(said: Timeline) -> tuple[Timeline, Timeline]:
-    """The records that count, and those that wait for a supervisor's approval. What was struck out or rejected is neither."""
-    gone = {e.fact.record for e in said if isinstance(e.fact, TransitionRecordStruckOut | BackdatedTransitionRecordRejected)}
-    approved = {e.fact.record for e in said if isinstance(e.fact, BackdatedTransitionRecordApproved)}
-    records = [e for e in said if isinstance(e.fact, Record) and e.event_id not in gone]
-    waiting = tuple(e for e in records if e.fact.approval_needed and e.event_id not in approved)
-    return tuple(e for e in records if e not in waiting), waiting
-
 
 def reopened(said: Timeline) -> frozenset[EventId]:
     """The records of done items that were found not to be so."""
@@ -179,16 +136,14 @@ def evolve(state: Transition, recorded: Recorded) -> Transition:
         return replace(state, clocks=state.clocks.evolve(recorded))
     if isinstance(recorded.fact, RequestFact):
         return replace(state, requests=state.requests.evolve(recorded))
+    if isinstance(recorded.fact, RecordFact):
+        return replace(state, said=put(state.said, recorded))
     match recorded.fact:
         case TransitionalCareOpened() as fact:
             return replace(state, opened={**state.opened, fact.stay: fact}, openings_ever=state.openings_ever + 1)
         case TransitionEntrusted() as fact:
             return replace(state, entrusted=fact, entrusted_ever=state.entrusted_ever + 1)
-        case TransitionContactMade() | TransitionAttemptMade() | ChecklistItemDone() | ChecklistItemReopened():
-            return replace(state, said=put(state.said, recorded))
-        case (
-            TransitionRecordStruckOut() | BackdatedTransitionRecordApproved() | BackdatedTransitionRecordRejected() | StayReviewed()
-        ):
+        case TransitionContactMade() | TransitionAttemptMade() | ChecklistItemDone() | ChecklistItemReopened() | StayReviewed():
             return replace(state, said=put(state.said, recorded))
         case TransitionalCareEnded():
             return replace(state, ended=True, endings_ever=state.endings_ever + 1)
@@ -211,7 +166,7 @@ def decide(command: Any, state: Transition, context: Context, book: PolicyBook, 
             return _carry(carried, state)
     if not state.opened:
         return Refusal(
-            "no_transition", "stream: no stay in hospital is known for this episode; enter one with `throughline record stay`"
+            "no_transition", "stream: no stay in hospital is known for this episode; enter one with `throughline record admission`"
         )
     if not actor_stream(command.by):
         return Refusal("person_needed", "by: must be somebody on the staff; the software closes no item")
@@ -220,20 +175,16 @@ def decide(command: Any, state: Transition, context: Context, book: PolicyBook, 
             return _record(command, state, context, book, now)
         case ReopenItem():
             return refused(command.by, context, now, *CARERS) or _reopen(command, state)
-        case StrikeOutTransitionRecord():
-            return _strike_out(command, state, context, now)
-        case ApproveBackdatedTransitionRecord(record=record, reason=reason):
-            return _settle(command.by, record, BackdatedTransitionRecordApproved(record=record, reason=reason), state, context, now)
-        case RejectBackdatedTransitionRecord(record=record, reason=reason):
-            return _settle(command.by, record, BackdatedTransitionRecordRejected(record=record, reason=reason), state, context, now)
+        case ApproveBackdatedRecord() | RejectBackdatedRecord() | StrikeOutRecord():
+            return records.decide(command, state.said, RECORDS, context, now)
         case ReviewStay(stay=stay, finding=finding, note=note):
             if refusal := refused(command.by, context, now, *CARERS):
                 return refusal
             if stay not in state.opened:
                 return Refusal("unknown_stay", "stay: is not one of this episode's; see `throughline transitions`")
             return (StayReviewed(stay=stay, finding=finding, note=note),)
-        case AcknowledgeAlert(key=key):
-            return _acknowledge(command.by, key, state, context, now)
+        case AcknowledgeAlert():
+            return acknowledge(command, state.requests, context, now)
         case _:
             raise AssertionError(f"transition does not know {type(command).__name__}")
 
@@ -262,9 +213,9 @@ def _record(
     now: Instant,
 ) -> Decision:
     at = command.occurred_at or now
-    if at > now + AHEAD_MAX:
-        return Refusal("in_the_future", "occurred_at: lies ahead; record it once it has happened")
-    late = dated_back_days(at, state, book, now) > book.in_force(state.plan, now).late_entry.grace_days
+    if refusal := records.untimely(at, now):
+        return refusal
+    late = records.approval_needed(at, book.in_force(state.plan, now), now)
     match command:
         case RecordTransitionAttempt(interaction=interaction, outcome=outcome, note=note):
             if refusal := refused(command.by, context, now, *CARERS):
@@ -293,8 +244,8 @@ def _record(
 
 
 def _no_exchange(command: RecordTransitionContact) -> Refusal | None:
-    if not 0 <= command.minutes <= MINUTES_MAX:
-        return Refusal("minutes_out_of_range", f"minutes: must lie between 0 and {MINUTES_MAX}")
+    if refusal := records.too_long(command.minutes):
+        return refusal
     if command.interaction not in SYNCHRONOUS or command.spoken_to is SpokenTo.NOBODY:
         return Refusal("no_exchange", "interaction: is no live exchange with anybody; record an attempt instead")
     return None
@@ -348,12 +299,6 @@ def _not_theirs(item: ChecklistItem, licence: Licence | None, by: str, context: 
     return refused(by, context, now, *CARERS)
 
 
-def dated_back_days(at: Instant, state: Transition, book: PolicyBook, now: Instant) -> int:
-    """Local days between what is recorded and its recording."""
-    zone = book.in_force(state.plan, now).timezone
-    return (local_date(now, zone) - local_date(at, zone)).days
-
-
 def _reopen(command: ReopenItem, state: Transition) -> Decision:
     known = [e for e in state.said if isinstance(e.fact, ChecklistItemDone) and e.fact.item == command.item]
     gone = reopened(state.said)
@@ -367,38 +312,6 @@ def _reopen(command: ReopenItem, state: Transition) -> Decision:
             return () if known else Refusal("nothing_done", "item: was never recorded as done; there is nothing to reopen")
         done = standing[-1]
     return () if done in gone else (ChecklistItemReopened(item=command.item, done=done, reason=command.reason),)
-
-
-def _strike_out(command: StrikeOutTransitionRecord, state: Transition, context: Context, now: Instant) -> Decision:
-    entry = state.record(command.record)
-    if entry is None:
-        return Refusal("unknown_record", "record: is no record of this transition; see `throughline timeline`")
-    if refusal := refused(command.by, context, now, *(CARERS if entry.actor == command.by else (Role.SUPERVISOR,))):
-        return refusal
-    struck = any(isinstance(e.fact, TransitionRecordStruckOut) and e.fact.record == command.record for e in state.said)
-    return () if struck else (TransitionRecordStruckOut(record=command.record, reason=command.reason),)
-
-
-def _settle(by: str, record: EventId, fact: Fact, state: Transition, context: Context, now: Instant) -> Decision:
-    if refusal := refused(by, context, now, Role.SUPERVISOR):
-        return refusal
-    entry = state.record(record)
-    if entry is None or not entry.fact.approval_needed:
-        return Refusal("nothing_to_approve", "record: is no backdated record of this transition")
-    if entry.actor == by:
-        return Refusal("own_record", "by: nobody approves a record of their own; ask another supervisor")
-    settlements = BackdatedTransitionRecordApproved | BackdatedTransitionRecordRejected
-    settled = any(isinstance(e.fact, settlements) and e.fact.record == record for e in state.said)
-    return () if settled else (fact,)
-
-
-def _acknowledge(by: str, key: str, state: Transition, context: Context, now: Instant) -> Decision:
-    request = state.requests.by_key.get(key)
-    if request is None:
-        return Refusal("unknown_alert", "key: is no alert of this transition; see `throughline worklist`")
-    if by != request.asked.recipient and (refusal := refused(by, context, now, Role.SUPERVISOR)):
-        return refusal
-    return state.requests.decide(AlertAcknowledged(key=key))
 
 
 def reads(command: Any, state: Transition, context: Context) -> tuple[StreamId, ...]:

@@ -122,26 +122,6 @@ class ChecklistItemReopened(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransitionRecordStruckOut(Fact):
-    """A record of a contact or an attempt was wrong; it stays readable and no longer counts."""
-
-    record: EventId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackdatedTransitionRecordApproved(Fact):
-    record: EventId
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackdatedTransitionRecordRejected(Fact):
-    record: EventId
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StayReviewed(Fact):
     """A person looked: at a stay whose discharge message has not come, at a contradiction, or at support that goes on."""
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain
 
+from domain import records
 from domain.alerts import ANY_SUPERVISOR, MISS_ALERT_DAYS, Recipients, alert, misses, present_or, warnings
-from domain.calendar import add_days, end_of_day, start_of_day
+from domain.calendar import add_days, end_of_day, local_date, start_of_day
 from domain.clocks import Clock, Clocks, keep
 from domain.core import (
     SYSTEM,
@@ -39,13 +40,13 @@ from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedO
 from domain.member.decider import Member
 from domain.member.facts import DeathReportWithdrawn
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook
-from domain.requests import USELESS, Pursued, Request, Requests, RequestState, Want, pursue
+from domain.requests import USELESS, Request, Requests, RequestState, Want, pursue
 from domain.staff.decider import OFFICE_ZONE, staff_in
 from domain.stay.decider import Admission, Course, Stay
 from domain.stay.facts import StayClass
-from domain.timeline import Entry, Span, Timeline, merged, moved_day, so_far
+from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
 from domain.transition.checklist import closes
-from domain.transition.decider import CarryTransition, Transition, counted, reopened
+from domain.transition.decider import RECORDS, CarryTransition, Transition, reopened
 from domain.transition.departures import (
     HOMEWARD,
     UNDER_OTHER_CARE,
@@ -94,7 +95,7 @@ def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) ->
     steps = (*kept.steps, *sent.steps, *_entrusted(sight))
 
     supported = [departure for departure in left if not alarm.reached(_support_ends(sight, departure))]
-    busy = bool(steps or sent.effects) or any(_pending(want, sent, sight) for want in wants)
+    busy = bool(steps or sent.effects or sent.waiting or waits)
     owed = busy or sight.ahead or bool(supported) or any(o.state is ObligationState.OPEN for o in obligations)
     ending = tuple(_ending(sight, owed))
     return Plan(
@@ -115,16 +116,18 @@ class Sight:
     """Everything that the plan looks at, as far as it has happened by now.
 
     `guard` is the policy in force now, for what protects the member and the staff; each visit has its own, which its clocks keep.
-    `records` are what people did; `unapproved` waits for a supervisor; `void` names done items that were reopened. `ahead`: a stay
-    is announced that has not begun."""
+    `reapplied` are the versions to which a person moved what was open then. `known` are the stays of which something was said,
+    `visits` those that concern the episode; `ahead`: one is announced that has not begun. `records` are what people did;
+    `unapproved` waits for a supervisor; `void` names done items that were reopened."""
 
     state: Transition
     episode: Episode
     member: Member
     enrolled_at: Instant
     guard: Policy
-    reapplied: tuple[Instant, Policy] | None
+    reapplied: tuple[tuple[Instant, Policy], ...]
     alarm: Alarm
+    known: tuple[Visit, ...]
     visits: tuple[Visit, ...]
     ahead: bool
     records: Timeline
@@ -154,9 +157,10 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
     alarm.reached(book.next_change(episode.plan, alarm.now))
     guard = book.in_force(episode.plan, alarm.now)
     courses = tuple(_courses(state, member, context))
-    stop = _stop(episode, member, courses, guard, alarm)
+    stop = _stop(episode, member, courses, book, alarm)
+    known = tuple(_known(courses, state, episode, book, alarm))
     said = so_far(state.said, alarm)
-    records, unapproved = counted(said)
+    counts, unapproved = records.counted(said, RECORDS)
     lead, boss, to = _people(episode, context, alarm)
     return Sight(
         state=state,
@@ -164,11 +168,12 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
         member=member,
         enrolled_at=enrolled[1],
         guard=guard,
-        reapplied=_reapplied(episode, book, alarm),
+        reapplied=tuple(_reapplied(episode, book, alarm)),
         alarm=alarm,
-        visits=tuple(_visits(courses, state, episode, enrolled[1], stop, book, alarm)),
+        known=known,
+        visits=tuple(visit for visit in known if _concerns(visit, enrolled[1], stop, alarm)),
         ahead=any(not alarm.reached(since) for _, _, since in courses),
-        records=records,
+        records=counts,
         unapproved=unapproved,
         reviews=tuple(e for e in said if isinstance(e.fact, StayReviewed)),
         void=reopened(said),
@@ -185,29 +190,26 @@ def _courses(state: Transition, member: Member, context: Context) -> Iterator[tu
     for stay in _attributed(state, member)[-STAYS_MAX:]:
         loaded = context.get(stay)
         course = loaded.state.course() if loaded is not None and isinstance(loaded.state, Stay) else Course.nothing()
-        since = began_at(course)
-        if since is not None and course.stay_class is not StayClass.OUTPATIENT:
-            yield stay, course, since
+        heard_at = loaded.state.heard_at if loaded is not None else None
+        yield stay, course, began_at(course) or heard_at or member.stays[stay].recorded_at
 
 
-def _visits(
-    courses: Iterable[tuple[StreamId, Course, Instant]],
-    state: Transition,
-    episode: Episode,
-    enrolled_at: Instant,
-    stop: Stop | None,
-    book: PolicyBook,
-    alarm: Alarm,
+def _known(
+    courses: Iterable[tuple[StreamId, Course, Instant]], state: Transition, episode: Episode, book: PolicyBook, alarm: Alarm
 ) -> Iterator[Visit]:
-    """The stays that concern this episode: the member was inside, or left, while it was open and they were enrolled."""
     for stay, course, since in courses:
-        policy = _pinned(state.opened.get(stay), since, episode.plan, book)
-        emergency = course.stay_class is StayClass.EMERGENCY
-        if not alarm.reached(since) or (emergency and not policy.transition.emergency_visits):
-            continue
-        over_at = None if any(s.until is None for s in inside(course, alarm)) else _left_at(course)
-        if (over_at is None or over_at >= enrolled_at) and (stop is None or since < stop.at):
-            yield Visit(stay, course, policy, since)
+        if alarm.reached(since):
+            yield Visit(stay, course, _pinned(state.opened.get(stay), since, episode.plan, book), since)
+
+
+def _concerns(visit: Visit, enrolled_at: Instant, stop: Stop | None, alarm: Alarm) -> bool:
+    """Whether the member was inside, or left, while the episode was open and they were enrolled."""
+    emergency = visit.course.stay_class is StayClass.EMERGENCY and not visit.policy.transition.emergency_visits
+    outpatient = visit.course.stay_class is StayClass.OUTPATIENT
+    if not visit.course.admissions or emergency or outpatient or (stop is not None and stop.at <= visit.since):
+        return False
+    over_at = None if any(s.until is None for s in inside(visit.course, alarm)) else _left_at(visit.course)
+    return over_at is None or over_at >= enrolled_at
 
 
 def _attributed(state: Transition, member: Member) -> tuple[StreamId, ...]:
@@ -235,17 +237,18 @@ def _pinned(opened: TransitionalCareOpened | None, since: Instant, plan_name: st
     return book.named(opened.policy) or fresh
 
 
-def _reapplied(episode: Episode, book: PolicyBook, alarm: Alarm) -> tuple[Instant, Policy] | None:
-    """The version to which a person moved the clocks that were open then."""
-    told = [e for e in so_far(episode.said, alarm) if isinstance(e.fact, PolicyReapplied)]
-    policy = book.named(told[-1].fact.policy) if told else None
-    return (told[-1].at, policy) if policy is not None else None
+def _reapplied(episode: Episode, book: PolicyBook, alarm: Alarm) -> Iterator[tuple[Instant, Policy]]:
+    """The versions to which a person moved the clocks that were open then."""
+    for word in so_far(episode.said, alarm):
+        policy = book.named(word.fact.policy) if isinstance(word.fact, PolicyReapplied) else None
+        if policy is not None:
+            yield word.at, policy
 
 
 def _stop(
-    episode: Episode, member: Member, courses: tuple[tuple[StreamId, Course, Instant], ...], policy: Policy, alarm: Alarm
+    episode: Episode, member: Member, courses: tuple[tuple[StreamId, Course, Instant], ...], book: PolicyBook, alarm: Alarm
 ) -> Stop | None:
-    """The earliest of closure, death, and coverage lost for longer than it may come back.
+    """The earlier of closure and death; or coverage lost for longer than it may come back, before any of these.
 
     A hospital's word of a death stops everything even before it is reported to the member's own stream, unless somebody has found
     since that it was wrong."""
@@ -258,12 +261,11 @@ def _stop(
     deaths = (course.death for _, course, _ in courses if course.death is not None)
     standing = (d for d in deaths if alarm.reached(d.at) and (reversed_at is None or reversed_at < d.known_at))
     found.extend(Stop(died.at, died.event_id, "death_reported") for died in standing)
-    for gap in member.uncovered():
-        lapses_at = gap.since + timedelta(days=policy.outreach.coverage_return_days)
-        back = gap.until is not None and gap.until <= lapses_at
-        if gap.since <= alarm.now and not back and alarm.reached(lapses_at):
-            found.append(Stop(gap.since, gap.begun_by, "coverage_lost"))
-    return min(found, key=lambda stop: (stop.at, stop.by), default=None)
+    stop = min(found, key=lambda stop: (stop.at, stop.by), default=None)
+    for gap, lapses_at in member.lapses(lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days):
+        if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
+            return Stop(gap.since, gap.begun_by, "coverage_lost")
+    return stop
 
 
 def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId | None, StreamId | None, Recipients]:
@@ -279,10 +281,15 @@ def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId 
 
 
 def _openings(sight: Sight) -> Iterator[Step]:
-    """Each stay that concerns the episode is opened once, and again where it turned out to have begun under another policy."""
-    for visit in sight.visits:
+    """Each stay that concerns the episode is opened once, and again where it turned out to have begun under another policy.
+
+    So is one that was only said to concern it, while it was open: by its opening this process is found when more becomes known."""
+    closed_at = sight.stop.at if sight.stop is not None and sight.stop.reason.startswith("closed") else None
+    for visit in sight.known:
         opened = sight.state.opened.get(visit.stay)
-        if opened is not None and opened.policy == visit.policy.id:
+        said_to_be = sight.member.stays[visit.stay].episode == sight.state.episode
+        ours = visit in sight.visits or (said_to_be and (closed_at is None or visit.since < closed_at))
+        if not ours or (opened is not None and opened.policy == visit.policy.id):
             continue
         fact = TransitionalCareOpened(
             stay=visit.stay,
@@ -400,18 +407,18 @@ def _checklist(sight: Sight, departure: Departure) -> Iterator[Clock]:
     """One clock for each item that is owed after this discharge."""
     if departure.way in UNDER_OTHER_CARE or not sight.enrolled_at <= departure.at:
         return
-    for policy, item in _items(sight, departure):
-        stop = _earliest(departure.stop, sight.stop, departure.home_stop if item.home_only else None)
+    for owed in _items(sight, departure):
+        item, stop = owed.item, _stop_of(sight, departure, owed.item)
         if not _applies(item, departure) or (stop is not None and stop.at <= departure.at):
             continue
-        window, reaches = _window(sight, policy, item, departure)
+        window, reaches = _window(sight, owed, departure)
         met = _met_by(sight, item, window)
         act_by = _act_by(sight, item, window)
         yield Clock(
             key=f"{item.key}/{departure.key}",
             rule=f"transition.{item.key}",
             window=window,
-            policy=policy.id,
+            policy=owed.policy.id,
             cause=departure.discharge.cause,
             known_at=departure.discharge.known_at,
             owed_by=sight.to.owner,
@@ -428,16 +435,35 @@ def _checklist(sight: Sight, departure: Departure) -> Iterator[Clock]:
         )
 
 
-def _items(sight: Sight, departure: Departure) -> Iterator[tuple[Policy, ChecklistItem]]:
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An item of the checklist, the policy version that its clock keeps, and when that one was re-applied, if it was."""
+
+    policy: Policy
+    item: ChecklistItem
+    moved_at: Instant | None = None
+
+
+def _items(sight: Sight, departure: Departure) -> Iterable[Owed]:
     """The items of the stay's own policy version; those that were open when another was re-applied follow that one."""
     own = departure.visit.policy
-    moved_at, other = sight.reapplied or (None, own)
-    if moved_at is None or departure.visit.since >= moved_at:
-        yield from ((own, item) for item in own.transition.item)
-        return
-    closed = {item.key for item in own.transition.item if _window(sight, own, item, departure)[0].due <= moved_at}
-    yield from ((own, item) for item in own.transition.item if item.key in closed)
-    yield from ((other, item) for item in other.transition.item if item.key not in closed)
+    owed = {item.key: Owed(own, item) for item in own.transition.item}
+    for moved_at, policy in sight.reapplied:
+        if moved_at > departure.visit.since:
+            settled = {key: o for key, o in owed.items() if _settled_at(sight, o, departure) <= moved_at}
+            owed = settled | {i.key: Owed(policy, i, moved_at) for i in policy.transition.item if i.key not in settled}
+    return owed.values()
+
+
+def _settled_at(sight: Sight, owed: Owed, departure: Departure) -> Instant:
+    """When an item was no longer open: at its due, or when it was done or everything stopped before."""
+    window, _ = _window(sight, owed, departure)
+    met, stop = _met_by(sight, owed.item, window), _stop_of(sight, departure, owed.item)
+    return min(window.due, met.at if met else window.due, stop.at if stop else window.due)
+
+
+def _stop_of(sight: Sight, departure: Departure, item: ChecklistItem) -> Stop | None:
+    return _earliest(departure.stop, sight.stop, departure.home_stop if item.home_only else None)
 
 
 def _applies(item: ChecklistItem, departure: Departure) -> bool:
@@ -446,11 +472,12 @@ def _applies(item: ChecklistItem, departure: Departure) -> bool:
     return not item.home_only or departure.way in HOMEWARD
 
 
-def _window(sight: Sight, policy: Policy, item: ChecklistItem, departure: Departure) -> tuple[Window, bool]:
+def _window(sight: Sight, owed: Owed, departure: Departure) -> tuple[Window, bool]:
     """From the discharge, or the opening day, to the end of the due day, moved on by the days of rest.
 
     The second value is False where the holiday calendar does not reach the due: the calendar day is shown, and it is a task for
     staff to name the holidays."""
+    policy, item = owed.policy, owed.item
     rests, office = _rests(sight, departure), policy.timezone
     holidays = policy.calendar(item.holiday_calendar)
     counted_day = add_days(departure.day, item.due_day, item.basis, holidays)
@@ -464,6 +491,8 @@ def _window(sight: Sight, policy: Policy, item: ChecklistItem, departure: Depart
     elif item.opens_day > 0:
         opens = max(opens, start_of_day(departure.day + timedelta(days=item.opens_day), office))
     due = max(opens, end_of_day(due_day, office))
+    if owed.moved_at is not None:
+        due = max(due, end_of_day(local_date(owed.moved_at, office), office))
     return Window(opens, due, max(due, end_of_day(closing_day, office))), counted_day is not None
 
 
@@ -471,7 +500,9 @@ def _rests(sight: Sight, departure: Departure) -> tuple[Span, ...]:
     """The times in which nothing could be done, from the discharge on."""
     spans = (*sight.rests, *departure.rests)
     after = (s for s in spans if s.until is None or s.until > departure.at)
-    return merged((replace(s, since=max(s.since, departure.at)) for s in after), sight.alarm)
+    stop = _earliest(departure.stop, sight.stop)
+    rests = merged((replace(s, since=max(s.since, departure.at)) for s in after), sight.alarm)
+    return before(rests, stop.at if stop is not None else None)
 
 
 def _resting_since(rests: tuple[Span, ...]) -> Instant | None:
@@ -531,8 +562,8 @@ def _supports(sight: Sight, departure: Departure) -> bool:
 
 def _outstanding(sight: Sight, departure: Departure) -> tuple[str, ...]:
     """What keeps the support going after its least number of days (domain.md scenario 61)."""
-    needed = ((policy, item) for policy, item in _items(sight, departure) if item.needed_to_end and _applies(item, departure))
-    opens = {item.key: (_window(sight, policy, item, departure)[0].opens, item) for policy, item in needed}
+    needed = (owed for owed in _items(sight, departure) if owed.item.needed_to_end and _applies(owed.item, departure))
+    opens = {owed.item.key: (_window(sight, owed, departure)[0].opens, owed.item) for owed in needed}
     return tuple(key for key, (opens_at, item) in opens.items() if next(_closing(sight, item, opens_at), None) is None)
 
 
@@ -707,14 +738,6 @@ def _stay_of(key: str) -> StreamId:
     return key.partition("/")[2].partition("~")[0]
 
 
-def _pending(want: Want, sent: Pursued, sight: Sight) -> bool:
-    """Whether an alert is still to be sent, or to be tried again."""
-    turns = sight.state.requests.of(want.key)
-    if want.key in sent.fallen or sight.now >= want.expires_at:
-        return False
-    return not turns or turns[-1].state in (RequestState.FAILED, RequestState.WITHDRAWN)
-
-
 # --- the end -------------------------------------------------------------------------------------------------------------------
 
 
@@ -723,7 +746,7 @@ def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
         return
     generation = sight.state.endings_ever
     if not owed and not sight.state.ended:
-        reason = sight.stop.reason if sight.stop is not None else "supported"
+        reason = sight.stop.reason if sight.stop is not None else "supported" if sight.visits else "no_stay"
         yield _carry(sight, f"ended/{generation}", TransitionalCareEnded(reason=reason))
     elif owed and sight.state.ended:
         yield _carry(sight, f"resumed/{generation}", TransitionalCareResumed(reason="owed_again"))

@@ -9,25 +9,24 @@ from datetime import date
 
 import pytest
 
+from domain.alerts import AcknowledgeAlert
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import ObligationState
 from domain.episode.decider import CloseEpisode, HandOver, Hold, ReapplyPolicy, Resume
 from domain.episode.facts import ClosureReason
 from domain.member.decider import AttributeStay, DetachStay, LoseCoverage, ReportDeath, RestoreCoverage, WithdrawDeathReport
 from domain.member.facts import DeathReported
+from domain.records import ApproveBackdatedRecord, StrikeOutRecord
 from domain.requests import MessageRequested
 from domain.staff.decider import AnnounceAbsence, ShowLicence
 from domain.staff.facts import Licence
 from domain.stay.decider import EnterAdmission, EnterDischarge
 from domain.stay.facts import StayClass
 from domain.transition.decider import (
-    AcknowledgeAlert,
-    ApproveBackdatedTransitionRecord,
     CompleteItem,
     RecordTransitionContact,
     ReopenItem,
     ReviewStay,
-    StrikeOutTransitionRecord,
 )
 from domain.transition.facts import (
     ChecklistItemDone,
@@ -537,15 +536,15 @@ def test_a_record_dated_back_beyond_the_grace_counts_once_a_supervisor_approves(
     assert story.state(CALL) is MISSED
     (record,) = story.recorded(TransitionContactMade, TRANSITION)
     approval = {"stream": TRANSITION, "record": record.event_id}
-    assert story.refused(ApproveBackdatedTransitionRecord(by=LEAD, **approval)) == "not_authorised"
-    story.do(ApproveBackdatedTransitionRecord(by=BOSS, **approval))
+    assert story.refused(ApproveBackdatedRecord(by=LEAD, **approval)) == "not_authorised"
+    story.do(ApproveBackdatedRecord(by=BOSS, **approval))
     assert story.state(CALL) is MET
 
 
 def test_a_contact_that_was_struck_out_no_longer_counts() -> None:
     story = home_on_friday().talks("2026-11-23 10:00 PST")
     (record,) = story.recorded(TransitionContactMade, TRANSITION)
-    story.do(StrikeOutTransitionRecord(stream=TRANSITION, by=LEAD, record=record.event_id, reason="another member"))
+    story.do(StrikeOutRecord(stream=TRANSITION, by=LEAD, record=record.event_id, reason="another member"))
     assert story.state(CALL) is OPEN
 
 
