@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -236,9 +236,10 @@ class Member:
         """The intervals without Medi-Cal coverage."""
         return spans(self.coverage, CoverageLost, CoverageRestored, "coverage_lost")
 
-    def lapses(self, return_days: int) -> tuple[tuple[Span, Instant], ...]:
-        """Each loss of coverage that has not come back in time, and when that is certain."""
-        found = ((gap, gap.since + timedelta(days=return_days)) for gap in self.uncovered())
+    def lapses(self, return_days: Callable[[Instant], int]) -> tuple[tuple[Span, Instant], ...]:
+        """Each loss of coverage that has not come back in time, and when that is certain. `return_days`: how long a loss at an
+        instant may last."""
+        found = ((gap, gap.since + timedelta(days=return_days(gap.since))) for gap in self.uncovered())
         return tuple((gap, lapses_at) for gap, lapses_at in found if gap.until is None or gap.until > lapses_at)
 
     def usable_points(self, channel: Channel, now: Instant) -> tuple[ContactPoint, ...]:

@@ -242,6 +242,11 @@ class Stay:
 
     said: tuple[Said, ...] = ()
 
+    @property
+    def heard_at(self) -> Instant | None:
+        """When the first word about it reached us."""
+        return min((said.fact.received_at for said in self.said), default=None)
+
     def course(self) -> Course:
         return _Fold(self.said).course()
 
