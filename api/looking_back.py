@@ -46,6 +46,9 @@ from projections.sentences import sentence
 STREAMS_MAX = 500
 """Of one member's history; beyond it something writes in a loop."""
 
+WAKE_UPS_MAX = 8
+"""How far ahead is looked for what a process does next: wake-ups at which it only looks are passed over."""
+
 CHANGES = (LanguageChosen, MemberRelocated, ContactPointLearned)
 """Facts about the member that hold from the moment at which they happened. All others are kept as timelines and asked with an
 instant, or put right what was wrong from the beginning."""
@@ -129,7 +132,7 @@ class Owed:
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """What the plan wants written or sent as soon as it is looked at."""
+    """What the plan wants written down, and as of when."""
 
     key: str
     what: str
@@ -138,7 +141,10 @@ class NextStep:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One process: what it owes, what happens next, and when it looks again."""
+    """One process: what it owes, what happens next, and when it looks again.
+
+    `then`: what will be written down next, and when, if nothing is recorded before; empty where something is to be written now,
+    which may change what comes next."""
 
     process: StreamId
     kind: str
@@ -148,6 +154,7 @@ class Explanation:
     looks_again_at: datetime | None
     waits_for: str
     done: bool
+    then: tuple[NextStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,12 +307,29 @@ def _explained(known: _Known, ref: ProcessRef, book: PolicyBook, now: Instant) -
         process=ref.stream,
         kind=ref.kind,
         owed=tuple(sorted((_owed(known, o) for o in plan.obligations), key=lambda o: (o.due_at, o.key))),
-        next_steps=tuple(NextStep(s.key, _in_words(s.command), s.as_of) for s in plan.steps),
+        next_steps=_steps(plan),
         sending=tuple(f"{e.kind}: {e.key}" for e in plan.effects),
         looks_again_at=plan.wake_at,
         waits_for=plan.waiting_for,
         done=plan.done,
+        then=() if plan.steps else _then(known, ref, book, plan.wake_at),
     )
+
+
+def _then(known: _Known, ref: ProcessRef, book: PolicyBook, wake_at: Instant | None) -> tuple[NextStep, ...]:
+    """The steps of the first wake-up that has any: the same plan, asked about a later instant."""
+    for _ in range(WAKE_UPS_MAX):
+        if wake_at is None:
+            break
+        plan = known.planned(ref, book, wake_at)
+        if plan.steps:
+            return _steps(plan)
+        wake_at = plan.wake_at
+    return ()
+
+
+def _steps(plan: Plan) -> tuple[NextStep, ...]:
+    return tuple(NextStep(s.key, _in_words(s.command), s.as_of) for s in plan.steps)
 
 
 def _in_words(command: Command) -> str:

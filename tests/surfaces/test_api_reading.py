@@ -79,6 +79,8 @@ def test_an_explanation_names_rule_policy_and_the_facts_behind(told: World) -> N
     assert owed["policy"] == "default@2026.1" and owed["state"] == "open" and owed["due_at"] == "2026-11-27T08:00:00Z"
     assert any(fact["stream"] == told.episode for fact in owed["because"])
     assert outreach["looks_again_at"] and not outreach["done"]
+    (text,) = outreach["then"]
+    assert text["as_of"] == "2026-11-17T16:00:00Z" and "text" in text["what"].lower(), "the rung of day 1, when the night is over"
 
 
 def test_a_person_is_searched_by_post_never_in_an_address(told: World) -> None:

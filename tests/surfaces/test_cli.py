@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from workers.cli import app, frame
 from workers.heartbeat import Heartbeat, beat_file
 
 ROOT = Path(__file__).parents[2]
+LAYERS = ("domain", "eventlog", "intake", "projections", "activities", "api", "simulation", "workers")
 Call = Callable[..., Result]
 
 
@@ -50,6 +52,28 @@ def commands() -> list[tuple[str, ...]]:
 
     walk(get_command(app), ())
     return found
+
+
+def named_commands() -> list[tuple[str, str]]:
+    """What texts for people call a command of ours, and the file where they do."""
+    texts = [*ROOT.glob("docs/**/*.md"), ROOT / "README.md", *(f for p in LAYERS for f in (ROOT / p).rglob("*.py"))]
+    said = re.compile(r"`throughline ((?:--demo )?[a-z][^`]*)`")
+    return [(found[1].removeprefix("--demo "), str(f.relative_to(ROOT))) for f in texts for found in said.finditer(f.read_text())]
+
+
+def test_every_command_that_a_text_names_is_there() -> None:
+    """A remedy that names a command which does not exist sends people into a wall."""
+    known = set(commands())
+    groups = {path[:n] for path in known for n in range(len(path))}
+    named = named_commands()
+    assert len(named) > 40
+    for words, where in named:
+        path: tuple[str, ...] = ()
+        for word in words.split():
+            if path not in groups:
+                break
+            path = (*path, word)
+            assert path in groups | known or word.startswith(("-", "…", "{")), f"{where}: throughline {words}"
 
 
 @pytest.mark.parametrize("path", commands(), ids=" ".join)

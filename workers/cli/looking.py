@@ -382,6 +382,8 @@ def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
         tree.add(Text(f"to be written: {step.what} as of {f.local(step.as_of)}", "dim"))
     for sending in told.sending:
         tree.add(f"to be sent: {sending}")
+    for step in told.then:
+        tree.add(Text(f"next, {f.local(step.as_of)}, unless something happens before: {step.what}", "dim"))
     return tree
 
 
