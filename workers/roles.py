@@ -22,7 +22,7 @@ from temporalio.client import Client
 
 from activities.channels.feedback import BadFeedback, receive_feedback
 from api.app import create_app
-from api.security import DOCS
+from api.docs import DOCS
 from api.services import Feedback, HookAnswer
 from eventlog import erasure
 from eventlog.gateway import Conflict
