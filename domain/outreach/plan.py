@@ -686,27 +686,38 @@ def _in_house(sight: Sight, stay: Stay) -> bool:
 
 
 def _unable_to_reach(sight: Sight) -> Iterator[Step]:
-    """Proposed after the policy's minimum, withdrawn when contact comes (domain.md scenario 26). A person decides."""
-    rule = sight.policy.outreach.unable_to_reach
-    generation = sight.state.proposals_ever
+    """Proposed after the policy's minimum, withdrawn when contact comes or the minimum was none (scenario 26). A person decides."""
+    generation, reason = sight.state.proposals_ever, _not_in_vain(sight)
     if sight.state.proposal is not None:
-        if sight.first_contact is not None or sight.stop is not None:
-            reason = "contact_made" if sight.first_contact is not None else sight.stop.reason if sight.stop else ""
+        if reason:
             yield _carry(sight, f"utr_withdrawn/{generation}", UnableToReachProposalWithdrawn(reason=reason), sight.now)
-        return
-    if sight.first_contact is not None or sight.stop is not None or _rests_since(sight.rests) is not None:
-        return
-    since = sight.state.rejected_at
-    fresh = [e for e in sight.attempts if since is None or e.at > since]
-    channels = tuple(sorted({_channel(e) for e in sight.attempts}))
-    if len(sight.attempts) < rule.attempts_min or len(channels) < rule.channels_min or not fresh:
-        return
-    not_before = start_of_day(sight.day_zero + timedelta(days=rule.days_min), sight.office)
-    if since is not None:
-        not_before = max(not_before, since + timedelta(days=sight.policy.outreach.review_every_days))
-    if sight.alarm.reached(not_before):
+    elif not reason and _asked_again(sight):
+        channels = tuple(sorted({_channel(e) for e in sight.attempts}))
         proposed = UnableToReachProposed(attempts=len(sight.attempts), channels=channels, policy=sight.policy.id)
         yield _carry(sight, f"utr/{generation}", proposed, sight.now)
+
+
+def _not_in_vain(sight: Sight) -> str:
+    """What speaks against unable-to-reach; "" once the policy's minimum was tried in vain."""
+    rule = sight.policy.outreach.unable_to_reach
+    if sight.first_contact is not None:
+        return "contact_made"
+    if sight.stop is not None:
+        return sight.stop.reason
+    if _rests_since(sight.rests) is not None:
+        return "resting"
+    enough = len(sight.attempts) >= rule.attempts_min and len({_channel(e) for e in sight.attempts}) >= rule.channels_min
+    days_over = sight.alarm.reached(start_of_day(sight.day_zero + timedelta(days=rule.days_min), sight.office))
+    return "" if enough and days_over else "minimum_not_tried"
+
+
+def _asked_again(sight: Sight) -> bool:
+    """Whether a supervisor who decided to go on may be asked: after the policy's interval, and an attempt since."""
+    since = sight.state.rejected_at
+    if since is None:
+        return True
+    waited = sight.alarm.reached(since + timedelta(days=sight.policy.outreach.review_every_days))
+    return waited and any(e.at > since for e in sight.attempts)
 
 
 def _channel(entry: Entry) -> Channel:
