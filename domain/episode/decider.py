@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
+from domain import records
 from domain.calendar import local_date
 from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
 from domain.episode.facts import (
@@ -27,9 +28,13 @@ from domain.episode.facts import (
 )
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun, Released
+from domain.policy import PolicyBook
 from domain.staff.decider import actor_stream, refused, staff_in
 from domain.staff.facts import Role
 from domain.timeline import Span, Timeline, put, spans, until
+
+ONE_DAY = timedelta(days=1)
+"""What is younger cannot lie further back than any grace, which is counted in days."""
 
 
 def claim_on_open_episode(member: StreamId) -> StreamId:
@@ -200,7 +205,7 @@ def evolve(state: Episode, recorded: Recorded) -> Episode:
 # --- decide --------------------------------------------------------------------------------------------------------------------
 
 
-def decide(command: Any, state: Episode, context: Context, book: Any, now: Instant) -> Decision:
+def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     if isinstance(command, ReceiveAssignment):
         return refused(command.by, context, now, *OFFICE, feeds=True) or _receive(command, state, context, now)
     if state.assignment is None:
@@ -217,6 +222,8 @@ def decide(command: Any, state: Episode, context: Context, book: Any, now: Insta
         if isinstance(command, Decline | CloseEpisode | WithdrawAssignment) and _says(command) is closed[2]:
             return ()
         return Refusal("episode_closed", f"stream: the episode was closed as {closed[2]}; a new contact proposes a new one")
+    if refusal := _untimely(command, state, context, book, at, now):
+        return refusal
     match command:
         case WithdrawAssignment(reason=reason):
             return (AssignmentWithdrawn(reason=reason), *_closed(command, state, ClosureReason.ASSIGNMENT_WITHDRAWN, reason))
@@ -250,6 +257,23 @@ def decide(command: Any, state: Episode, context: Context, book: Any, now: Insta
             return _close(command, reason, note, state, context, now)
         case _:
             raise AssertionError(f"episode does not know {type(command).__name__}")
+
+
+def _untimely(command: Any, state: Episode, context: Context, book: PolicyBook, at: Instant, now: Instant) -> Refusal | None:
+    """What the member said to us is a contact, so it cannot lie ahead; and where it is dated back further than the policy's grace,
+    a supervisor has to stand for it, as for every other record (domain.md scenario 14). As said today, everybody may record it."""
+    if not isinstance(command, Enrol | Decline | Defer):
+        return None
+    if refusal := records.untimely(at, now):
+        return refusal
+    if now - at < ONE_DAY or not records.approval_needed(at, book.in_force(state.plan, now), now):
+        return None
+    if refused(command.by, context, now, Role.SUPERVISOR) is None:
+        return None
+    return Refusal(
+        "dated_back",
+        "occurred_at: lies further back than the plan's grace; leave it out to record it as of now, or ask a supervisor",
+    )
 
 
 def _who_may(command: Any) -> tuple[Role, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -375,3 +376,29 @@ def test_30_verbal_agreement_without_a_form_is_enough_to_enrol() -> None:
     story.do(Enrol(stream=EPISODE, by=LEAD, agreed="verbal"))
     assert story.plan().done
     assert story.facts(OutreachOpened) and story.facts(AttemptMade) == []
+
+
+SAID_TO_US = (
+    Enrol(stream=EPISODE, by=LEAD, agreed="verbal"),
+    Decline(stream=EPISODE, by=LEAD),
+    Defer(stream=EPISODE, by=LEAD, until=date(2027, 6, 1)),
+)
+
+
+@pytest.mark.parametrize("said", SAID_TO_US, ids=lambda said: type(said).__name__)
+def test_14_nobody_mends_a_missed_deadline_with_a_word_dated_back_beyond_the_grace(said: Enrol | Decline | Defer) -> None:
+    story = Story("2026-11-20 10:00 PST").assigned().on("2026-12-03 09:00 PST")
+    assert story.owed(CONTACT).state is ObligationState.MISSED
+    assert story.refused(replace(said, occurred_at=at("2026-11-30 15:00 PST"))) == "dated_back"
+    assert story.refused(replace(said, occurred_at=at("2026-12-04 15:00 PST"))) == "in_the_future"
+    late = Story("2026-11-20 10:00 PST").assigned().on("2026-12-03 09:00 PST")
+    late.do(said)
+    assert late.owed(CONTACT).state is ObligationState.MET_LATE, "as of now it may be said, and mends nothing"
+    story.do(replace(said, by=BOSS, occurred_at=at("2026-11-30 15:00 PST")))
+    assert story.owed(CONTACT).state is ObligationState.MET, "a supervisor stands for it"
+
+
+def test_14_within_the_grace_an_agreement_is_entered_late_without_ado() -> None:
+    story = Story("2026-11-20 10:00 PST").assigned().on("2026-12-02 09:00 PST")
+    story.do(Enrol(stream=EPISODE, by=LEAD, agreed="verbal", occurred_at=at("2026-11-30 15:00 PST")))
+    assert story.owed(CONTACT).state is ObligationState.MET
