@@ -62,6 +62,7 @@ from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies
 from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
 from domain.staff.decider import staff_in
 from domain.stay.decider import Stay
+from domain.stops import Stop, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
 
 RUNGS_MAX = 120
@@ -108,15 +109,6 @@ def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> P
 
 
 # --- what is in sight ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """From when nothing of the campaign is owed any more, and why."""
-
-    at: Instant
-    by: EventId
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,19 +252,10 @@ def _deferrals(episode: Episode, member: Member) -> tuple[Span, ...]:
 
 
 def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Stop | None:
-    """The earliest of closure, enrolment and death; or coverage lost for longer than it may come back, before any of these."""
-    found: list[Stop] = []
-    if (closure := episode.closure(alarm.now)) is not None:
-        found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
-    if (enrolled := episode.enrolled()) is not None and alarm.reached(enrolled[1]):
-        found.append(Stop(enrolled[1], enrolled[0], "enrolled"))
-    if (death := member.death()) is not None and alarm.reached(death[1]):
-        found.append(Stop(death[1], death[0], "death_reported"))
-    stop = min(found, key=lambda stop: (stop.at, stop.by), default=None)
-    for gap, lapses_at in member.lapses(lambda at: policy.outreach.coverage_return_days):
-        if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
-            return Stop(gap.since, gap.begun_by, "coverage_lost")
-    return stop
+    """What ends every promise of the episode, or enrolment, which ends the search."""
+    agreed = episode.enrolled()
+    enrolled = [Stop(agreed[1], agreed[0], "enrolled")] if agreed is not None and alarm.reached(agreed[1]) else []
+    return stop_of(episode, member, lambda at: policy.outreach.coverage_return_days, alarm, enrolled)
 
 
 def _recipients(episode: Episode, context: Context, now: Instant) -> Recipients:

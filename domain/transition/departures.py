@@ -15,6 +15,7 @@ from domain.core import Alarm, EventId, Instant, StreamId
 from domain.policy import Policy
 from domain.stay.decider import Admission, Course, Discharge, Way
 from domain.stay.facts import StayClass
+from domain.stops import Stop
 from domain.timeline import Span
 
 HOSPITAL = (StayClass.INPATIENT, StayClass.OBSERVATION, StayClass.UNKNOWN)
@@ -29,15 +30,6 @@ ONWARD = (Way.TRANSFER, Way.ADMITTED_HERE)
 
 UNDER_OTHER_CARE = (*ONWARD, Way.HOSPICE)
 """Nothing is owed after these but that somebody finds out where the member is, and what follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """From when something is not owed any more, and why."""
-
-    at: Instant
-    by: EventId
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

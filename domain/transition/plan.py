@@ -44,6 +44,7 @@ from domain.requests import USELESS, Request, Requests, RequestState, Want, purs
 from domain.staff.decider import OFFICE_ZONE, staff_in
 from domain.stay.decider import Admission, Course, Stay
 from domain.stay.facts import StayClass
+from domain.stops import Stop, earliest, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
 from domain.transition.checklist import closes
 from domain.transition.decider import RECORDS, CarryTransition, Transition, reopened
@@ -51,7 +52,6 @@ from domain.transition.departures import (
     HOMEWARD,
     UNDER_OTHER_CARE,
     Departure,
-    Stop,
     Visit,
     began_at,
     departures,
@@ -248,24 +248,15 @@ def _reapplied(episode: Episode, book: PolicyBook, alarm: Alarm) -> Iterator[tup
 def _stop(
     episode: Episode, member: Member, courses: tuple[tuple[StreamId, Course, Instant], ...], book: PolicyBook, alarm: Alarm
 ) -> Stop | None:
-    """The earlier of closure and death; or coverage lost for longer than it may come back, before any of these.
+    """What ends every promise of the episode.
 
     A hospital's word of a death stops everything even before it is reported to the member's own stream, unless somebody has found
     since that it was wrong."""
-    found: list[Stop] = []
-    if (closure := episode.closure(alarm.now)) is not None:
-        found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
-    if (death := member.death()) is not None and alarm.reached(death[1]):
-        found.append(Stop(death[1], death[0], "death_reported"))
     reversed_at = later(*(e.at for e in so_far(member.deaths, alarm) if isinstance(e.fact, DeathReportWithdrawn)))
     deaths = (course.death for _, course, _ in courses if course.death is not None)
     standing = (d for d in deaths if alarm.reached(d.at) and (reversed_at is None or reversed_at < d.known_at))
-    found.extend(Stop(died.at, died.event_id, "death_reported") for died in standing)
-    stop = min(found, key=lambda stop: (stop.at, stop.by), default=None)
-    for gap, lapses_at in member.lapses(lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days):
-        if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
-            return Stop(gap.since, gap.begun_by, "coverage_lost")
-    return stop
+    died = [Stop(death.at, death.event_id, "death_reported") for death in standing]
+    return stop_of(episode, member, lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days, alarm, died)
 
 
 def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId | None, StreamId | None, Recipients]:
@@ -334,7 +325,7 @@ def _each_notice(sight: Sight) -> Iterator[Notice]:
                 continue
             from_at = max(run.received_at, sight.enrolled_at)
             cancelled = Stop(run.stopped_at, run.stopped_by, "admission_cancelled") if run.stopped_at and run.stopped_by else None
-            stop = _earliest(cancelled, sight.stop)
+            stop = earliest(cancelled, sight.stop)
             if not sight.alarm.reached(from_at) or (stop is not None and stop.at <= from_at):
                 continue
             asked = [
@@ -463,7 +454,7 @@ def _settled_at(sight: Sight, owed: Owed, departure: Departure) -> Instant:
 
 
 def _stop_of(sight: Sight, departure: Departure, item: ChecklistItem) -> Stop | None:
-    return _earliest(departure.stop, sight.stop, departure.home_stop if item.home_only else None)
+    return earliest(departure.stop, sight.stop, departure.home_stop if item.home_only else None)
 
 
 def _applies(item: ChecklistItem, departure: Departure) -> bool:
@@ -500,7 +491,7 @@ def _rests(sight: Sight, departure: Departure) -> tuple[Span, ...]:
     """The times in which nothing could be done, from the discharge on."""
     spans = (*sight.rests, *departure.rests)
     after = (s for s in spans if s.until is None or s.until > departure.at)
-    stop = _earliest(departure.stop, sight.stop)
+    stop = earliest(departure.stop, sight.stop)
     rests = merged((replace(s, since=max(s.since, departure.at)) for s in after), sight.alarm)
     return before(rests, stop.at if stop is not None else None)
 
@@ -549,7 +540,7 @@ def _how(item: ChecklistItem, departure: Departure, reaches: bool, attempts: int
 def _support_ends(sight: Sight, departure: Departure) -> Instant:
     """The end of the day until which support lasts at least; at once where the discharge has none, or it was cut short."""
     own = departure.visit.policy
-    stop = _earliest(departure.stop, sight.stop)
+    stop = earliest(departure.stop, sight.stop)
     if stop is not None or not _supports(sight, departure):
         return stop.at if stop is not None else departure.at
     last = departure.day + timedelta(days=own.transition.support_days_min)
@@ -760,10 +751,6 @@ def _waiting_for(sight: Sight, obligations: tuple[Obligation, ...], supported: l
     if supported:
         return "support"
     return sight.stop.reason if sight.stop is not None else "nothing"
-
-
-def _earliest(*stops: Stop | None) -> Stop | None:
-    return min((s for s in stops if s is not None), key=lambda stop: (stop.at, stop.by), default=None)
 
 
 def _carry(sight: Sight, key: str, fact: Fact) -> Step:

@@ -1,0 +1,41 @@
+"""What ends every promise of an episode, whichever process made it: closure, death, and coverage that did not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from domain.core import Alarm, EventId, Instant
+from domain.episode.decider import Episode
+from domain.member.decider import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """From when something is not owed any more, and why."""
+
+    at: Instant
+    by: EventId
+    reason: str
+
+
+def earliest(*stops: Stop | None) -> Stop | None:
+    return min((stop for stop in stops if stop is not None), key=lambda stop: (stop.at, stop.by), default=None)
+
+
+def stop_of(
+    episode: Episode, member: Member, return_days: Callable[[Instant], int], alarm: Alarm, more: Iterable[Stop] = ()
+) -> Stop | None:
+    """The earliest of closure, death and `more`; or coverage lost for longer than it may come back, before any of these.
+
+    `return_days`: how long a loss of coverage at an instant may last (domain.md 2.2: 90 days)."""
+    found = list(more)
+    if (closure := episode.closure(alarm.now)) is not None:
+        found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
+    if (death := member.death()) is not None and alarm.reached(death[1]):
+        found.append(Stop(death[1], death[0], "death_reported"))
+    stop = earliest(*found)
+    for gap, lapses_at in member.lapses(return_days):
+        if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
+            return Stop(gap.since, gap.begun_by, "coverage_lost")
+    return stop
