@@ -441,24 +441,24 @@ def a_stay(
 ) -> None:
     """A hospital's statements about one visit, said in one order and arriving in any."""
     came, left = d.two_moments()
-    statements: list[tuple[Instant, Any]] = [(came, _admitted(came, stay_class))]
+    statements: list[tuple[Instant, Any]] = [(came, admitted(came, stay_class))]
     if corrected or d.draw(st.integers(1, 5)) > 1:
         disposition = d.draw(st.sampled_from(("01", "01", "06", "03", "02", "07", "")))
-        statements.append((left, MemberDischarged(**_source(left), discharged_at=left, disposition=disposition)))
+        statements.append((left, MemberDischarged(**source_of(left), discharged_at=left, disposition=disposition)))
         match d.draw(st.integers(1, 8)) if corrected is None else 1 if corrected else 8:
             case 1:
                 moved = left - timedelta(hours=d.draw(st.sampled_from((3, 30))))
                 corrected_at = left + d.draw(st.integers(1, 8)) * DAY
-                fact: Any = StayDescribed(**_source(corrected_at), discharged_at=max(moved, came), disposition="01")
+                fact: Any = StayDescribed(**source_of(corrected_at), discharged_at=max(moved, came), disposition="01")
                 statements.append((corrected_at, fact))
             case 2:
                 back, gone = left + DAY, left + 2 * DAY
-                statements.append((back, DischargeCancelled(**_source(back))))
+                statements.append((back, DischargeCancelled(**source_of(back))))
                 if d.draw(st.booleans()):
-                    statements.append((gone, MemberDischarged(**_source(gone), discharged_at=gone, disposition="01")))
+                    statements.append((gone, MemberDischarged(**source_of(gone), discharged_at=gone, disposition="01")))
             case 3:
                 never = left + 2 * DAY
-                statements.append((never, AdmissionCancelled(**_source(never))))
+                statements.append((never, AdmissionCancelled(**source_of(never))))
             case _:
                 pass
     for said_at, fact in statements:
@@ -469,13 +469,13 @@ def a_stay(
         d.add(MEMBER, StayDetached(stay=stay, reason="another person"), left, after=known.recorded_at)
 
 
-def _source(said_at: Instant) -> dict[str, Any]:
+def source_of(said_at: Instant) -> dict[str, Any]:
     order = order_of(said_at, said_at, f"control-{said_at:%Y%m%d%H%M%S}", "0")
     return {"order": order, "received_at": said_at, "source": "adt", "facility": "General"}
 
 
-def _admitted(at: Instant, stay_class: StayClass = StayClass.INPATIENT) -> MemberAdmitted:
-    return MemberAdmitted(**_source(at), stay_class=stay_class, admitted_at=at)
+def admitted(at: Instant, stay_class: StayClass = StayClass.INPATIENT) -> MemberAdmitted:
+    return MemberAdmitted(**source_of(at), stay_class=stay_class, admitted_at=at)
 
 
 def two_stays(d: Draft) -> None:

@@ -49,7 +49,7 @@ class Watched(Memory):
             state, context = self.looked(ref)
             plan = PROCESSES[ref.kind].plan(state, context, self.book, self.now)
             live(plan, self.now)
-            bounded(plan)
+            bounded(plan, len(self.streams.get(ref.stream, ())))
             if not plan.steps:
                 self.plans[ref] = plan
                 if self.on_quiet is not None:
@@ -74,9 +74,6 @@ def run(history: History, *, asleep: tuple[bool, ...] = (), **watch: Any) -> Wat
             memory.run_until(max(memory.now, told.recorded_at))
         keep(memory, told)
     memory.run_until(history.until)
-    written = len(memory.streams.get(history.process, ()))
-    if written > FACTS_MAX:
-        raise Broken("bounded", f"{written} facts of one process")
     return memory
 
 
@@ -91,7 +88,9 @@ def live(plan: Plan, now: Instant) -> None:
         raise Broken("live", f"wakes at {plan.wake_at}, and it is {now}")
 
 
-def bounded(plan: Plan) -> None:
+def bounded(plan: Plan, written: int) -> None:
+    if written > FACTS_MAX:
+        raise Broken("bounded", f"{written} facts of one process")
     if len(plan.steps) > STEPS_MAX or len(plan.obligations) > OBLIGATIONS_MAX:
         raise Broken("bounded", f"{len(plan.steps)} steps, {len(plan.obligations)} obligations")
 
