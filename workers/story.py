@@ -95,8 +95,10 @@ class Story:
         self._show("worklist", "--member", member, "--kind", "transition")
 
     def _deadline_is_near(self) -> None:
-        self.heading("What is due in the next three days, soonest first")
-        self._show("worklist", "--kind", "outreach", "--due-before", self._day(3), "--limit", "8")
+        self.heading("A deadline is near: what is owed until then, soonest first")
+        _, _, due_at = self._nearest_deadline()
+        until_day = (due_at - timedelta(seconds=1)).astimezone(PACIFIC).date().isoformat()
+        self._show("worklist", "--kind", "outreach", "--due-before", until_day, "--limit", "8")
 
     def _deadline_is_missed(self) -> None:
         process, rule, due_at = self._nearest_deadline()

@@ -19,7 +19,7 @@ CHAPTERS = (
     "A health plan's member file arrives",
     "A hospital admits an enrolled member",
     "The hospital discharges",
-    "What is due in the next three days",
+    "A deadline is near: what is owed until then",
     "nobody called, and the miss says why",
     "An auditor asks",
     "The story is told; everything is stopped again.",
@@ -63,6 +63,7 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(ground_folder: Path
     for chapter in CHAPTERS:
         assert chapter in told
     assert "✗" not in told, "a command of the story failed"
+    assert "Nothing is owed." not in told, "every chapter has something to show"
     assert "MSA|AA|" in told
     assert second.returncode == 1
     assert "A demo runs already" in refused
