@@ -24,6 +24,12 @@ DEFAULT_PLAN = "default"
 CALENDAR_REACH_DAYS_MIN = 90
 """A policy is adopted only if its holiday calendars reach at least this far beyond its first day."""
 
+EFFECTIVE_YEAR_MIN, EFFECTIVE_YEAR_MAX = 2000, 2199
+"""The programme is younger and every rule shorter: an effective day outside is a slip of the pen."""
+
+SAID_LENGTH_MAX = 60
+"""Characters of a wrong value that a fault repeats."""
+
 
 class Basis(StrEnum):
     CALENDAR = "calendar"
@@ -333,7 +339,7 @@ def read_policy(text: str) -> Policy:
     contradict each other."""
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits, and brackets nested as deep
         raise PolicyRefused((_syntax_fault(text, error),)) from None
     faults: list[Fault] = []
     policy = _build(Policy, table, "", text, faults)
@@ -346,7 +352,7 @@ def read_policy(text: str) -> Policy:
     return policy
 
 
-def _syntax_fault(text: str, error: tomllib.TOMLDecodeError) -> Fault:
+def _syntax_fault(text: str, error: Exception) -> Fault:
     found = re.search(r"at line (\d+)", str(error))
     line = int(found.group(1)) if found else text.count("\n") + 1
     return Fault(line, "the file", f"is not TOML: {re.sub(r' ?[(]at .*[)]', '', str(error))}")
@@ -371,10 +377,10 @@ def _build(kind: Any, value: Any, path: str, text: str, faults: list[Fault]) -> 
         return _build_table(kind, value, path, text, faults)
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         if value not in tuple(kind):
-            return _fault(faults, text, path, f"must be one of {', '.join(kind)}, not {value!r}")
+            return _fault(faults, text, path, f"must be one of {', '.join(kind)}, not {_said(value)}")
         return kind(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        return _fault(faults, text, path, f"must be a {_word(kind)}, not {value!r}")
+    if type(value) is not kind:  # a bool is no whole number, and a date with a time of day is no date
+        return _fault(faults, text, path, f"must be a {_word(kind)}, not {_said(value)}")
     return value
 
 
@@ -383,21 +389,21 @@ def _build_table(kind: Any, value: Any, path: str, text: str, faults: list[Fault
         return _fault(faults, text, path, "must be a table")
     hints, known = get_type_hints(kind), {f.name for f in fields(kind)}
     before = len(faults)
-    for name in value.keys() - known:
+    for name in sorted(value.keys() - known):
         _fault(faults, text, _join(path, name), f"is not known here; known are {', '.join(sorted(known))}")
     built: dict[str, Any] = {}
     for f in fields(kind):
         where = _join(path, f.name)
         if f.name not in value:
             if f.default is MISSING:
-                _fault(faults, text, where, "is missing", fallback=path)
+                _fault(faults, text, where, "is missing")
             continue
         built[f.name] = _build(hints[f.name], value[f.name], where, text, faults)
         limits, choices = f.metadata.get("limits"), f.metadata.get("one_of")
         if limits and isinstance(built[f.name], int) and not limits[0] <= built[f.name] <= limits[1]:
-            _fault(faults, text, where, f"must lie between {limits[0]} and {limits[1]}, not {built[f.name]}")
+            _fault(faults, text, where, f"must lie between {limits[0]} and {limits[1]}, not {_said(built[f.name])}")
         if choices and isinstance(built[f.name], str) and built[f.name] not in choices:
-            _fault(faults, text, where, f"must be one of {', '.join(choices)}, not {built[f.name]!r}")
+            _fault(faults, text, where, f"must be one of {', '.join(choices)}, not {_said(built[f.name])}")
     return kind(**built) if len(faults) == before else None
 
 
@@ -412,6 +418,9 @@ def _contradictions(policy: Policy, text: str) -> list[Fault]:
         zone(policy.timezone)
     except (KeyError, ValueError, OSError):
         fault("timezone", f"{policy.timezone!r} is not a zone of the IANA list, such as America/Los_Angeles")
+        return faults
+    if not EFFECTIVE_YEAR_MIN <= policy.effective_on.year <= EFFECTIVE_YEAR_MAX:
+        fault("effective_on", f"must lie between the years {EFFECTIVE_YEAR_MIN} and {EFFECTIVE_YEAR_MAX}")
         return faults
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", policy.plan):
         fault("plan", "must be a short name of lower-case letters, digits and hyphens")
@@ -454,17 +463,21 @@ def _contradictions(policy: Policy, text: str) -> list[Fault]:
     return faults
 
 
-def _fault(faults: list[Fault], text: str, path: str, reason: str, fallback: str = "") -> None:
-    faults.append(Fault(_line_of(text, path) or _line_of(text, fallback) or 1, path, reason))
+def _fault(faults: list[Fault], text: str, path: str, reason: str) -> None:
+    faults.append(Fault(_line_of(text, path), path, reason))
 
 
-def _line_of(text: str, path: str) -> int | None:
-    """The line on which a path such as `outreach.rung[2].due_day` stands."""
-    if not path:
-        return None
-    parts = path.split(".")
-    line = _scan(text, ".".join(parts[:-1]), re.sub(r"\[\d+\]$", "", parts[-1]))
-    return line or _header(text, path)
+def _line_of(text: str, path: str) -> int:
+    """The line on which a path such as `outreach.rung[2].due_day` stands; where it is missing, or stands within a line, the
+    line of what it belongs to."""
+    while path:
+        table, _, key = path.rpartition(".")
+        name = re.sub(r"\[\d+\]$", "", key)
+        line = _scan(text, table, name) or _header(text, path)
+        if line is not None:
+            return line
+        path = table if name == key else path[: path.rindex("[")]
+    return 1
 
 
 def _scan(text: str, table: str, key: str) -> int | None:
@@ -503,6 +516,19 @@ def _join(path: str, name: str) -> str:
 
 def _word(kind: type) -> str:
     return {int: "whole number", str: "text", bool: "true or false", date: "date", time: "time of day"}.get(kind, kind.__name__)
+
+
+def _said(value: Any) -> str:
+    """A wrong value as a fault repeats it; it may be of any size."""
+    match value:
+        case dict():
+            return "a table"
+        case list():
+            return "a list"
+        case int() if abs(value) >= 10**SAID_LENGTH_MAX:
+            return "a number of so many digits"
+        case _:
+            return repr(value)[:SAID_LENGTH_MAX]
 
 
 def policy_day(policy: Policy, at: Instant) -> date:

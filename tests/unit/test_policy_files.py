@@ -1,0 +1,383 @@
+"""The policy files that come with the programme, the faults of a file, and how a version comes into force."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from datetime import date
+from itertools import combinations
+from typing import Any, get_args, get_origin, get_type_hints
+
+import pytest
+
+from domain.adoption.decider import AdoptPolicy
+from domain.adoption.facts import PolicyAdopted
+from domain.core import SYSTEM, Refusal
+from domain.policy import Basis, Fault, Policy, PolicyBook, PolicyRefused, read_policy
+from domain.staff.decider import JoinStaff
+from domain.staff.facts import Role
+from simulation.memory import Memory
+from tests.given import LEAD, OFFICE, POLICIES, Then, at
+
+NAMES = ("default", "valley-health", "coast-care")
+TEXTS = {name: (POLICIES / f"{name}.toml").read_text() for name in NAMES}
+FILE = TEXTS["default"]
+
+
+# --- the files -----------------------------------------------------------------------------------------------------------------
+
+
+def test_these_are_all_files() -> None:
+    assert {file.name for file in POLICIES.iterdir()} == {f"{name}.toml" for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_valid_and_is_of_the_plan_that_names_it(name: str) -> None:
+    policy = read_policy(TEXTS[name])
+    assert (policy.plan, policy.version) == (name, "2026.1")
+    assert policy.effective_on <= date(2026, 11, 20)
+    assert {item.key for item in policy.transition.item} >= {"call", "visit", "medication_reconciliation", "needs_connected"}
+
+
+NO_DIMENSION = {
+    "version": "names the edition, and is no rule",
+    "timezone": "all plans of California work in the same zone",
+    "holidays.days": "the law says on which days nobody works; a plan says which list counts, and where",
+    "holidays.known_until": "says how far the law is known to us",
+}
+
+Dimension = dict[str, Any]
+"""What one field says, by the list entries (item, rung, channel …) in which it stands."""
+
+
+def dimensions(node: Any, kind: type = Policy, path: str = "", place: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Each field of the rules with its value: (field, place in lists and tables, value). The order of a list's entries is their
+    place, but for the checklist, whose items have keys."""
+    hints = get_type_hints(kind)
+    for f in fields(kind):
+        hint, at_path, value = hints[f.name], f"{path}{f.name}", getattr(node, f.name)
+        origin, args = get_origin(hint), get_args(hint)
+        if isinstance(hint, type) and is_dataclass(hint):
+            yield from dimensions(value, hint, f"{at_path}.", place)
+        elif origin is tuple and is_dataclass(args[0]):
+            entries = {getattr(entry, "key", str(index)): entry for index, entry in enumerate(value)}
+            yield at_path, place, frozenset(entries) if hasattr(args[0], "key") else value
+            for key, entry in entries.items():
+                yield from dimensions(entry, type(entry), f"{at_path}.", f"{place}/{key}")
+        elif origin is dict:
+            yield at_path, place, frozenset(value)
+            for key, entry in value.items():
+                yield from dimensions(entry, args[1], f"{at_path}.", f"{place}/{key}")
+        else:
+            yield at_path, place, value
+
+
+def by_field(policy: Policy) -> dict[str, Dimension]:
+    found: dict[str, Dimension] = {}
+    for field, place, value in dimensions(policy):
+        found.setdefault(field, {})[place] = value
+    return found
+
+
+FIELDS = {name: by_field(read_policy(text)) for name, text in TEXTS.items()}
+RULES = sorted(FIELDS["default"].keys() - NO_DIMENSION)
+
+SAME_EVERYWHERE = {
+    "outreach.channels": "every channel is ruled in every file",
+    "transition.item.key": "is what the items are compared by",
+}
+
+
+def differ(one: Dimension, other: Dimension) -> bool:
+    """Whether two policies rule differently where both rule."""
+    return any(one[place] != other[place] for place in one.keys() & other.keys())
+
+
+@pytest.mark.parametrize("field", [rule for rule in RULES if rule not in SAME_EVERYWHERE])
+def test_the_plans_differ_in_every_dimension_of_the_rules(field: str) -> None:
+    """A choice between two values cannot be made in three different ways: then both of them occur."""
+    said = {name: FIELDS[name].get(field, {}) for name in NAMES}
+    alike = [pair for pair in combinations(NAMES, 2) if not differ(said[pair[0]], said[pair[1]])]
+    two_ways = all(of_one.keys() == {""} and isinstance(of_one[""], bool | Basis) for of_one in said.values())
+    assert len(alike) <= (1 if two_ways else 0), f"{field}: alike in {alike}: {said}"
+
+
+# --- faults --------------------------------------------------------------------------------------------------------------------
+
+HERE = "# here"
+"""Marks the line on which a fault is expected."""
+
+FAULTS: dict[str, tuple[Any, ...]] = {
+    # what stands in the default file, what is put in its place, the field, the beginning of the reason, what else is changed
+    "out of limits": ("days = 10\n", "days = 0  # here\n", "initial_contact.days", "must lie between 1 and 120, not 0"),
+    "far out of limits": ("attempts_min = 5\n", f"attempts_min = {10**30}  # here\n", "outreach.unable_to_reach.attempts_min",
+        "must lie between 1 and 50"),
+    "a text for a number": ("days = 10\n", 'days = "10"  # here\n', "initial_contact.days", "must be a whole number, not '10'"),
+    "a fraction for a number": ("hours_min = 20", "hours_min = 20.5  # here", "outreach.spacing.hours_min",
+        "must be a whole number, not 20.5"),
+    "a yes for a number": ("grace_days = 2", "grace_days = true  # here", "late_entry.grace_days",
+        "must be a whole number, not True"),
+    "a number for a yes": ("emergency_visits = true", "emergency_visits = 1  # here", "transition.emergency_visits",
+        "must be a true or false, not 1"),
+    "a text for a date": ("effective_on = 2026-01-01", 'effective_on = "2026-01-01"  # here', "effective_on",
+        "must be a date, not '2026-01-01'"),
+    "an instant for a date": ("effective_on = 2026-01-01", "effective_on = 2026-01-01T00:00:00  # here", "effective_on",
+        "must be a date"),
+    "an instant for a day of the calendar": ("[holidays.federal]\nknown_until = 2027-12-31",
+        "[holidays.federal]\nknown_until = 2027-12-31T00:00:00Z  # here", "holidays.federal.known_until", "must be a date"),
+    "a number for a time": ("ends = 08:00:00", "ends = 8  # here", "quiet_hours.ends", "must be a time of day, not 8"),
+    "an unknown choice": ('basis = "calendar"\nholiday_calendar = "none"\nclock_start',
+        'basis = "working"  # here\nholiday_calendar = "none"\nclock_start', "initial_contact.basis",
+        "must be one of calendar, business, not 'working'"),
+    "an unknown field": ("grace_days = 2", "grace_days = 2\ngrace_hours = 3  # here", "late_entry.grace_hours",
+        "is not known here; known are grace_days"),
+    "an unknown section": ("[late_entry]", "[escalation]  # here\nafter = 3\n\n[late_entry]", "escalation", "is not known here"),
+    "a field is missing": ("[late_entry]\ngrace_days = 2", "[late_entry]  # here", "late_entry.grace_days", "is missing"),
+    "a section is missing": ("[late_entry]\ngrace_days = 2\n", "", "late_entry", "is missing", ("# The", "# here: The")),
+    "a field of a rung is missing": ('[[outreach.rung]]\nopens_day = 5\ndue_day = 7\n',
+        '[[outreach.rung]]  # here\nopens_day = 5\n', "outreach.rung[4].due_day", "is missing"),
+    "a value for a section": ("[late_entry]\ngrace_days = 2", "", "late_entry", "must be a table",
+        ('plan = "default"', 'late_entry = 2  # here\nplan = "default"')),
+    "a value for a list": ("hours_of_day = [10:00:00, 14:00:00, 17:30:00]", "hours_of_day = 10:00:00  # here",
+        "outreach.spacing.hours_of_day", "must be a list"),
+    "an entry of a list": ("hours_of_day = [10:00:00, 14:00:00, 17:30:00]", "hours_of_day = [10:00:00, 14]  # here",
+        "outreach.spacing.hours_of_day[1]", "must be a time of day, not 14"),
+    "within a line": ('warn = [{ days_before = 3, to = "owner" }, { days_before = 1, to = "supervisor" }]',
+        'warn = [{ days_before = 3, to = "owner" }, { days_before = 1, to = "boss" }]  # here', "initial_contact.warn[1].to",
+        "must be one of owner, supervisor, not 'boss'"),
+    "missing within a line": ('warn = [{ days_before = 2, to = "owner" },', 'warn = [{ days_before = 2 }, # here\n',
+        "transition.warn[0].to", "is missing"),
+    "a choice within a line": ('call = { performed_by = "person", message_counts_as_attempt = false }',
+        'call = { performed_by = "robot", message_counts_as_attempt = false }  # here', "outreach.channels.call.performed_by",
+        "must be one of machine, person, not 'robot'"),
+    "an unknown channel": ("[outreach.channels]\n",
+        '[outreach.channels]\nfax = { performed_by = "machine", message_counts_as_attempt = false }  # here\n',
+        "outreach.channels.fax", "must be one of"),
+    "a channel without a rule": ('meeting = { performed_by = "person", message_counts_as_attempt = false }\n', "",
+        "outreach.channels.meeting", "is missing: every channel needs performed_by and message_counts_as_attempt",
+        ("[outreach.channels]", "[outreach.channels]  # here")),
+    "a zone that is none": ('timezone = "America/Los_Angeles"', 'timezone = "Pacific"  # here', "timezone",
+        "'Pacific' is not a zone of the IANA list"),
+    "a plan with a space": ('plan = "default"', 'plan = "Valley Health"  # here', "plan", "must be a short name"),
+    "a version with a slash": ('version = "2026.1"', 'version = "2026/1"  # here', "version", "must be a short name"),
+    "a year that is none": ("effective_on = 2026-01-01", "effective_on = 9999-12-31  # here", "effective_on",
+        "must lie between the years 2000 and 2199"),
+    "a rung due before it opens": ("opens_day = 5\ndue_day = 7\n", "opens_day = 5\ndue_day = 4  # here\n",
+        "outreach.rung[4].due_day", "must not come before opens_day"),
+    "a rung before the one above": ("opens_day = 8\ndue_day = 10\nchannel", "opens_day = 4  # here\ndue_day = 10\nchannel",
+        "outreach.rung[5].opens_day", "must not come before the rung above it"),
+    "a repeat without channels": ('channels = ["call", "visit"]', "channels = []  # here", "outreach.repeat[0].channels",
+        "must name at least one channel"),
+    "no hour of the day": ("hours_of_day = [10:00:00, 14:00:00, 17:30:00]", "hours_of_day = []  # here",
+        "outreach.spacing.hours_of_day", "must name at least one hour"),
+    "a calendar that is not listed": ('basis = "calendar"\nholiday_calendar = "none"\nclock_start',
+        'basis = "calendar"\nholiday_calendar = "county"  # here\nclock_start', "initial_contact.holiday_calendar",
+        "'county' is not listed under [holidays]"),
+    "a calendar of an item that is not listed": ('basis = "business"\nholiday_calendar = "federal"',
+        'basis = "business"\nholiday_calendar = "county"  # here', "transition.item[0].holiday_calendar",
+        "'county' is not listed under [holidays]"),
+    "a calendar that ends too early": ("[holidays.federal]\nknown_until = 2027-12-31",
+        "[holidays.federal]\nknown_until = 2026-03-31  # here", "holidays.federal.known_until",
+        "must reach at least to 2026-04-01"),
+    "an item that stands twice": ('key = "visit"\n', 'key = "call"  # here\n', "transition.item[1].key", "'call' stands twice"),
+    "an item due before it opens": ('key = "visit"\nopens_day = 0\ndue_day = 7',
+        'key = "visit"\nopens_day = 9\ndue_day = 7  # here',
+        "transition.item[1].due_day", "must lie between opens_day and closes_day"),
+    "licences without need": ('evidence = "in_person"\n', 'evidence = "in_person"\nlicences = ["rn"]  # here\n',
+        "transition.item[1].licences", "goes with evidence = 'licensed', and only with it"),
+    "no licence where one is needed": ('licences = ["rn", "pharmacist", "prescriber"]', "licences = []  # here",
+        "transition.item[3].licences", "goes with evidence = 'licensed', and only with it"),
+    "an escalation after the window": ("escalate_after_hours = 16", "escalate_after_hours = 24  # here",
+        "transition.admission_notice.escalate_after_hours", "must be less than hours"),
+    "a line that is no TOML": ("grace_days = 2", "grace_days =   # here", "the file", "is not TOML"),
+    "a field twice": ("grace_days = 2", "grace_days = 2\ngrace_days = 3  # here", "the file", "is not TOML"),
+    "a day that is none": ("effective_on = 2026-01-01", "effective_on = 2026-02-30  # here", "the file", "is not TOML"),
+    "an open quote": ('plan = "default"', 'plan = "default  # here', "the file", "is not TOML"),
+}  # fmt: skip
+
+
+def faults(text: str) -> tuple[Fault, ...]:
+    with pytest.raises(PolicyRefused) as refused:
+        read_policy(text)
+    return refused.value.faults
+
+
+def rewritten(*lines: tuple[str, str]) -> str:
+    text = FILE
+    for line, instead in lines:
+        assert line in text
+        text = text.replace(line, instead, 1)
+    return text
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_mistake_is_refused_with_its_line_and_its_reason(name: str) -> None:
+    line, instead, field, reason, *also = FAULTS[name]
+    text = rewritten((line, instead), *also)
+    (fault,) = faults(text)
+    expected = next(number for number, there in enumerate(text.splitlines(), start=1) if HERE in there)
+    assert (fault.line, fault.field) == (expected, field)
+    assert fault.reason.startswith(reason)
+    assert str(fault).startswith(f"line {expected}: {field}: {reason}")
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    text = rewritten(("days = 10\n", "days = 500\n"), ("grace_days = 2", "grace = 2"), ("turns_max = 4", 'turns_max = "4"'))
+    assert [fault.field for fault in faults(text)] == [
+        "messages.turns_max", "late_entry.grace", "late_entry.grace_days", "initial_contact.days",
+    ]  # fmt: skip
+
+
+def test_an_empty_file_lacks_every_section() -> None:
+    assert {fault.field for fault in faults("")} == {field.name for field in fields(Policy)}
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "x = " + "[" * 20_000, "days = " + "1" * 5_000, "\x00", "= 3", "x = 1\x07"])
+def test_no_text_is_answered_with_anything_but_a_refusal(text: str) -> None:
+    (fault,) = faults(text)
+    assert fault.field == "the file" and fault.line == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ('"' + "x" * 10_000 + '"', "'" + "x" * 59),
+        ("{ a" + ".a" * 5_000 + " = 1 }", "a table"),
+        ("[1, 2]", "a list"),
+        ("{ a = 0x" + "f" * 5_000 + " }", "a table"),
+    ],
+)
+def test_a_fault_does_not_repeat_the_whole_of_what_is_wrong(said: str, shown: str) -> None:
+    (fault,) = faults(rewritten(("grace_days = 2", f"grace_days = {said}")))
+    assert fault.reason == f"must be a whole number, not {shown}"
+
+
+def test_a_number_of_any_size_is_out_of_limits() -> None:
+    (fault,) = faults(rewritten(("grace_days = 2", "grace_days = 0x" + "f" * 5_000)))
+    assert fault.reason == "must lie between 0 and 60, not a number of so many digits"
+
+
+# --- adoption ------------------------------------------------------------------------------------------------------------------
+
+
+def adopting(text: str = FILE, *, by: str = OFFICE, stream: str = "policy-default") -> AdoptPolicy:
+    return AdoptPolicy(stream=stream, by=by, text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
+
+
+def adopted(text: str = FILE) -> PolicyAdopted:
+    policy = read_policy(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return PolicyAdopted(plan=policy.plan, version=policy.version, effective_on=policy.effective_on, text=text, sha256=digest)
+
+
+class Office:
+    """A programme with an operator and a care manager, which may have adopted the default file already."""
+
+    def __init__(self, *texts: str) -> None:
+        self.memory = Memory(PolicyBook(), at("2026-01-05 09:00 PST"))
+        for stream, role in ((OFFICE, Role.OPERATOR), (LEAD, Role.CARE_MANAGER)):
+            self.memory.handle(JoinStaff(stream=stream, by=SYSTEM, roles=(role,)))
+        for text in texts:
+            self.when(adopting(text)).then(adopted(text))
+
+    def when(self, command: AdoptPolicy) -> Then:
+        return Then(self.memory.handle(command))
+
+
+SECOND = rewritten(('version = "2026.1"', 'version = "2026.2"'), ("effective_on = 2026-01-01", "effective_on = 2026-07-01"))
+
+
+def test_a_version_is_adopted_by_an_event_that_holds_the_file() -> None:
+    office = Office(FILE)
+    (fact,) = office.memory.facts("policy-default", PolicyAdopted)
+    assert fact.text == FILE
+    assert fact.sha256 == hashlib.sha256((POLICIES / "default.toml").read_bytes()).hexdigest()
+    assert (fact.version, fact.effective_on) == ("2026.1", date(2026, 1, 1))
+    assert read_policy(fact.text) == read_policy(FILE)
+
+
+def test_the_same_file_again_is_harmless() -> None:
+    Office(FILE).when(adopting(FILE)).then()
+    Office(FILE, SECOND).when(adopting(FILE)).then()
+
+
+def test_a_version_once_adopted_is_never_changed() -> None:
+    Office(FILE).when(adopting(rewritten(("days = 10\n", "days = 7\n")))).refused("version_taken")
+    Office(FILE).when(adopting(FILE + "# a word more\n")).refused("version_taken")
+    Office(FILE).when(adopting(SECOND)).then(adopted(SECOND))
+
+
+def test_a_file_is_adopted_for_its_own_plan() -> None:
+    Office().when(adopting(FILE, stream="policy-valley-health")).refused("policy_of_another_plan")
+    Office().when(adopting(TEXTS["coast-care"])).refused("policy_of_another_plan")
+    Office().when(adopting(TEXTS["coast-care"], stream="policy-coast-care")).then(adopted(TEXTS["coast-care"]))
+
+
+def test_who_runs_the_office_adopts_and_a_care_manager_does_not() -> None:
+    Office().when(adopting(by=LEAD)).refused("not_authorised")
+    Office().when(adopting(by="staff-nobody")).refused("actor_unknown")
+    Office().when(adopting(by="source:plan")).refused("actor_unknown")
+    Office().when(adopting(by=SYSTEM)).then(adopted())
+
+
+def test_a_faulty_file_is_not_adopted_and_the_refusal_says_where() -> None:
+    decision = Office().memory.handle(adopting(rewritten(("days = 10\n", "days = 0\n")), by=SYSTEM))
+    assert isinstance(decision, Refusal)
+    assert decision.code == "policy_faulty"
+    assert decision.because == f"line {line_of('days = 10')}: initial_contact.days: must lie between 1 and 120, not 0"
+
+
+def line_of(text: str) -> int:
+    return FILE[: FILE.index(text)].count("\n") + 1
+
+
+# --- the book of versions ------------------------------------------------------------------------------------------------------
+
+BASE = read_policy(FILE)
+SUMMER = replace(BASE, version="2026.2", effective_on=date(2026, 7, 1))
+VALLEY = replace(BASE, plan="valley-health", version="2026.1", effective_on=date(2026, 2, 1))
+BOOK = PolicyBook().with_adopted(SUMMER).with_adopted(VALLEY).with_adopted(BASE)
+
+
+@pytest.mark.parametrize(
+    ("plan", "when", "version"),
+    [
+        ("default", "2025-06-01 12:00 PDT", "default@2026.1"),
+        ("default", "2026-06-30 23:59:59 PDT", "default@2026.1"),
+        ("default", "2026-07-01 00:00 PDT", "default@2026.2"),
+        ("unheard-of", "2026-08-01 12:00 PDT", "default@2026.2"),
+        ("valley-health", "2026-01-15 12:00 PST", "valley-health@2026.1"),
+        ("valley-health", "2026-08-01 12:00 PDT", "valley-health@2026.1"),
+    ],
+)
+def test_in_force_is_the_last_version_that_has_begun_where_the_plan_works(plan: str, when: str, version: str) -> None:
+    assert BOOK.in_force(plan, at(when)).id == version
+
+
+def test_the_next_change_is_the_midnight_on_which_another_version_begins() -> None:
+    assert BOOK.next_change("default", at("2026-03-01 12:00 PST")) == at("2026-07-01 00:00 PDT")
+    assert BOOK.next_change("unheard-of", at("2026-03-01 12:00 PST")) == at("2026-07-01 00:00 PDT")
+    assert BOOK.next_change("default", at("2026-07-01 00:00 PDT")) is None
+    assert BOOK.next_change("valley-health", at("2026-03-01 12:00 PST")) is None
+
+
+def test_a_version_is_found_by_its_name() -> None:
+    assert BOOK.named("default@2026.2") == SUMMER
+    assert BOOK.named("default@2026.3") is None
+
+
+def test_a_version_that_comes_twice_stands_once() -> None:
+    assert BOOK.with_adopted(BASE) == BOOK
+    assert len(BOOK.policies) == 3
+
+
+def test_the_order_of_adoption_does_not_matter() -> None:
+    assert PolicyBook().with_adopted(BASE).with_adopted(VALLEY).with_adopted(SUMMER) == BOOK
+
+
+def test_without_any_version_there_is_nothing_to_go_by() -> None:
+    with pytest.raises(LookupError):
+        PolicyBook().in_force("default", at("2026-03-01 12:00 PST"))
+    with pytest.raises(LookupError):
+        PolicyBook().with_adopted(VALLEY).in_force("coast-care", at("2026-03-01 12:00 PST"))
