@@ -301,6 +301,10 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
         return Refusal("episode_open", "member: has an open episode; a re-sent assignment is recorded there")
     if claim.released_because == ClosureReason.DECLINED and not command.reengage:
         return Refusal("declined_before", "member: declined earlier; a new episode needs a person's word that this was revoked")
+    if records.untimely(command.received_at, now) is not None:
+        return Refusal(
+            "received_in_the_future", "received_at: lies ahead; the clock starts on the day on which the plan's word came"
+        )
     if command.plan == "":
         return Refusal("plan_missing", "plan: must name the health plan")
     received = AssignmentReceived(

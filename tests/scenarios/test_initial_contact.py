@@ -197,3 +197,8 @@ def test_21_without_contact_the_owner_is_warned_on_day_7_and_the_supervisor_on_d
     story.on("2026-11-29 20:00 PST")
     near = [asked for asked in story.alerts("deadline_near") if CONTACT in asked.about]
     assert [asked.recipient for asked in near] == [LEAD, BOSS]
+
+
+def test_11_a_clock_is_not_started_later_than_the_plan_s_word_came() -> None:
+    ahead = ReceiveAssignment(stream=EPISODE, by=BOSS, member=MEMBER, plan="valley", received_at=at("2026-11-27 10:00 PST"))
+    assert Story("2026-11-20 10:00 PST").refused(ahead) == "received_in_the_future"
