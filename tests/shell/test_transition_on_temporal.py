@@ -55,7 +55,7 @@ async def test_a_friday_discharge_before_a_holiday_leaves_until_wednesday(world:
             member, lead=lead, received_at=datetime.combine(friday - timedelta(days=4), time(9), PACIFIC).astimezone(UTC)
         ).id
         transition = ProcessRef("transition", id)
-        enrolled_at = datetime.combine(friday - timedelta(days=3), time(10), PACIFIC).astimezone(UTC)
+        enrolled_at = datetime.combine(friday - timedelta(days=2), time(8), PACIFIC).astimezone(UTC)
         world.do(Enrol(stream=f"episode-{id}", by=lead, agreed="verbal", occurred_at=enrolled_at))
         stay = "stay-" + id
         admitted_at = datetime.combine(friday - timedelta(days=2), time(9), PACIFIC).astimezone(UTC)
