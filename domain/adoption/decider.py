@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 from domain.adoption.facts import PolicyAdopted
@@ -46,6 +47,8 @@ def decide(command: Any, state: Adoptions, context: Context, book: Any, now: Ins
         return Refusal("policy_faulty", str(mistakes))
     if command.stream != f"policy-{policy.plan}":
         return Refusal("policy_of_another_plan", f"plan: the file is of {policy.plan!r}; adopt it for that plan")
+    if command.sha256 != sha256(command.text.encode()).hexdigest():
+        return Refusal("digest_differs", "sha256: is not the digest of this text; the file was changed on its way, send it again")
     adopted = state.sha256_of.get(policy.version)
     if adopted == command.sha256:
         return ()

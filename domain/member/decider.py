@@ -330,10 +330,13 @@ def evolve_claim(state: Claim, recorded: Recorded) -> Claim:
 
 CARERS = (Role.CARE_MANAGER, Role.SUPERVISOR)
 OFFICE = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR)
+ELIGIBILITY = (Role.SUPERVISOR, Role.OPERATOR)
+"""Coverage moves every due of a member, also a past one, so it is not for those who owe the calls."""
 
 
 def decide(command: Any, state: Member, context: Context, book: Any, now: Instant) -> Decision:
-    if refusal := refused(command.by, context, now, *OFFICE, feeds=True):
+    may = ELIGIBILITY if isinstance(command, LoseCoverage | RestoreCoverage) else OFFICE
+    if refusal := refused(command.by, context, now, *may, feeds=True):
         return refusal
     if isinstance(command, RegisterMember):
         return _register(command, state, context)

@@ -343,6 +343,14 @@ def test_63_lost_coverage_holds_and_a_return_within_90_days_resumes_the_same_epi
     assert [m for m in story.facts(DeadlineMissed) if m.rule == CONTACT] == []
 
 
+def test_63_coverage_is_not_written_by_those_who_owe_the_calls() -> None:
+    story = Story("2026-09-25 10:00 PDT").assigned().on("2026-10-07 09:00 PDT")
+    assert story.refused(LoseCoverage(stream=MEMBER, by=LEAD, occurred_at=at("2026-10-01 00:00 PDT"))) == "not_authorised"
+    assert story.refused(RestoreCoverage(stream=MEMBER, by=LEAD)) == "not_authorised"
+    story.do(LoseCoverage(stream=MEMBER, by=BOSS, occurred_at=at("2026-10-01 00:00 PDT")))
+    assert story.owed(CONTACT).suspended
+
+
 def test_63_coverage_that_does_not_return_in_90_days_ends_what_is_owed_as_of_its_loss() -> None:
     story = Story("2026-09-25 10:00 PDT").assigned().on("2026-09-30 24:00 PDT")
     story.do(LoseCoverage(stream=MEMBER, by="source:plan"))

@@ -308,6 +308,10 @@ def test_a_version_once_adopted_is_never_changed() -> None:
     Office(FILE).when(adopting(SECOND)).then(adopted(SECOND))
 
 
+def test_a_digest_of_another_text_is_not_believed() -> None:
+    Office(FILE).when(replace(adopting(SECOND), sha256=adopting(FILE).sha256)).refused("digest_differs")
+
+
 def test_a_file_is_adopted_for_its_own_plan() -> None:
     Office().when(adopting(FILE, stream="policy-valley-health")).refused("policy_of_another_plan")
     Office().when(adopting(TEXTS["coast-care"])).refused("policy_of_another_plan")
