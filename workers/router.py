@@ -144,7 +144,9 @@ class Router:
             try:
                 position = await self.turn()
             except AnotherRouter:
-                _log.warning("another router tracks")
+                _log.warning("another router tracks", retry_seconds=self._pace.away_seconds)
+                beat()
+                await _pause(stop, self._pace.away_seconds)  # both may run for days: each then has its turn, neither spins
                 continue
             beat()
             await poller.beyond(position, self._pace.idle_seconds)
@@ -163,8 +165,7 @@ class Router:
                 await asyncio.to_thread(self._store.parked_again, process, sweep[process], code)
             await asyncio.to_thread(self._store.swept, sweep)
             await self._try_parked()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), self._pace.sweep_seconds)
+            await _pause(stop, self._pace.sweep_seconds)
 
     def _look_after_reconcile(self) -> None:
         """Whoever looks after the processes is looked after here: its Schedule may be gone with Temporal's database."""
@@ -195,8 +196,7 @@ class Router:
                     pause = self._pace.away_seconds
                 _log.warning("away", error=type(error).__name__, retry_seconds=pause)
                 beat()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), pause)
+                await _pause(stop, pause)
                 pause = min(pause * 2, self._pace.away_seconds_max)
             except BaseException:
                 stop.set()
@@ -216,6 +216,12 @@ def _tell(found: Findings, process: ProcessRef, position: int, trace: str | None
     found.tell(process, position)
     if trace is not None:
         found.traces[process] = trace
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until told to stop."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 async def _all(calls: Iterable[Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -131,6 +132,29 @@ async def test_two_routers_side_by_side_track_once(world: World) -> None:
         world.do(Hold(stream=f"episode-{ref.id}", by=SYSTEM, reason="asked"))
         await world.settled(ref, seconds=30)
     assert world.facts(ref).count("OutreachOpened") == 1
+
+
+async def test_a_router_that_meets_another_one_pauses_before_its_next_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    met, beats = [0], [0]
+
+    async def beaten(router: Router) -> int:
+        met[0] += 1
+        await asyncio.sleep(0)
+        raise AnotherRouter
+
+    def beat() -> None:
+        beats[0] += 1
+
+    monkeypatch.setattr(Router, "turn", beaten)
+    system, stop = world.system, asyncio.Event()
+    patient = Router(system.log, system.router_store(), system.programme, world.client, replace(PACE, away_seconds=600.0))
+    running = asyncio.create_task(patient.run(stop, beat))
+    await until(lambda: met[0] > 0)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert met == [1] and beats == [1], "it waits, and says that it is well"
+    stop.set()
+    await asyncio.wait_for(running, 30)
 
 
 async def test_an_index_row_is_written_with_the_position_or_not_at_all(world: World) -> None:
