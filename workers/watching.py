@@ -11,15 +11,22 @@ SELECT count(*) FILTER (WHERE NOT done), count(*) FILTER (WHERE NOT done AND wak
        count(*) FILTER (WHERE NOT done AND stuck <> '')
 FROM process_state"""
 
+_RECONCILED = """
+SELECT last.overdue + last.behind, last.nudged, extract(epoch FROM clock_timestamp() - last.at)::float8, deep.missing, deep.orphaned
+FROM (SELECT * FROM reconcile_run ORDER BY at DESC LIMIT 1) AS last
+LEFT JOIN (SELECT missing, orphaned FROM reconcile_run WHERE deep ORDER BY at DESC LIMIT 1) AS deep ON true"""
+
 
 def readings(system: System, projector: Projector) -> Readings:
-    """How far each reader is behind, what is open, overdue, stuck, parked, unmatched."""
+    """How far each reader is behind, what is open, overdue, stuck, parked, unmatched, and what reconcile's last passes found."""
     head, now = system.log.watermark(), system.clock.now()
     with system.pool.connection(timeout=5.0) as conn:
         processes = conn.execute(_PROCESSES, {"now": now}).fetchone()
         routed = conn.execute("SELECT min(position) FROM router_tracking").fetchone()
         parked = conn.execute("SELECT count(*) FROM router_parked").fetchone()
         unmatched = conn.execute("SELECT count(*) FROM intake.inbox WHERE status = 'unmatched'").fetchone()
+        passed = conn.execute(_RECONCILED).fetchone()
+    stale, rescued, age_seconds, missing, orphaned = passed or (None,) * 5
     assert processes is not None and parked is not None and unmatched is not None
     models = projector.status()
     lag = {f"model.{model.name}": model.lag for model in models}
@@ -31,4 +38,9 @@ def readings(system: System, projector: Projector) -> Readings:
         processes_stuck=int(processes[2]),
         parked=int(parked[0]) + sum(model.parked for model in models),
         unmatched=int(unmatched[0]),
+        reconcile_missing=missing,
+        reconcile_orphaned=orphaned,
+        reconcile_stale=stale,
+        reconcile_rescued=rescued,
+        reconcile_age=age_seconds,
     )

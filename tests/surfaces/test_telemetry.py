@@ -13,9 +13,16 @@ from typing import Any
 
 import pytest
 import structlog
+from opentelemetry import metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from tests.surfaces.conftest import World
+from workers.services import projector_of
 from workers.telemetry import TelemetryTargets, continued, current_traceparent, start_telemetry
 from workers.telemetry.allowed import CODE_KEYS, INSTANT_KEYS, NAME_KEYS, NUMBER_KEYS, WITHHELD, allowed_sentence
+from workers.telemetry.metrics import as_numbers, watch
+from workers.watching import readings
 
 PLANTED = "Maria Quintanilla-Oyelaran"
 ROOT = Path(__file__).parents[2]
@@ -112,3 +119,28 @@ def test_every_log_call_says_a_literal_sentence_that_may_leave() -> None:
                 known = CODE_KEYS | NAME_KEYS | NUMBER_KEYS | INSTANT_KEYS | {"exc_info"}
                 wrong += [f"{file.relative_to(ROOT)}:{node.lineno} {k.arg}" for k in node.keywords if k.arg not in known]
     assert not wrong, f"say it in lower case, without values, with keys of workers/telemetry/allowed.py: {wrong}"
+
+
+def test_what_reconcile_found_and_how_long_ago_are_metrics(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    projector = projector_of(world.system)
+    projector.create()
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])  # its own: an instrument of the process keeps the first reading that it was given
+    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
+
+    def published() -> dict[str, float]:
+        numbers, prefix = as_numbers(reader.get_metrics_data()), "throughline.reconcile."
+        assert numbers["throughline.parked"] == 0
+        return {name.removeprefix(prefix): number for name, number in numbers.items() if name.startswith(prefix)}
+
+    over = watch(lambda: readings(world.system, projector))
+    assert published() == {}, "nobody has looked yet, which is not the same as none"
+    with world.system.pool.connection() as conn:
+        conn.execute("""
+            INSERT INTO reconcile_run (at, deep, overdue, behind, missing, orphaned, nudged) VALUES
+                (clock_timestamp() - interval '9 minutes', true, 8, 8, 3, 2, 8),
+                (clock_timestamp() - interval '90 seconds', false, 4, 1, NULL, NULL, 5)""")
+    found = published()
+    over()
+    assert 90 <= found.pop("age") < 300
+    assert found == {"missing": 3, "orphaned": 2, "stale": 5, "rescued": 5}, "visibility was asked in the pass before the last"

@@ -1,4 +1,5 @@
-"""Metrics: how many appends and how slow, how far each reader is behind, what is open, overdue, stuck, parked and unmatched."""
+"""Metrics: how many appends and how slow, how far each reader is behind, what is open, overdue, stuck, parked and unmatched,
+and what reconcile found."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Readings:
-    """The state of the system as numbers. `lag`: positions behind the log's head, by reader."""
+    """The state of the system as numbers. `lag`: positions behind the log's head, by reader.
+
+    Reconcile's are those of its last pass, missing and orphaned of the last one that asked visibility; None, and then not
+    published, where there was none: a zero would say that somebody had looked.
+    """
 
     lag: Mapping[str, int] = field(default_factory=dict)
     processes_open: int = 0
@@ -39,6 +44,11 @@ class Readings:
     processes_stuck: int = 0
     parked: int = 0
     unmatched: int = 0
+    reconcile_missing: int | None = None
+    reconcile_orphaned: int | None = None
+    reconcile_stale: int | None = None
+    reconcile_rescued: int | None = None
+    reconcile_age: float | None = None
 
 
 class Appends(SpanProcessor):
@@ -84,20 +94,26 @@ def watch(read: Callable[[], Readings]) -> Callable[[], None]:
     def one(name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
         def observe(options: CallbackOptions) -> Iterable[Observation]:
             readings = None if over.is_set() else last.get("readings")
-            return [] if readings is None else [Observation(getattr(readings, name))]
+            found = None if readings is None else getattr(readings, name)
+            return [] if found is None else [Observation(found)]
 
         return observe
 
     meter = metrics.get_meter("throughline")
     meter.create_observable_gauge("throughline.reader.lag", [lag], unit="{event}", description="Behind the head of the log")
-    for name, description in (
-        ("processes_open", "Processes that owe or wait for something"),
-        ("processes_overdue", "Processes whose wake-up has passed"),
-        ("processes_stuck", "Processes with a step that cannot be carried out"),
-        ("parked", "Rows of read models, and processes, that were set aside"),
-        ("unmatched", "Messages that a person has to match"),
+    for name, unit, description in (
+        ("processes_open", "1", "Processes that owe or wait for something"),
+        ("processes_overdue", "1", "Processes whose wake-up has passed"),
+        ("processes_stuck", "1", "Processes with a step that cannot be carried out"),
+        ("parked", "1", "Rows of read models, and processes, that were set aside"),
+        ("unmatched", "1", "Messages that a person has to match"),
+        ("reconcile_missing", "1", "Processes that are open by the log and do not run"),
+        ("reconcile_orphaned", "1", "Processes that run and are not open by the log"),
+        ("reconcile_stale", "1", "Processes late with a wake-up, and those late with news: one may be both"),
+        ("reconcile_rescued", "1", "Processes that reconcile had to nudge"),
+        ("reconcile_age", "s", "Since reconcile's last pass"),
     ):
-        meter.create_observable_gauge(f"throughline.{name.replace('_', '.')}", [one(name)], unit="1", description=description)
+        meter.create_observable_gauge(f"throughline.{name.replace('_', '.')}", [one(name)], unit=unit, description=description)
     return over.set
 
 
