@@ -50,7 +50,8 @@ class Offer:
 
     `resource` and `noun` make the address, `verb` the word of the command line; `stream` is the kind of stream that it is for.
     `roles` may send it; what exactly each may do, the decider knows. `example` is a body that fits. `founds`: the stream begins
-    with it. `derived` fields are worked out from the others (an HMAC of an identifier) and never sent.
+    with it. `derived` fields are worked out from the others (an HMAC of an identifier) and never sent. `remark`: what somebody who
+    sends it has to know beforehand.
     """
 
     resource: str
@@ -62,6 +63,7 @@ class Offer:
     example: Mapping[str, Any] = field(default_factory=dict)
     founds: bool = False
     derived: tuple[str, ...] = ()
+    remark: str = ""
 
     @property
     def stream(self) -> str:
@@ -123,7 +125,9 @@ OFFERS: tuple[Offer, ...] = (
     Offer("members", "stay-detachments", "detach-stay", member.DetachStay, "A stay was another person's after all", OFFICE,
           {"stay": _STAY, "reason": "mistaken identity"}),
     Offer("members", "erasures", "erase", member.ErasePersonalData,
-          "Erase the member's personal data for ever: the key that opens it is destroyed", LEADING, {"reason": "asked in writing"}),
+          "Erase the member's personal data for ever: the key that opens it is destroyed", LEADING, {"reason": "asked in writing"},
+          remark="Raw messages and files that name the member stay in the inbox as they were received, sealed under their month's "
+          "key, until that key is destroyed; this command does not destroy it."),
     # the episode
     Offer("episodes", "assignments", "assignment", episode.ReceiveAssignment, "A plan gives us the member", OFFICE,
           {"member": _MEMBER, "plan": "default", "received_at": "2026-11-20T09:00:00-08:00", "referral_source": "community"},

@@ -73,7 +73,7 @@ def routes() -> APIRouter:
         router.add_api_route(
             path, _endpoint(offer), methods=["POST"], response_model=Done, status_code=201 if offer.founds else 200,
             summary=offer.summary, tags=[TAGS[offer.resource]], name=f"{offer.resource}_{offer.verb}".replace("-", "_"),
-            responses=PROBLEMS,
+            description=offer.remark or None, responses=PROBLEMS,
         )  # fmt: skip
     router.add_api_route(
         "/policies", adopt, methods=["POST"], response_model=Done, status_code=201, tags=["Policies"], responses=PROBLEMS,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from uuid import uuid4
 
 import pytest
+from typer.testing import CliRunner
 
 from api.offers import OFFERS, Offer
 from domain.staff.facts import Role
 from tests.surfaces.conftest import PLANTED_NAME, World
+from workers.cli import app as cli
 
 PROBLEM = "application/problem+json"
 
@@ -107,6 +110,17 @@ def test_a_supervisor_erases_a_person_for_good(world: World) -> None:
     assert world.post(path, reason, role=Role.SUPERVISOR).json()["facts"] == [], "once is enough"
     late = world.post(f"/v1/members/{world.member}/identity-corrections", {"given_name": "Ines", "reason": "card"})
     assert late.status_code == 409 and late.json()["code"] == "erased"
+
+
+def test_whoever_erases_is_told_what_stays_readable_and_until_when(world: World) -> None:
+    described = world.api.get("/v1/openapi.json").json()["paths"]
+    (offered,) = (methods["post"] for path, methods in described.items() if path.endswith("/erasures"))
+    helped = CliRunner().invoke(cli, ["record", "erase", "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert helped.exit_code == 0
+    for text in (offered["description"], helped.stdout):
+        words = " ".join(re.sub(r"[│|]", " ", text).split())
+        assert "Raw messages and files that name the member stay in the inbox" in words
+        assert "sealed under their month's key, until that key is destroyed; this command does not destroy it." in words
 
 
 def test_a_policy_is_adopted_as_it_is_and_refused_with_line_and_reason(world: World) -> None:

@@ -81,7 +81,8 @@ def command_of(offer: Offer, group: str) -> Callable[..., None]:
             f.show_accepted(system, f.accepted(outcome), json=json)
 
     give.__name__ = offer.verb.replace("-", "_")
-    give.__doc__ = f"{offer.summary}.\n\nExample:\n\n    {example_of(offer, group)}\n"
+    remark = f"{offer.remark}\n\n" if offer.remark else ""
+    give.__doc__ = f"{offer.summary}.\n\n{remark}Example:\n\n    {example_of(offer, group)}\n"
     give.__signature__ = inspect.Signature(list(_parameters(offer)))  # type: ignore[attr-defined]
     return give
 
