@@ -26,6 +26,11 @@ def test_it_has_the_form_of_a_compose_file() -> None:
     jsonschema.Draft202012Validator(schema).validate(COMPOSE)
 
 
+def test_the_readme_claims_no_more_than_that_check() -> None:
+    words = " ".join((ROOT / "README.md").read_text().split())
+    assert "our own description of the part of the compose schema that we use (`tests/unit/compose-schema.json`)" in words
+
+
 def test_everything_that_the_system_is_made_of_is_a_service() -> None:
     assert set(SERVICES) - set(OURS) == {"log-postgres", "temporal-postgres", "temporal-schema", "temporal", "temporal-ui"}
     assert {tuple(service["command"]) for service in OURS.values()} == {
