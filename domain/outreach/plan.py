@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from itertools import chain, zip_longest
 from typing import Any
 
 from domain import records
-from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, misses, present_or, warnings
+from domain.alerts import ALERT, ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, misses, present_or, warnings
 from domain.calendar import add_days, end_of_day, instant_at, local_date, start_of_day
 from domain.clocks import Clock, Variant, keep
 from domain.core import (
@@ -33,6 +33,7 @@ from domain.core import (
     StreamId,
     Window,
     earlier,
+    later,
 )
 from domain.episode.decider import Episode
 from domain.episode.facts import (
@@ -60,7 +61,7 @@ from domain.outreach.facts import (
 )
 from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies
 from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
-from domain.staff.decider import staff_in
+from domain.staff.decider import present_now, staff_in
 from domain.stay.decider import Stay
 from domain.stops import Stop, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
@@ -200,7 +201,7 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
         stop=stop,
         rests=before(merged(rests, alarm), stopped_at),
         lost=lost,
-        to=_recipients(episode, context, now),
+        to=_recipients(episode, context, alarm),
         stays=tuple(_stays(member, context)),
     )
 
@@ -258,12 +259,11 @@ def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Sto
     return stop_of(episode, member, lambda at: policy.outreach.coverage_return_days, alarm, enrolled)
 
 
-def _recipients(episode: Episode, context: Context, now: Instant) -> Recipients:
-    lead = episode.lead_care_manager(now)
+def _recipients(episode: Episode, context: Context, alarm: Alarm) -> Recipients:
+    lead = episode.lead_care_manager(alarm.now)
     person = staff_in(context, lead)
-    boss = staff_in(context, person.supervisor)
-    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, boss.present(now))
-    owner = present_or(supervisor if lead else ANY_CARE_MANAGER, lead, person.present(now))
+    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
+    owner = present_or(supervisor if lead else ANY_CARE_MANAGER, lead, present_now(person, alarm))
     return Recipients(owner, supervisor)
 
 
@@ -548,9 +548,7 @@ def _suggestion(sight: Sight, wanted: Channel) -> str:
     order = dict.fromkeys((wanted, Channel.VISIT, Channel.MEETING, Channel.CALL))
     usable = [c for c in order if not _unusable(sight, c, sight.now) and not (tired and c is last[0])]
     channel = usable[0] if usable else Channel.MEETING
-    hours = spacing.hours_of_day
-    uses = {hour: sum(1 for e in tried if _nearest(e.at, hours, sight.member.timezone) == i) for i, hour in enumerate(hours)}
-    hour = min(hours, key=lambda h: uses[h])
+    hour = _least_tried_hour(sight, [e.at for e in tried])
     parts = [channel.value, f"around {hour:%H:%M}"]
     if tried:
         parts.append(f"not before {tried[-1].at + timedelta(hours=spacing.hours_min):%Y-%m-%dT%H:%MZ}")
@@ -560,7 +558,14 @@ def _suggestion(sight: Sight, wanted: Channel) -> str:
     return ", ".join(parts)
 
 
-def _nearest(at: Instant, hours: tuple[Any, ...], zone: str) -> int:
+def _least_tried_hour(sight: Sight, tried_at: Iterable[Instant]) -> time:
+    """The hour of the policy's that was tried least; of two the earlier in the file."""
+    hours, zone = sight.guard.outreach.spacing.hours_of_day, sight.member.timezone
+    nearest = [_nearest(at, hours, zone) for at in tried_at]
+    return hours[min(range(len(hours)), key=nearest.count)]
+
+
+def _nearest(at: Instant, hours: tuple[time, ...], zone: str) -> int:
     day = local_date(at, zone)
     return min(range(len(hours)), key=lambda i: abs((instant_at(day, hours[i], zone) - at).total_seconds()))
 
@@ -583,6 +588,7 @@ def _messages(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Want]:
     for rung in climbed:
         if not rung.by_machine or rung.fallen:
             continue
+        moment = max(sight.now, _moment(sight, rung))
         points = sight.member.usable_points(rung.rung.channel, sight.now)
         yield Want(
             key=rung.want,
@@ -591,15 +597,24 @@ def _messages(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Want]:
             point=points[0].id if points else "",
             template="outreach_invitation",
             language=sight.member.language,
-            not_before=quiet.next_allowed(max(sight.now, rung.opens_at), sight.member.timezone),
+            not_before=quiet.next_allowed(moment, sight.member.timezone),
             expires_at=rung.expires_at,
             policy=rung.policy.id,
         )
 
 
+def _moment(sight: Sight, rung: Climbed) -> Instant:
+    """When a machine may try: not too soon after the last try, as long as the message is of use then."""
+    spacing = timedelta(hours=sight.guard.outreach.spacing.hours_min)
+    sent = (r.sent_at for r in sight.state.requests.by_key.values() if r.asked.kind != ALERT and r.sent_at is not None)
+    last = later(*(e.at for e in sight.attempts), *sent)
+    spaced = rung.opens_at if last is None else max(rung.opens_at, last + spacing)
+    return spaced if spaced < rung.expires_at else rung.opens_at
+
+
 def _forbidden(sight: Sight, asked: MessageRequested) -> str:
     """Why a message to the member may not begin to be sent now; staff alerts are always allowed."""
-    if asked.kind == "alert":
+    if asked.kind == ALERT:
         return ""
     if sight.member.opted_out(Channel(asked.kind), sight.now):
         return "opted_out"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from domain.calendar import local_date
-from domain.core import SYSTEM, Command, Context, Decider, Decision, Instant, Recorded, Refusal, StreamId, personal
+from domain.calendar import end_of_day, local_date, start_of_day
+from domain.core import SYSTEM, Alarm, Command, Context, Decider, Decision, Instant, Recorded, Refusal, StreamId, personal
 from domain.staff.facts import (
     AbsenceAnnounced,
     AbsenceCalledOff,
@@ -190,6 +190,14 @@ def staff_in(context: Context, stream: str | None) -> Staff:
     """The person, or a nobody."""
     loaded = context.get(stream) if stream else None
     return loaded.state if loaded is not None and isinstance(loaded.state, Staff) else Staff()
+
+
+def present_now(person: Staff, alarm: Alarm) -> bool:
+    """Whether somebody is there now; the alarm keeps the days on which that turns."""
+    for day in person.presence_changes():
+        alarm.reached(start_of_day(day, OFFICE_ZONE))
+        alarm.reached(end_of_day(day, OFFICE_ZONE))
+    return person.present(alarm.now)
 
 
 def refused(by: str, context: Context, at: Instant, *roles: Role, feeds: bool = False) -> Refusal | None:

@@ -41,7 +41,7 @@ from domain.member.decider import Member
 from domain.member.facts import DeathReportWithdrawn
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook
 from domain.requests import USELESS, Request, Requests, RequestState, Want, pursue
-from domain.staff.decider import OFFICE_ZONE, staff_in
+from domain.staff.decider import present_now, staff_in
 from domain.stay.decider import Admission, Course, Stay
 from domain.stay.facts import StayClass
 from domain.stops import Stop, earliest, stop_of
@@ -206,7 +206,7 @@ def _concerns(visit: Visit, enrolled_at: Instant, stop: Stop | None, alarm: Alar
     """Whether the member was inside, or left, while the episode was open and they were enrolled."""
     emergency = visit.course.stay_class is StayClass.EMERGENCY and not visit.policy.transition.emergency_visits
     outpatient = visit.course.stay_class is StayClass.OUTPATIENT
-    if not visit.course.admissions or emergency or outpatient or (stop is not None and stop.at <= visit.since):
+    if not visit.course.admissions or emergency or outpatient or (stop is not None and stop.settled.at <= visit.since):
         return False
     over_at = None if any(s.until is None for s in inside(visit.course, alarm)) else _left_at(visit.course)
     return over_at is None or over_at >= enrolled_at
@@ -263,12 +263,8 @@ def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId 
     """The lead care manager, their supervisor, and who of them is there to be told now."""
     lead = episode.lead_care_manager(alarm.now)
     person = staff_in(context, lead)
-    boss = staff_in(context, person.supervisor)
-    for day in chain(person.presence_changes(), boss.presence_changes()):
-        alarm.reached(start_of_day(day, OFFICE_ZONE))
-        alarm.reached(end_of_day(day, OFFICE_ZONE))
-    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, boss.present(alarm.now))
-    return lead, person.supervisor, Recipients(present_or(supervisor, lead, person.present(alarm.now)), supervisor)
+    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
+    return lead, person.supervisor, Recipients(present_or(supervisor, lead, present_now(person, alarm)), supervisor)
 
 
 def _openings(sight: Sight) -> Iterator[Step]:
@@ -325,7 +321,7 @@ def _each_notice(sight: Sight) -> Iterator[Notice]:
                 continue
             from_at = max(run.received_at, sight.enrolled_at)
             cancelled = Stop(run.stopped_at, run.stopped_by, "admission_cancelled") if run.stopped_at and run.stopped_by else None
-            stop = earliest(cancelled, sight.stop)
+            stop = earliest(cancelled, sight.stop.settled if sight.stop is not None else None)
             if not sight.alarm.reached(from_at) or (stop is not None and stop.at <= from_at):
                 continue
             asked = [

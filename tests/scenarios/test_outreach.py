@@ -108,6 +108,14 @@ def test_24_texts_are_not_sent_in_the_member_s_night() -> None:
     assert begun.occurred_at == at("2026-11-21 08:00 PST")
 
 
+def test_22_a_machine_too_keeps_its_distance_from_the_last_try() -> None:
+    story = Story("2026-11-20 10:00 PST").assigned().on("2026-11-20 19:00 PST")
+    story.do(RecordAttempt(stream=OUTREACH, by=LEAD, channel=Channel.CALL, outcome=Outcome.VOICEMAIL))
+    story.on("2026-11-23 00:00 PST")
+    (begun,) = [r for r in story.recorded(DeliveryBegun) if r.fact.key.startswith("rung/1")]
+    assert begun.occurred_at == at("2026-11-21 15:00 PST"), "twenty hours after the call, not at eight in the morning"
+
+
 def test_24_the_night_is_the_one_of_the_member_s_own_zone() -> None:
     story = Story("2026-11-20 22:30 PST").member("member-east", timezone="America/New_York")
     story.assigned(member="member-east").on("2026-11-23 00:00 PST")

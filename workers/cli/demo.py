@@ -104,7 +104,8 @@ def _past(stage: Stage, members: int) -> Past:
 
         past = demo.write_history(stage.settings, progress, members)
         workflows = demo.rebuild_workflows(stage.settings, progress)
-    assert not past.refused, f"the script was refused: {past.refused[:3]}"
+    if past.refused:
+        raise demo.DemoFailed(f"The rules refused what the invented people did: {', '.join(past.refused[:3])}")
     _dim(f"{members} members, {past.facts} facts of {demo.HISTORY_DAYS} days; {workflows} workflows rebuilt from the log")
     return past
 
