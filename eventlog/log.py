@@ -178,19 +178,29 @@ class Log:
         found: UUID = self.recorder.rows("SELECT id FROM log.incarnations ORDER BY number DESC LIMIT 1", ())[0][0]
         return found
 
-    def verify(self, stream: StreamId | None = None, *, progress: Callable[[int, int], None] | None = None) -> Iterator[BadEvent]:
+    def verify(
+        self,
+        stream: StreamId | None = None,
+        *,
+        after: StreamId = "",
+        until: StreamId | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Iterator[BadEvent]:
         """Recompute every hash, of one stream or of all, and name the first bad event of each broken stream.
 
-        Needs no key: what is sealed is checked as it is stored. `progress` is told (events checked, events in all).
+        Needs no key: what is sealed is checked as it is stored. `after` and `until` (itself included) name a part of the streams,
+        in the log's order of them, for those who verify in steps. `progress` is told (events checked, events in all).
         """
-        where, arguments = ("", ()) if stream is None else (" WHERE stream = %b", (stream,))
-        total = int(self.recorder.rows(f"SELECT count(*) FROM log.events{where}", arguments)[0][0])
+        bounds, arguments = ("stream > %b", [after]) if stream is None else ("stream = %b", [stream])
+        if stream is None and until is not None:
+            bounds, arguments = f"{bounds} AND stream <= %b", [*arguments, until]
+        total = int(self.recorder.rows(f"SELECT count(*) FROM log.events WHERE {bounds}", arguments)[0][0])
         checked, at_stream, at_version, previous, broken = 0, "", 0, FIRST_PREVIOUS, False
-        cursor: tuple[str, int] = ("" if stream is None else stream, -1)
+        cursor: tuple[str, int] = (after if stream is None else stream, -1)
         while True:
             rows = self.recorder.rows(
-                f"SELECT {_COLUMNS} FROM log.events WHERE (stream, version) > (%b::text, %b::bigint)"
-                f"{'' if stream is None else ' AND stream = %b'} ORDER BY stream, version LIMIT {VERIFY_BATCH}",
+                f"SELECT {_COLUMNS} FROM log.events WHERE (stream, version) > (%b::text, %b::bigint) AND {bounds}"
+                f" ORDER BY stream, version LIMIT {VERIFY_BATCH}",
                 (*cursor, *arguments),
             )
             for row in rows:
@@ -207,6 +217,15 @@ class Log:
             if len(rows) < VERIFY_BATCH:
                 return
             cursor = (rows[-1][1], rows[-1][2])
+
+    def stream_after(self, after: StreamId, events: int) -> StreamId | None:
+        """The stream in which the so-many-th event after a stream lies; None where no more than so many are left. A part of the
+        log up to it has at most that many events and the rest of one stream."""
+        assert events > 0
+        rows = self.recorder.rows(
+            "SELECT stream FROM log.events WHERE stream > %b ORDER BY stream, version OFFSET %b LIMIT 2", (after, events - 1)
+        )
+        return str(rows[0][0]) if len(rows) > 1 else None
 
     def event(self, stream: StreamId, event_id: EventId) -> StoredFact | None:
         """One event of a stream by its id."""
