@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.core import Alarm, EventId, Instant
 from domain.episode.decider import Episode
@@ -12,11 +12,17 @@ from domain.member.decider import Member
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """From when something is not owed any more, and why."""
+    """From when something is not owed any more, and why. `certain_at`: when that was settled, where it was long in the balance."""
 
     at: Instant
     by: EventId
     reason: str
+    certain_at: Instant | None = None
+
+    @property
+    def settled(self) -> Stop:
+        """The stop as of the instant at which it was certain: for what goes on while coverage may still come back."""
+        return replace(self, at=self.certain_at or self.at)
 
 
 def earliest(*stops: Stop | None) -> Stop | None:
@@ -37,5 +43,5 @@ def stop_of(
     stop = earliest(*found)
     for gap, lapses_at in member.lapses(return_days):
         if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
-            return Stop(gap.since, gap.begun_by, "coverage_lost")
+            return Stop(gap.since, gap.begun_by, "coverage_lost", lapses_at)
     return stop
