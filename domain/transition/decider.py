@@ -94,7 +94,6 @@ class CarryTransition(Command):
 # --- state ---------------------------------------------------------------------------------------------------------------------
 
 
-
 @dataclass(frozen=True, slots=True)
 class Transition:
     """What is owed after the stays of one episode. `opened` holds the last opening of each stay; `said` the records of people."""

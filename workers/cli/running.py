@@ -30,7 +30,6 @@ from workers.watching import readings
 UNBINDABLE = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES)
 
 
-
 FIRST_STEPS = (
     "Nobody works here yet. In another terminal:",
     "  throughline staff add --name 'Rosa Lindqvist' --email rosa@example.org --roles supervisor --roles operator",
