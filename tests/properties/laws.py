@@ -231,19 +231,20 @@ def verdicts(memory: Memory, process: str) -> dict[str, tuple[str, Instant]]:
 
 
 def final(history: History, corrects: Callable[[History, Any, Instant], bool]) -> None:
-    """Facts at or after a due never change its verdict, corrections apart: without them it is the same."""
-    memory = run(history)
-    whole = verdicts(memory, history.process)
-    resting = {o.key for o in memory.plan(ProcessRef.of(history.process)).obligations if o.met_at and o.met_at >= o.window.due}
-    resting -= {key for key, found in whole.items() if found[0] != "met"}  # done while the clock rested: its due had not come
-    decided = {key: found for key, found in whole.items() if found[0] in ("met", "missed") and key not in resting}
-    for due in sorted({due for key, (_, due) in decided.items() if not OWN_ID.search(key)}):
+    """Facts at or after a due never change its verdict, corrections apart: without them it is the same. The due of a clock that
+    rests has not come."""
+    whole = verdicts(run(history), history.process)
+    decided = {key: found for key, found in whole.items() if found[0] in ("met", "missed") and not OWN_ID.search(key)}
+    for due in sorted({due for _, due in decided.values()}):
         later = [f.id for f in history.drawn if f.at >= due and not corrects(history, f, due)]
-        if later:
-            before = verdicts(run(history.without(*later)), history.process)
-            for key, found in decided.items():
-                if found[1] == due and not OWN_ID.search(key) and before.get(key) != found:
-                    raise Broken("final", f"{key}: {found} with what came after the due, {before.get(key)} without")
+        if not later:
+            continue
+        memory = run(history.without(*later))
+        before = verdicts(memory, history.process)
+        rests = {o.key for o in memory.plan(ProcessRef.of(history.process)).obligations if o.suspended}
+        for key, found in decided.items():
+            if found[1] == due and key not in rests and before.get(key) != found:
+                raise Broken("final", f"{key}: {found} with what came after the due, {before.get(key)} without")
 
 
 def oracle(history: History, judge: Callable[[History], dict[str, str]]) -> None:
