@@ -270,13 +270,11 @@ def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId 
 def _openings(sight: Sight) -> Iterator[Step]:
     """Each stay that concerns the episode is opened once, and again where it turned out to have begun under another policy.
 
-    So is one that was only said to concern it, while it was open: by its opening this process is found when more becomes known."""
-    closed_at = sight.stop.at if sight.stop is not None and sight.stop.reason.startswith("closed") else None
+    So is one that was only said to concern it: by its opening this process is found when more becomes known."""
     for visit in sight.known:
         opened = sight.state.opened.get(visit.stay)
         said_to_be = sight.member.stays[visit.stay].episode == sight.state.episode
-        ours = visit in sight.visits or (said_to_be and (closed_at is None or visit.since < closed_at))
-        if not ours or (opened is not None and opened.policy == visit.policy.id):
+        if not (said_to_be or visit in sight.visits) or (opened is not None and opened.policy == visit.policy.id):
             continue
         fact = TransitionalCareOpened(
             stay=visit.stay,
