@@ -243,7 +243,8 @@ def verdicts(memory: Memory, process: str) -> dict[str, tuple[str, Instant]]:
 
 def final(history: History, corrects: Callable[[History, Any, Instant], bool]) -> None:
     """Facts at or after a due never change its verdict, corrections apart: without them it is the same. The due of a clock that
-    rests has not come."""
+    rested then had not come."""
+    ref = ProcessRef.of(history.process)
     whole = verdicts(run(history), history.process)
     decided = {key: found for key, found in whole.items() if found[0] in ("met", "missed") and not OWN_ID.search(key)}
     for due in sorted({due for _, due in decided.values()}):
@@ -252,10 +253,11 @@ def final(history: History, corrects: Callable[[History, Any, Instant], bool]) -
             continue
         memory = run(history.without(*later))
         before = verdicts(memory, history.process)
-        rests = {o.key for o in memory.plan(ProcessRef.of(history.process)).obligations if o.suspended}
+        ran = {o.key for o in memory.plan(ref, due).obligations if not o.suspended}
         for key, found in decided.items():
-            if found[1] == due and key not in rests and before.get(key) != found:
-                raise Broken("final", f"{key}: {found} with what came after the due, {before.get(key)} without")
+            verdict = before[key][0] if key in before else "nothing"
+            if found[1] == due and verdict != found[0] and (key in ran or key not in before):
+                raise Broken("final", f"{key}: {found} with what came after the due, {verdict} without")
 
 
 def oracle(history: History, judge: Callable[[History], dict[str, str]]) -> None:
