@@ -19,6 +19,7 @@ from domain.alerts import AcknowledgeAlert
 from domain.core import Command, Instant, Refusal, StreamId
 from domain.episode.decider import AssignLeadCareManager, CloseEpisode, Decline, Defer, Enrol
 from domain.episode.facts import ClosureReason
+from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import LoseCoverage, OptOut, ReportDeath, RestoreCoverage
 from domain.member.facts import Channel
 from domain.outreach.decider import RecordAttempt, RecordContact
@@ -27,7 +28,6 @@ from domain.requests import RequestState
 from domain.staff.decider import JoinStaff, ShowLicence
 from domain.staff.facts import Licence, Role
 from domain.transition.decider import CompleteItem, RecordTransitionAttempt, RecordTransitionContact
-from domain.transition.facts import AttemptOutcome, Interaction, SpokenTo
 from eventlog.gateway import Gateway
 from simulation.health_plan import member_file
 from simulation.hospital import Hospital

@@ -157,8 +157,8 @@ class Story:
         return rows[0][0] if rows else None
 
     def _nearest_deadline(self) -> tuple[StreamId, str, datetime]:
-        """The initial contact deadline that comes first: its process, its rule, its due. A governing one, but where a machine has met
-        them all: by day it texts a new member at once."""
+        """The initial contact deadline that comes first: its process, its rule, its due. A governing one, but where a machine
+        has met them all: by day it texts a new member at once."""
         rows = self._rows(
             "SELECT process, rule, due FROM process_obligation WHERE starts_with(rule, 'initial_contact.')"
             " AND state = 'open' AND NOT suspended ORDER BY governing DESC, due, process LIMIT 1"

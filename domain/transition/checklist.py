@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from domain.core import Refusal
+from domain.interactions import SYNCHRONOUS, Interaction, SpokenTo
 from domain.policy import ChecklistItem, Evidence
 from domain.staff.facts import Licence
-from domain.transition.facts import SYNCHRONOUS, ChecklistItemDone, Interaction, SpokenTo, TransitionContactMade
+from domain.transition.facts import ChecklistItemDone, TransitionContactMade
 
 
 def closes(item: ChecklistItem, record: ChecklistItemDone | TransitionContactMade) -> bool:

@@ -10,6 +10,7 @@ from domain import records
 from domain.alerts import AcknowledgeAlert, acknowledge
 from domain.clocks import ClockFact, Clocks, KeepClock
 from domain.core import SYSTEM, Command, Context, Decider, Decision, EventId, Fact, Instant, Recorded, Refusal, StreamId, personal
+from domain.interactions import SYNCHRONOUS, AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import CARERS
 from domain.policy import ChecklistItem, Evidence, PolicyBook
 from domain.records import ApproveBackdatedRecord, RecordFact, RejectBackdatedRecord, StrikeOutRecord
@@ -19,13 +20,9 @@ from domain.staff.facts import Licence
 from domain.timeline import Timeline, put
 from domain.transition.checklist import shortfall
 from domain.transition.facts import (
-    SYNCHRONOUS,
-    AttemptOutcome,
     ChecklistItemDone,
     ChecklistItemReopened,
     Finding,
-    Interaction,
-    SpokenTo,
     StayReviewed,
     TransitionalCareEnded,
     TransitionalCareOpened,

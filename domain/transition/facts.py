@@ -6,43 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from domain.core import EventId, Fact, Instant, StreamId, personal
+from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.staff.facts import Licence
-
-
-class Interaction(StrEnum):
-    """How something was done. Only the first three are live exchanges (domain.md 1.10); the rest are attempts or paperwork."""
-
-    IN_PERSON = "in_person"
-    PHONE = "phone"
-    VIDEO = "video"
-    VOICEMAIL = "voicemail"
-    TEXT = "text"
-    PORTAL = "portal"
-    LETTER = "letter"
-    DOCUMENT = "document"
-
-
-SYNCHRONOUS = (Interaction.IN_PERSON, Interaction.PHONE, Interaction.VIDEO)
-
-
-class SpokenTo(StrEnum):
-    """With whom. A talk with the ward nurse alone is no interaction with the member."""
-
-    MEMBER = "member"
-    CAREGIVER = "caregiver"
-    FACILITY = "facility"
-    PRACTICE = "practice"
-    NOBODY = "nobody"
-
-
-class AttemptOutcome(StrEnum):
-    """How a try ended that did not become an exchange with the member or their caregiver."""
-
-    NO_ANSWER = "no_answer"
-    VOICEMAIL = "voicemail"
-    MESSAGE_LEFT = "message_left"
-    NOT_THERE = "not_there"
-    REFUSED = "refused"
 
 
 class Finding(StrEnum):

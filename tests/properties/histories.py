@@ -30,6 +30,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.facts import (
     Channel,
     ChannelOptedIn,
@@ -64,12 +65,9 @@ from domain.stay.facts import (
     order_of,
 )
 from domain.transition.facts import (
-    AttemptOutcome,
     ChecklistItemDone,
     ChecklistItemReopened,
     Finding,
-    Interaction,
-    SpokenTo,
     StayReviewed,
     TransitionAttemptMade,
     TransitionContactMade,

@@ -21,6 +21,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.interactions import Interaction, SpokenTo
 from domain.member.facts import (
     Channel,
     ChannelOptedIn,
@@ -39,7 +40,7 @@ from domain.policy import ChecklistItem, Policy
 from domain.records import BackdatedRecordApproved, BackdatedRecordRejected, RecordStruckOut
 from domain.requests import MessageRequested
 from domain.stay.facts import AdmissionCancelled, DischargeCancelled, MemberAdmitted, MemberDischarged, StayDescribed
-from domain.transition.facts import ChecklistItemDone, ChecklistItemReopened, Interaction, SpokenTo, TransitionContactMade
+from domain.transition.facts import ChecklistItemDone, ChecklistItemReopened, TransitionContactMade
 from tests.given import Told
 from tests.properties.histories import History
 

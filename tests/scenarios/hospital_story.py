@@ -8,6 +8,7 @@ from typing import Any
 
 from domain.core import Obligation, ObligationState, Plan
 from domain.episode.decider import Enrol
+from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import AttributeStay
 from domain.policy import Policy
 from domain.requests import MessageFailed, MessageRequested, RequestFact
@@ -23,7 +24,6 @@ from domain.stay.facts import (
     order_of,
 )
 from domain.transition.decider import CompleteItem, RecordTransitionAttempt, RecordTransitionContact
-from domain.transition.facts import AttemptOutcome, Interaction, SpokenTo
 from tests.given import EPISODE, LEAD, MEMBER, STAY, TRANSITION, Story, at
 
 SECOND = "stay-2"

@@ -8,11 +8,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 
+from domain.interactions import Interaction, SpokenTo
 from domain.policy import Basis, ChecklistItem, Evidence, Transition, Warn
 from domain.staff.facts import Licence
 from domain.stay.facts import StayClass
 from domain.transition.decider import CompleteItem
-from domain.transition.facts import Interaction, SpokenTo, TransitionalCareEnded
+from domain.transition.facts import TransitionalCareEnded
 from tests.given import LEAD, NURSE, STAY, TRANSITION, at
 from tests.scenarios.hospital_story import SECOND, HospitalStory
 

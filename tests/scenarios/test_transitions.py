@@ -14,6 +14,7 @@ from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import ObligationState
 from domain.episode.decider import CloseEpisode, HandOver, Hold, ReapplyPolicy, Resume
 from domain.episode.facts import ClosureReason
+from domain.interactions import Interaction, SpokenTo
 from domain.member.decider import AttributeStay, DetachStay, LoseCoverage, ReportDeath, RestoreCoverage, WithdrawDeathReport
 from domain.member.facts import DeathReported
 from domain.records import ApproveBackdatedRecord, StrikeOutRecord
@@ -31,8 +32,6 @@ from domain.transition.decider import (
 from domain.transition.facts import (
     ChecklistItemDone,
     Finding,
-    Interaction,
-    SpokenTo,
     TransitionalCareEnded,
     TransitionalCareOpened,
     TransitionalCareResumed,
