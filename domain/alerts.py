@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from domain.clocks import Clocks
 from domain.core import Alarm, Command, Context, Decision, Instant, Obligation, ObligationState, Refusal, StreamId
-from domain.policy import Warn
 from domain.requests import AlertAcknowledged, Requests, Want
+from domain.rule_shapes import Warn
 from domain.staff.decider import refused
 from domain.staff.facts import Role
 

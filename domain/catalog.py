@@ -11,8 +11,10 @@ from domain.adoption import decider as adoption
 from domain.adoption import facts as adoption_facts
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import Decider, Fact, Process, StreamId
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment
 from domain.episode import decider as episode
 from domain.episode import facts as episode_facts
+from domain.member import circumstances
 from domain.member import decider as member
 from domain.member import facts as member_facts
 from domain.outreach import decider as outreach
@@ -88,6 +90,18 @@ FACTS: tuple[Entry, ...] = (
     Entry("member.stay-detached", 1, member_facts.StayDetached),
     Entry("member.episode-begun", 1, member_facts.EpisodeBegun),
     Entry("member.personal-data-erased", 1, member_facts.PersonalDataErased),
+    Entry("member.circumstance-noted", 1, circumstances.CircumstanceNoted),
+    Entry("member.circumstance-ended", 1, circumstances.CircumstanceEnded),
+    Entry("member.diagnosis-recorded", 1, circumstances.DiagnosisRecorded),
+    Entry("member.diagnosis-ruled-out", 1, circumstances.DiagnosisRuledOut),
+    Entry("member.visit-reported", 1, circumstances.VisitReported),
+    Entry("member.visit-judged", 1, circumstances.VisitJudged),
+    Entry("member.county-learned", 1, circumstances.CountyLearned),
+    Entry("member.party-named", 1, circumstances.PartyNamed),
+    Entry("member.authority-shown", 1, circumstances.AuthorityShown),
+    Entry("member.authority-ended", 1, circumstances.AuthorityEnded),
+    Entry("member.data-sharing-authorised", 1, circumstances.DataSharingAuthorised),
+    Entry("member.data-sharing-revoked", 1, circumstances.DataSharingRevoked),
     Entry("episode.assignment-received", 1, episode_facts.AssignmentReceived),
     Entry("episode.assignment-resent", 1, episode_facts.AssignmentResent),
     Entry("episode.assignment-withdrawn", 1, episode_facts.AssignmentWithdrawn),
@@ -102,6 +116,29 @@ FACTS: tuple[Entry, ...] = (
     Entry("episode.policy-reapplied", 1, episode_facts.PolicyReapplied),
     Entry("episode.closed", 1, episode_facts.EpisodeClosed),
     Entry("episode.reinstated", 1, episode_facts.EpisodeReinstated),
+    Entry("episode.enrolment-step-done", 1, enrolment.EnrolmentStepDone),
+    Entry("episode.screening-answered", 1, enrolment.ScreeningAnswered),
+    Entry("episode.plan-tier-reported", 1, enrolment.PlanTierReported),
+    Entry("episode.conflict-raised", 1, enrolment.ConflictRaised),
+    Entry("episode.conflict-settled", 1, enrolment.ConflictSettled),
+    Entry("episode.choice-explained", 1, enrolment.ChoiceExplained),
+    Entry("episode.provider-change-requested", 1, enrolment.ProviderChangeRequested),
+    Entry("episode.provider-change-settled", 1, enrolment.ProviderChangeSettled),
+    Entry("episode.authorisation-granted", 1, authorisations.AuthorisationGranted),
+    Entry("episode.authorisation-requested", 1, authorisations.AuthorisationRequested),
+    Entry("episode.authorisation-denied", 1, authorisations.AuthorisationDenied),
+    Entry("episode.discontinuation-considered", 1, authorisations.DiscontinuationConsidered),
+    Entry("episode.care-carried-over", 1, authorisations.CareCarriedOver),
+    Entry("episode.assessment-begun", 1, assessments.AssessmentBegun),
+    Entry("episode.assessment-answered", 1, assessments.AssessmentAnswered),
+    Entry("episode.assessment-completed", 1, assessments.AssessmentCompleted),
+    Entry("episode.assessment-abandoned", 1, assessments.AssessmentAbandoned),
+    Entry("episode.care-plan-written", 1, care_plans.CarePlanWritten),
+    Entry("episode.care-plan-copy-given", 1, care_plans.CarePlanCopyGiven),
+    Entry("episode.care-plan-reviewed", 1, care_plans.CarePlanReviewed),
+    Entry("episode.step-down-agreed", 1, closing.StepDownAgreed),
+    Entry("episode.warm-hand-off-made", 1, closing.WarmHandOffMade),
+    Entry("episode.notice-of-action-received", 1, closing.NoticeOfActionReceived),
     Entry("outreach.opened", 1, outreach_facts.OutreachOpened),
     Entry("outreach.attempt-made", 1, outreach_facts.AttemptMade),
     Entry("outreach.contact-made", 1, outreach_facts.ContactMade),

@@ -16,8 +16,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from domain.calendar import NO_HOLIDAYS, Holidays, QuietHours, local_date, start_of_day, zone
 from domain.core import Instant
+from domain.follow_up_policy import Caseload, FollowUp, Population
 from domain.member.facts import Channel
 from domain.requests import Retry
+from domain.rule_shapes import Basis, Warn, within
 from domain.staff.facts import Licence
 
 DEFAULT_PLAN = "default"
@@ -29,11 +31,6 @@ EFFECTIVE_YEAR_MIN, EFFECTIVE_YEAR_MAX = 2000, 2199
 
 SAID_LENGTH_MAX = 60
 """Characters of a wrong value that a fault repeats."""
-
-
-class Basis(StrEnum):
-    CALENDAR = "calendar"
-    BUSINESS = "business"
 
 
 class ClockStart(StrEnum):
@@ -66,20 +63,7 @@ class Evidence(StrEnum):
     DONE = "done"
 
 
-def within(low: int, high: int) -> Any:
-    """A whole number with its limits, both included."""
-    return field(metadata={"limits": (low, high)})
-
-
 # --- rule shapes ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warn:
-    """An alert to somebody a number of days before `act_by`. `to`: owner or supervisor."""
-
-    days_before: int = within(0, 60)
-    to: str = field(metadata={"one_of": ("owner", "supervisor")})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +232,10 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """One version of one plan's rules. `effective_on`: the first local day on which it is in force."""
+    """One version of one plan's rules. `effective_on`: the first local day on which it is in force.
+
+    `diagnosis_groups`: the beginnings of ICD-10-CM codes by the name that conditions use. Without `follow_up` the plan asks for
+    nothing after the enrolment, without `caseload` nobody's is capped."""
 
     plan: str
     version: str
@@ -261,6 +248,10 @@ class Policy:
     outreach: Outreach
     transition: Transition
     holidays: dict[str, HolidayCalendar]
+    follow_up: FollowUp | None = None
+    caseload: Caseload | None = None
+    diagnosis_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    population: tuple[Population, ...] = ()
 
     @property
     def id(self) -> str:
@@ -395,7 +386,7 @@ def _build_table(kind: Any, value: Any, path: str, text: str, faults: list[Fault
     for f in fields(kind):
         where = _join(path, f.name)
         if f.name not in value:
-            if f.default is MISSING:
+            if f.default is MISSING and f.default_factory is MISSING:
                 _fault(faults, text, where, "is missing")
             continue
         built[f.name] = _build(hints[f.name], value[f.name], where, text, faults)

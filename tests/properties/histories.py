@@ -51,9 +51,10 @@ from domain.member.facts import (
     StayDetached,
 )
 from domain.outreach.facts import AttemptMade, ContactMade, Outcome
-from domain.policy import Basis, ClockStart, Performer, Policy, Satisfies
+from domain.policy import ClockStart, Performer, Policy, Satisfies
 from domain.records import BackdatedRecordApproved, BackdatedRecordRejected, RecordStruckOut
 from domain.requests import MessageBounced, MessageFailed, MessageRequested, MessageSent, RequestFact
+from domain.rule_shapes import Basis
 from domain.staff.facts import AbsenceAnnounced, Licence, Role, RoleGranted, StaffJoined
 from domain.stay.facts import (
     AdmissionCancelled,

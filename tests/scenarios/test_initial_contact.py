@@ -14,8 +14,9 @@ from domain.episode.facts import AssignmentResent
 from domain.member.facts import Channel
 from domain.outreach.decider import RecordAttempt, RecordContact
 from domain.outreach.facts import AttemptMade, Outcome
-from domain.policy import Basis, ClockStart, Satisfies
+from domain.policy import ClockStart, Satisfies
 from domain.records import ApproveBackdatedRecord
+from domain.rule_shapes import Basis
 from tests.given import BOSS, DEFAULT, DEPUTY, EPISODE, LEAD, MEMBER, OUTREACH, PHONE, Story, at, varied
 
 ATTEMPT, CONTACT = "initial_contact.attempt", "initial_contact.contact"

@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pytest
 
 from domain.interactions import Interaction, SpokenTo
-from domain.policy import Basis, ChecklistItem, Evidence, Transition, Warn
+from domain.policy import ChecklistItem, Evidence, Transition
+from domain.rule_shapes import Basis, Warn
 from domain.staff.facts import Licence
 from domain.stay.facts import StayClass
 from domain.transition.decider import CompleteItem

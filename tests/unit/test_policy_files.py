@@ -14,7 +14,8 @@ import pytest
 from domain.adoption.decider import AdoptPolicy
 from domain.adoption.facts import PolicyAdopted
 from domain.core import SYSTEM, Refusal
-from domain.policy import Basis, Fault, Policy, PolicyBook, PolicyRefused, read_policy
+from domain.policy import Fault, Policy, PolicyBook, PolicyRefused, read_policy
+from domain.rule_shapes import Basis
 from domain.staff.decider import JoinStaff
 from domain.staff.facts import Role
 from simulation.memory import Memory
