@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from domain import records
 from domain.calendar import local_date
-from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
+from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId, personal
 from domain.episode.facts import (
     AssignmentReceived,
     AssignmentResent,
@@ -26,20 +26,18 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.episode.state import Episode as Episode
+from domain.episode.state import claim_on_open_episode as claim_on_open_episode
+from domain.episode.state import evolve
+from domain.episode.leads import AssignLeadCareManager, HandOver, ReleaseLeadCareManager
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun, Released
 from domain.policy import PolicyBook
-from domain.staff.decider import actor_stream, refused, staff_in
+from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
-from domain.timeline import Span, Timeline, put, spans, until
 
 ONE_DAY = timedelta(days=1)
 """What is younger cannot lie further back than any grace, which is counted in days."""
-
-
-def claim_on_open_episode(member: StreamId) -> StreamId:
-    """The claim that keeps one member one open episode."""
-    return f"claim-open-{member}"
 
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
@@ -67,22 +65,6 @@ class ResendAssignment(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawAssignment(Command):
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignLeadCareManager(Command):
-    staff: StreamId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandOver(Command):
-    receiver: StreamId
-    note: str | None = personal()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseLeadCareManager(Command):
     reason: str
 
 
@@ -133,75 +115,6 @@ class ReinstateEpisode(Command):
     reason: str
 
 
-# --- state ---------------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Episode:
-    """`said` holds everything that starts, stops or suspends a promise, in the order of the world."""
-
-    assignment: AssignmentReceived | None = None
-    assigned_by: EventId = ""
-    assigned_known_at: Instant | None = None
-    said: Timeline = ()
-    resent: int = 0
-
-    @property
-    def member(self) -> StreamId:
-        return self.assignment.member if self.assignment else ""
-
-    @property
-    def plan(self) -> str:
-        return self.assignment.plan if self.assignment else ""
-
-    def lead_care_manager(self, now: Instant) -> StreamId | None:
-        holder: StreamId | None = None
-        for entry in self.said:
-            if entry.at > now:
-                break
-            match entry.fact:
-                case LeadCareManagerAssigned(staff=staff):
-                    holder = staff
-                case LeadCareManagerHandedOver(receiver=receiver):
-                    holder = receiver
-                case LeadCareManagerReleased():
-                    holder = None
-        return holder
-
-    def enrolled(self) -> tuple[EventId, Instant] | None:
-        return next(((e.event_id, e.at) for e in self.said if isinstance(e.fact, MemberEnrolled)), None)
-
-    def closure(self, now: Instant) -> tuple[EventId, Instant, ClosureReason] | None:
-        """The closure that stands at an instant: the first one that nobody undid."""
-        closings = spans(until(self.said, now), EpisodeClosed, EpisodeReinstated, "closed")
-        if not closings or closings[-1].until is not None:
-            return None
-        standing = next(e for e in self.said if e.event_id == closings[-1].begun_by)
-        return standing.event_id, standing.at, standing.fact.reason
-
-    def closed_by_mistake(self) -> tuple[Span, ...]:
-        """The intervals for which a closure stood that was undone."""
-        return tuple(s for s in spans(self.said, EpisodeClosed, EpisodeReinstated, "closed_by_mistake") if s.until is not None)
-
-    def holds(self) -> tuple[Span, ...]:
-        return spans(self.said, EpisodeHeld, EpisodeResumed, "held")
-
-    def reapplied(self, now: Instant) -> str | None:
-        """The policy version that open clocks were moved to, if a person did that."""
-        told = [e.fact.policy for e in self.said if e.at <= now and isinstance(e.fact, PolicyReapplied)]
-        return told[-1] if told else None
-
-
-def evolve(state: Episode, recorded: Recorded) -> Episode:
-    match recorded.fact:
-        case AssignmentReceived() as fact:
-            return replace(state, assignment=fact, assigned_by=recorded.event_id, assigned_known_at=recorded.recorded_at)
-        case AssignmentResent():
-            return replace(state, resent=state.resent + 1)
-        case _:
-            return replace(state, said=put(state.said, recorded))
-
-
 # --- decide --------------------------------------------------------------------------------------------------------------------
 
 
@@ -227,13 +140,8 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
     match command:
         case WithdrawAssignment(reason=reason):
             return (AssignmentWithdrawn(reason=reason), *_closed(command, state, ClosureReason.ASSIGNMENT_WITHDRAWN, reason))
-        case AssignLeadCareManager():
-            return _assign(command, state, context, at, now)
-        case HandOver(receiver=receiver, note=note):
-            return _hand_over(receiver, note, state, context, at, now)
-        case ReleaseLeadCareManager(reason=reason):
-            holder = state.lead_care_manager(at)
-            return (LeadCareManagerReleased(staff=holder, reason=reason),) if holder else ()
+        case AssignLeadCareManager() | HandOver() | ReleaseLeadCareManager():
+            return leads.decide(command, leads.Case(state.member, state.lead_care_manager(at)), context, now)
         case Enrol(agreed=agreed):
             if agreed not in ("verbal", "written"):
                 return Refusal("agreement_unknown", "agreed: must be verbal or written")
@@ -348,32 +256,6 @@ def _reinstate(command: ReinstateEpisode, state: Episode, context: Context, now:
     return (EpisodeReinstated(reason=command.reason), claimed)
 
 
-def _assign(command: AssignLeadCareManager, state: Episode, context: Context, at: Instant, now: Instant) -> Decision:
-    holder = state.lead_care_manager(at)
-    if holder == command.staff:
-        return ()
-    if holder is not None:
-        return Refusal("has_a_lead", "staff: the member has a lead care manager; hand over instead (`throughline staff hand-over`)")
-    return _no_care_manager(command.staff, context, now) or (LeadCareManagerAssigned(staff=command.staff),)
-
-
-def _hand_over(receiver: StreamId, note: str | None, state: Episode, context: Context, at: Instant, now: Instant) -> Decision:
-    giver = state.lead_care_manager(at)
-    if giver == receiver:
-        return ()
-    if giver is None:
-        return Refusal("no_lead", "stream: nobody is lead care manager; assign one instead")
-    handed_over = LeadCareManagerHandedOver(member=state.member, giver=giver, receiver=receiver, note=note)
-    return _no_care_manager(receiver, context, now) or (handed_over,)
-
-
-def _no_care_manager(stream: StreamId, context: Context, now: Instant) -> Refusal | None:
-    person = staff_in(context, stream)
-    if not person.works(now) or Role.CARE_MANAGER not in person.roles:
-        return Refusal("no_care_manager", "staff: is not a care manager who works here; see `throughline staff list`")
-    return None
-
-
 def _held(state: Episode, at: Instant) -> bool:
     return any(span.since <= at and (span.until is None or at < span.until) for span in state.holds())
 
@@ -404,10 +286,8 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
     match command:
         case ReceiveAssignment(member=member):
             return (*actor, member, claim_on_open_episode(member))
-        case AssignLeadCareManager(staff=staff):
-            return (*actor, staff)
-        case HandOver(receiver=receiver):
-            return (*actor, receiver)
+        case AssignLeadCareManager() | HandOver() | ReleaseLeadCareManager():
+            return (*actor, *leads.reads(command))
         case Defer() if state.member:
             return (*actor, state.member)
         case CloseEpisode() | Decline() | WithdrawAssignment() | ReinstateEpisode() if state.member:

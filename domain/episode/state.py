@@ -1,0 +1,93 @@
+"""What is known of one episode, folded from its stream: read by its own decisions and by every process of the member's care."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from domain.core import EventId, Instant, Recorded, StreamId
+from domain.episode.facts import (
+    AssignmentReceived,
+    AssignmentResent,
+    ClosureReason,
+    EpisodeClosed,
+    EpisodeHeld,
+    EpisodeReinstated,
+    EpisodeResumed,
+    LeadCareManagerAssigned,
+    LeadCareManagerHandedOver,
+    LeadCareManagerReleased,
+    MemberEnrolled,
+    PolicyReapplied,
+)
+from domain.timeline import Span, Timeline, put, spans, until
+
+
+def claim_on_open_episode(member: StreamId) -> StreamId:
+    """The claim that keeps one member one open episode."""
+    return f"claim-open-{member}"
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """`said` holds everything that starts, stops or suspends a promise, in the order of the world."""
+
+    assignment: AssignmentReceived | None = None
+    assigned_by: EventId = ""
+    assigned_known_at: Instant | None = None
+    said: Timeline = ()
+    resent: int = 0
+
+    @property
+    def member(self) -> StreamId:
+        return self.assignment.member if self.assignment else ""
+
+    @property
+    def plan(self) -> str:
+        return self.assignment.plan if self.assignment else ""
+
+    def lead_care_manager(self, now: Instant) -> StreamId | None:
+        holder: StreamId | None = None
+        for entry in self.said:
+            if entry.at > now:
+                break
+            match entry.fact:
+                case LeadCareManagerAssigned(staff=staff):
+                    holder = staff
+                case LeadCareManagerHandedOver(receiver=receiver):
+                    holder = receiver
+                case LeadCareManagerReleased():
+                    holder = None
+        return holder
+
+    def enrolled(self) -> tuple[EventId, Instant] | None:
+        return next(((e.event_id, e.at) for e in self.said if isinstance(e.fact, MemberEnrolled)), None)
+
+    def closure(self, now: Instant) -> tuple[EventId, Instant, ClosureReason] | None:
+        """The closure that stands at an instant: the first one that nobody undid."""
+        closings = spans(until(self.said, now), EpisodeClosed, EpisodeReinstated, "closed")
+        if not closings or closings[-1].until is not None:
+            return None
+        standing = next(e for e in self.said if e.event_id == closings[-1].begun_by)
+        return standing.event_id, standing.at, standing.fact.reason
+
+    def closed_by_mistake(self) -> tuple[Span, ...]:
+        """The intervals for which a closure stood that was undone."""
+        return tuple(s for s in spans(self.said, EpisodeClosed, EpisodeReinstated, "closed_by_mistake") if s.until is not None)
+
+    def holds(self) -> tuple[Span, ...]:
+        return spans(self.said, EpisodeHeld, EpisodeResumed, "held")
+
+    def reapplied(self, now: Instant) -> str | None:
+        """The policy version that open clocks were moved to, if a person did that."""
+        told = [e.fact.policy for e in self.said if e.at <= now and isinstance(e.fact, PolicyReapplied)]
+        return told[-1] if told else None
+
+
+def evolve(state: Episode, recorded: Recorded) -> Episode:
+    match recorded.fact:
+        case AssignmentReceived() as fact:
+            return replace(state, assignment=fact, assigned_by=recorded.event_id, assigned_known_at=recorded.recorded_at)
+        case AssignmentResent():
+            return replace(state, resent=state.resent + 1)
+        case _:
+            return replace(state, said=put(state.said, recorded))
