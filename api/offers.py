@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from domain import alerts, records
 from domain.core import Command
 from domain.episode import decider as episode
+from domain.episode import leads
 from domain.member import decider as member
 from domain.outreach import decider as outreach
 from domain.staff import decider as staff
@@ -136,11 +137,11 @@ OFFERS: tuple[Offer, ...] = (
           "The plan sends the assignment again; no clock is reset", OFFICE, {"received_at": "2026-11-24T09:00:00-08:00"}),
     Offer("episodes", "assignment-withdrawals", "withdraw-assignment", episode.WithdrawAssignment, "The plan takes the member back",
           LEADING, {"reason": "assigned elsewhere"}),
-    Offer("episodes", "lead-care-managers", "assign", episode.AssignLeadCareManager, "Assign the lead care manager", RUNNING,
+    Offer("episodes", "lead-care-managers", "assign", leads.AssignLeadCareManager, "Assign the lead care manager", RUNNING,
           {"staff": _STAFF}),
-    Offer("episodes", "hand-overs", "hand-over", episode.HandOver, "Hand the member over; open clocks keep their dues", CARE,
+    Offer("episodes", "hand-overs", "hand-over", leads.HandOver, "Hand the member over; open clocks keep their dues", CARE,
           {"receiver": _STAFF, "note": "prefers calls after four"}),
-    Offer("episodes", "lead-releases", "release", episode.ReleaseLeadCareManager, "Nobody leads the member's care now", RUNNING,
+    Offer("episodes", "lead-releases", "release", leads.ReleaseLeadCareManager, "Nobody leads the member's care now", RUNNING,
           {"reason": "left the organisation"}),
     Offer("episodes", "enrolments", "enrol", episode.Enrol, "The member agrees to the services", CARE, {"agreed": "verbal"}),
     Offer("episodes", "declines", "decline", episode.Decline, "The member does not want the services; outreach stops at once", CARE,

@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 
 from domain.alerts import AcknowledgeAlert
 from domain.core import Command, Instant, Refusal, StreamId
-from domain.episode.decider import AssignLeadCareManager, CloseEpisode, Decline, Defer, Enrol
+from domain.episode.decider import CloseEpisode, Decline, Defer, Enrol
 from domain.episode.facts import ClosureReason
+from domain.episode.leads import AssignLeadCareManager
 from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import LoseCoverage, OptOut, ReportDeath, RestoreCoverage
 from domain.member.facts import Channel

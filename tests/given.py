@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from domain.core import SYSTEM, Command, Decision, Fact, Instant, Obligation, On, Plan, ProcessRef, Refusal, StreamId
-from domain.episode.decider import AssignLeadCareManager, ReceiveAssignment
+from domain.episode.decider import ReceiveAssignment
+from domain.episode.leads import AssignLeadCareManager
 from domain.member.decider import LearnContactPoint, RegisterMember
 from domain.member.facts import PointKind
 from domain.policy import Policy, PolicyBook, read_policy

@@ -9,6 +9,7 @@ from typing import Any
 from domain import records
 from domain.calendar import local_date
 from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId, personal
+from domain.episode import leads
 from domain.episode.facts import (
     AssignmentReceived,
     AssignmentResent,
@@ -19,17 +20,14 @@ from domain.episode.facts import (
     EpisodeHeld,
     EpisodeReinstated,
     EpisodeResumed,
-    LeadCareManagerAssigned,
-    LeadCareManagerHandedOver,
-    LeadCareManagerReleased,
     MemberDeclined,
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.episode.leads import AssignLeadCareManager, HandOver, ReleaseLeadCareManager
 from domain.episode.state import Episode as Episode
 from domain.episode.state import claim_on_open_episode as claim_on_open_episode
 from domain.episode.state import evolve
-from domain.episode.leads import AssignLeadCareManager, HandOver, ReleaseLeadCareManager
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun, Released
 from domain.policy import PolicyBook

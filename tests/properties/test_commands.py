@@ -20,6 +20,7 @@ from domain import alerts, records
 from domain.catalog import decider_of
 from domain.core import SYSTEM, Command, Decision, Instant, Refusal, StreamId, fold
 from domain.episode import decider as episode
+from domain.episode import leads
 from domain.episode.decider import claim_on_open_episode
 from domain.member import decider as member
 from domain.member.facts import Channel, PointKind
@@ -51,7 +52,7 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
     ),
     "episode": (
         episode.ReceiveAssignment, episode.ReceiveAssignment, episode.ReceiveAssignment, episode.ResendAssignment,
-        episode.WithdrawAssignment, episode.AssignLeadCareManager, episode.HandOver, episode.ReleaseLeadCareManager, episode.Enrol,
+        episode.WithdrawAssignment, leads.AssignLeadCareManager, leads.HandOver, leads.ReleaseLeadCareManager, episode.Enrol,
         episode.Decline, episode.Defer, episode.Hold, episode.Resume, episode.ReapplyPolicy, episode.CloseEpisode,
         episode.ReinstateEpisode,
     ),

@@ -12,8 +12,9 @@ import pytest
 from domain.alerts import AcknowledgeAlert
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import ObligationState
-from domain.episode.decider import CloseEpisode, HandOver, Hold, ReapplyPolicy, Resume
+from domain.episode.decider import CloseEpisode, Hold, ReapplyPolicy, Resume
 from domain.episode.facts import ClosureReason
+from domain.episode.leads import HandOver
 from domain.interactions import Interaction, SpokenTo
 from domain.member.decider import AttributeStay, DetachStay, LoseCoverage, ReportDeath, RestoreCoverage, WithdrawDeathReport
 from domain.member.facts import DeathReported

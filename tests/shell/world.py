@@ -19,7 +19,8 @@ from activities.advance import JITTER_MAX
 from activities.channels.port import Channel, Outgoing, Sent, Told
 from domain.adoption.decider import AdoptPolicy
 from domain.core import SYSTEM, Command, ProcessRef
-from domain.episode.decider import AssignLeadCareManager, ReceiveAssignment
+from domain.episode.decider import ReceiveAssignment
+from domain.episode.leads import AssignLeadCareManager
 from domain.member.decider import LearnContactPoint, RegisterMember
 from domain.member.facts import PointKind
 from domain.staff.decider import JoinStaff

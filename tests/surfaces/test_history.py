@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from domain.episode.decider import AssignLeadCareManager, Enrol, HandOver
+from domain.episode.decider import Enrol
+from domain.episode.leads import AssignLeadCareManager, HandOver
 from domain.member.decider import ChooseLanguage, LoseCoverage, OptOut, ReportDeath, RestoreCoverage, WithdrawDeathReport
 from domain.member.facts import Channel
 from domain.staff.decider import GrantRole

@@ -9,11 +9,9 @@ import pytest
 
 from domain.core import SYSTEM, Fact, On
 from domain.episode.decider import (
-    AssignLeadCareManager,
     CloseEpisode,
     Defer,
     Enrol,
-    HandOver,
     Hold,
     ReapplyPolicy,
     ReceiveAssignment,
@@ -35,6 +33,7 @@ from domain.episode.facts import (
     LeadCareManagerHandedOver,
     MemberEnrolled,
 )
+from domain.episode.leads import AssignLeadCareManager, HandOver
 from domain.member.decider import LearnContactPoint, MarkContactPoint, OptIn, OptOut, RegisterMember, Relocate, WithdrawDeathReport
 from domain.member.facts import (
     Channel,
