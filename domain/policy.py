@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from domain import follow_up_contradictions
 from domain.calendar import NO_HOLIDAYS, Holidays, QuietHours, local_date, start_of_day, zone
 from domain.core import Instant
 from domain.follow_up_policy import Caseload, FollowUp, Population
@@ -31,6 +32,9 @@ EFFECTIVE_YEAR_MIN, EFFECTIVE_YEAR_MAX = 2000, 2199
 
 SAID_LENGTH_MAX = 60
 """Characters of a wrong value that a fault repeats."""
+
+HEADER = re.compile(r"\[{1,2}[^\[\]{}=,]+\]{1,2}\s*(#.*)?")
+"""A line that begins a table; a line within a list of lists is none."""
 
 
 class ClockStart(StrEnum):
@@ -444,6 +448,10 @@ def _contradictions(policy: Policy, text: str) -> list[Fault]:
             fault(f"{path}.licences", "goes with evidence = 'licensed', and only with it")
     if policy.transition.admission_notice.escalate_after_hours >= policy.transition.admission_notice.hours:
         fault("transition.admission_notice.escalate_after_hours", "must be less than hours: the supervisor hears inside the window")
+    used.extend(follow_up_contradictions.calendars(policy.follow_up))
+    year = (policy.follow_up, policy.caseload, policy.diagnosis_groups, policy.population)
+    for path, reason in follow_up_contradictions.contradictions(*year):
+        fault(path, reason)
     for path, name in used:
         if name != NO_HOLIDAYS.name and name not in policy.holidays:
             fault(f"{path}.holiday_calendar", f"{name!r} is not listed under [holidays]; list it, or use 'none'")
@@ -476,7 +484,7 @@ def _scan(text: str, table: str, key: str) -> int | None:
     seen: dict[str, int] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
         stripped = raw.strip()
-        if stripped.startswith("["):
+        if HEADER.fullmatch(stripped):
             inside = _current(stripped, seen) == table
         elif inside and re.match(rf"\"?{re.escape(key)}\"?\s*=", stripped):
             return number
@@ -487,18 +495,22 @@ def _header(text: str, table: str) -> int | None:
     seen: dict[str, int] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
         stripped = raw.strip()
-        if stripped.startswith("[") and _current(stripped, seen) == table:
+        if HEADER.fullmatch(stripped) and _current(stripped, seen) == table:
             return number
     return None
 
 
 def _current(header: str, seen: dict[str, int]) -> str:
-    """The path of a table header; `[[…]]` headers are counted."""
-    name = header.split("]")[0].strip("[ ")
-    if header.startswith("[["):
-        seen[name] = seen.get(name, -1) + 1
-        return f"{name}[{seen[name]}]"
-    return name
+    """The path of a table header; `[[…]]` headers are counted, those within another one afresh for each."""
+    path = ""
+    names = header.split("]")[0].strip("[ ").split(".")
+    for depth, name in enumerate(names):
+        path = _join(path, name)
+        if depth == len(names) - 1 and header.startswith("[["):
+            seen[path] = seen.get(path, -1) + 1
+        if path in seen:
+            path = f"{path}[{seen[path]}]"
+    return path
 
 
 def _join(path: str, name: str) -> str:
