@@ -117,3 +117,17 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
       AND l.classid::bigint BETWEEN 1414287184 AND 1414287184 + 255
 $$;
+
+-- The position up to which everything that will ever be there is there: the head first, then the registered writers, each as a
+-- statement of its own, in one round trip. An append that owns a position up to the head drew it before the first statement, so it
+-- held its lock before the second: either the second sees the lock, and the bound is below its positions, or it has ended.
+CREATE OR REPLACE FUNCTION log.watermark() RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head bigint;
+    held_back bigint;
+BEGIN
+    head := log.head();
+    held_back := log.held_back();
+    RETURN least(head, held_back);   -- NULL, where nobody holds anything back, is ignored
+END $$;

@@ -211,7 +211,7 @@ def _split_roles(owner: Connection[TupleRow]) -> str:
             "REVOKE ALL ON ALL SEQUENCES IN SCHEMA log FROM PUBLIC, {app}",
             "REVOKE ALL ON ALL FUNCTIONS IN SCHEMA log FROM PUBLIC, {app}",
             "GRANT SELECT ON ALL TABLES IN SCHEMA log TO {app}",
-            "GRANT EXECUTE ON FUNCTION log.append, log.head, log.held_back TO {app}",
+            "GRANT EXECUTE ON FUNCTION log.append, log.head, log.held_back, log.watermark TO {app}",
             # Everything beside the log (inbox, read models, process state) belongs to the application.
             "GRANT USAGE, CREATE ON SCHEMA public TO {app}",
             "GRANT CREATE ON DATABASE {database} TO {app}",

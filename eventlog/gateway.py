@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 
@@ -48,8 +49,8 @@ from eventlog.clock import Clock
 from eventlog.codec import FIRST_PREVIOUS, SELF_SEALED, Meta
 from eventlog.erasure import ERASING_FACT
 from eventlog.keys import Erased
-from eventlog.log import Log
-from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, Moved, Stored, Verdict
+from eventlog.log import Log, Tail
+from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, Moved, Remembered, Stored, Verdict
 
 ATTEMPTS_MAX = 12
 """How often a command is decided anew because a stream that it reads or writes had moved."""
@@ -130,6 +131,16 @@ class Appender(Protocol):
     def append(self, item: Item) -> Verdict: ...
 
 
+class Books(Protocol):
+    """Gives the policy book of this moment; `newest` says what the log has of policies, where that was asked for already."""
+
+    def __call__(self, newest: tuple[int, int] | None = None) -> Any: ...
+
+
+def _no_book(newest: tuple[int, int] | None = None) -> None:
+    return None
+
+
 SubjectOf = Callable[[StreamId, Fact, Any], StreamId | None]
 TagsOf = Callable[[Recorded], tuple[str, ...]]
 
@@ -157,7 +168,7 @@ class Gateway:
         deciders: Mapping[str, Decider],
         fingerprint_key: bytes,
         processes: Mapping[str, Process] | None = None,
-        books: Callable[[], Any] = lambda: None,
+        books: Books = _no_book,
         tags: TagsOf = lambda recorded: (),
         subject_of: SubjectOf = whose,
         appender: Appender | None = None,
@@ -245,12 +256,12 @@ class Gateway:
             causation=causation, correlation=correlation, trace=trace,
         )  # fmt: skip
         with _span("gateway.append", trace, command="append_facts", stream=stream):
-            repeated = self._first_results((order,), (fingerprint,))
+            work = _Work(self)
+            repeated = self._first_results((order,), (fingerprint,), work.look(versions, (command_id,)))
             if isinstance(repeated, Refusal):
                 return repeated
             if repeated:
                 return repeated[command_id]
-            work = _Work(self)
             work.load(versions)
             for name, version in versions.items():
                 if work.version(name) != version:
@@ -261,7 +272,7 @@ class Gateway:
                 return refused
             verdict = self._append(work)
             if isinstance(verdict, Known):
-                repeated = self._first_results((order,), (fingerprint,))
+                repeated = self._first_results((order,), (fingerprint,), work.look((), (command_id,)))
                 return repeated if isinstance(repeated, Refusal) else repeated[command_id]
             if isinstance(verdict, Moved):
                 return Conflict(verdict.stream, work.version(verdict.stream), verdict.version)
@@ -280,11 +291,12 @@ class Gateway:
         watermark = self.log.watermark()
         process = self._processes[ref.kind]
         work = _Work(self)
+        work.look(work.foreseen(ref.stream, partial(process.reads, ref)))
         work.load((ref.stream,))
         state = work.loaded(ref.stream).state
         context = work.follow(ref.stream, lambda seen: process.reads(ref, state, seen))
         own = work.loaded(ref.stream)
-        return LoadedProcess(ref, own.state, own.version, context, self._books(), watermark, work.newest())
+        return LoadedProcess(ref, own.state, own.version, context, self._books(work.policies), watermark, work.newest())
 
     def forget(self, stream: StreamId | None = None) -> None:
         """Drop folded states: of a stream after its key was destroyed, of all after the log was restored."""
@@ -296,25 +308,21 @@ class Gateway:
         prints = tuple(self._fingerprint(type(o.command).__qualname__, _said(o.command)) for o in orders)
         moved: Moved | None = None
         seen_version = 0
-        look_up = True
-        repeated: dict[UUID, Accepted] = {}
         for attempt in range(ATTEMPTS_MAX):
-            if look_up:
-                found = self._first_results(orders, prints)
-                if isinstance(found, Refusal):
-                    return found
-                repeated, look_up = found, False
+            work = _Work(self)
+            repeated = self._first_results(orders, prints, work.look(self._foreseen(work, orders), [o.command_id for o in orders]))
+            if isinstance(repeated, Refusal):
+                return repeated
             new = [(o, p) for o, p in zip(orders, prints, strict=True) if o.command_id not in repeated]
             if not new:
                 return tuple(repeated[o.command_id] for o in orders)
-            work = _Work(self)
             work.load({o.command.stream for o, _ in new})
             for order, _ in new:
                 version = work.version(order.command.stream)
                 if order.expected_version is not None and order.expected_version != version:
                     return Conflict(order.command.stream, order.expected_version, version)
             work.settle_now(now, tuple(o.command.stream for o, _ in new))
-            book = self._books()
+            book = self._books(work.policies)
             for order, fingerprint in new:
                 refused = work.decide(order, fingerprint, book, last=order is new[-1][0])
                 if refused is not None:
@@ -324,12 +332,19 @@ class Gateway:
                 accepted = {o.command_id: a for (o, _), a in zip(new, work.accepted(verdict), strict=True)}
                 return tuple(repeated.get(o.command_id) or accepted[o.command_id] for o in orders)
             if isinstance(verdict, Known):
-                look_up = True
                 continue
             moved, seen_version = verdict, work.version(verdict.stream)
             time.sleep(random.uniform(0, min(PAUSE_SECONDS_MAX, 0.002 * 2**attempt)))
         assert moved is not None, "a command is remembered and cannot be found"
         return Conflict(moved.stream, seen_version, moved.version)
+
+    def _foreseen(self, work: _Work, orders: Sequence[Order]) -> dict[StreamId, None]:
+        """The streams that the orders write and, as far as kept states tell, read."""
+        found: dict[StreamId, None] = {}
+        for order in orders:
+            reads = partial(self._deciders[_kind(order.command.stream)].reads, order.command)
+            found |= work.foreseen(order.command.stream, reads)
+        return found
 
     def _append(self, work: _Work) -> Verdict:
         item = work.item()
@@ -350,8 +365,9 @@ class Gateway:
             self._destroy_key(stream)
         self._states.forget(stream)
 
-    def _first_results(self, orders: Sequence[Order], prints: Sequence[bytes]) -> dict[UUID, Accepted] | Refusal:
-        remembered = self.log.recorder.remembered([o.command_id for o in orders])
+    def _first_results(
+        self, orders: Sequence[Order], prints: Sequence[bytes], remembered: Mapping[UUID, Remembered]
+    ) -> dict[UUID, Accepted] | Refusal:
         results: dict[UUID, Accepted] = {}
         for order, fingerprint in zip(orders, prints, strict=True):
             first = remembered.get(order.command_id)
@@ -393,14 +409,49 @@ class _Work:
         self._command_of: list[int | None] = []
         self._commands: list[CommandRow] = []
         self._floor: Instant | None = None
+        self._foreseen: dict[StreamId, _Seen] = {}
         self.keys: set[str] = set()
+        self.policies: tuple[int, int] | None = None
+
+    def foreseen(self, own: StreamId, reads: Callable[[Any, Context], tuple[StreamId, ...]]) -> dict[StreamId, None]:
+        """The stream itself and those that `reads` would name if nothing had happened since their states were kept."""
+        found: dict[StreamId, None] = {own: None}
+        state = self._kept(own).state
+        context: dict[StreamId, Loaded] = {}
+        for _ in range(READ_ROUNDS):
+            named = [s for s in reads(state, context) if s not in found]
+            if not named:
+                break
+            found |= dict.fromkeys(named)
+            context |= {s: self._kept(s) for s in named}
+        return found
+
+    def _kept(self, stream: StreamId) -> Loaded:
+        seen = self._gateway._states.peek(stream) or _unwritten(self._gateway._deciders, stream)
+        return Loaded(seen.state, seen.version)
+
+    def look(self, streams: Iterable[StreamId], commands: Sequence[UUID] = ()) -> Mapping[UUID, Remembered]:
+        """One round trip for what will probably be needed: `load` takes from it what it is asked for. Answers what is remembered of
+        the commands."""
+        states, deciders = self._gateway._states, self._gateway._deciders
+        begun = states.begun(deciders, tuple(streams))
+        look = self._gateway.log.look({s: seen.version for s, (seen, _) in begun.items()}, commands, "policy")
+        self.policies = look.newest
+        self._foreseen = states.folded(deciders, begun, look.tails)
+        return look.remembered
 
     def load(self, streams: Iterable[StreamId]) -> None:
+        """See the streams, and remember at which version: what is stored is stored only if they are still there."""
         wanted = [s for s in streams if s not in self._seen]
-        if wanted:
-            self._seen |= self._gateway._states.load(self._gateway.log, self._gateway._deciders, wanted)
-            for stream in wanted:
-                self._read[stream] = self._seen[stream].version
+        missing = tuple(s for s in wanted if s not in self._foreseen)
+        if missing:
+            states, deciders = self._gateway._states, self._gateway._deciders
+            begun = states.begun(deciders, missing)
+            tails = self._gateway.log.tails({s: seen.version for s, (seen, _) in begun.items()})
+            self._foreseen |= states.folded(deciders, begun, tails)
+        for stream in wanted:
+            self._seen[stream] = self._foreseen[stream]
+            self._read[stream] = self._seen[stream].version
 
     def version(self, stream: StreamId) -> int:
         """The version at which the stream was seen, before this attempt's own facts."""
@@ -538,7 +589,14 @@ class _States:
     _kept: OrderedDict[StreamId, tuple[_Seen, float]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def load(self, log: Log, deciders: Mapping[str, Decider], streams: Sequence[StreamId]) -> dict[StreamId, _Seen]:
+    def peek(self, stream: StreamId) -> _Seen | None:
+        """What is kept of a stream, if it has not grown old. It may be behind."""
+        with self._lock:
+            kept = self._kept.get(stream)
+        return kept[0] if kept is not None and kept[1] > time.monotonic() else None
+
+    def begun(self, deciders: Mapping[str, Decider], streams: Sequence[StreamId]) -> dict[StreamId, tuple[_Seen, float]]:
+        """From where each stream has to be read on, and until when its state may be kept."""
         now = time.monotonic()
         found: dict[StreamId, tuple[_Seen, float]] = {}
         with self._lock:
@@ -547,8 +605,13 @@ class _States:
                 if kept is not None and kept[1] > now:
                     self._kept.move_to_end(stream)
                     found[stream] = kept
-        begun = {s: found[s] if s in found else (_unwritten(deciders, s), now + STATE_CACHE_SECONDS) for s in streams}
-        for stream, tail in log.tails({s: seen.version for s, (seen, _) in begun.items()}).items():
+        return {s: found[s] if s in found else (_unwritten(deciders, s), now + STATE_CACHE_SECONDS) for s in streams}
+
+    def folded(
+        self, deciders: Mapping[str, Decider], begun: dict[StreamId, tuple[_Seen, float]], tails: Mapping[StreamId, Tail]
+    ) -> dict[StreamId, _Seen]:
+        """The streams with what is new of them, which is kept."""
+        for stream, tail in tails.items():
             seen, good_until = begun[stream]
             state = seen.state
             decider = deciders.get(_kind(stream))

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from domain.core import EventId, Recorded, StreamId
 from eventlog.codec import FIRST_PREVIOUS, Codec, StoredFact, chained
-from eventlog.recorder import LogRecorder
+from eventlog.recorder import LogRecorder, Remembered
 
 BATCH_MAX = 10_000
 STREAM_LENGTH_MAX = 20_000
@@ -40,6 +40,16 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What one question to the log brought: what streams have after a version, the first results of commands that were carried
+    out, and how much the streams of one kind have, see `newest`."""
+
+    tails: Mapping[StreamId, Tail]
+    remembered: Mapping[UUID, Remembered]
+    newest: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class BadEvent:
     """The first event of a stream whose hash does not follow from what is stored."""
 
@@ -60,6 +70,19 @@ _TAILS = f"""SELECT e.*
     CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
                         ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
     ORDER BY e.stream, e.version"""
+_NEWEST = "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= %b AND stream < %b"
+_LOOK = f"""SELECT 't', e.*, NULL::bigint[]
+    FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
+    CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
+                        ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
+    UNION ALL
+    SELECT 'c', NULL, stream, NULL, NULL, NULL, command_id::text, fingerprint, NULL, NULL, NULL, positions
+    FROM log.commands WHERE command_id = ANY(%b)
+    UNION ALL
+    SELECT 'n', coalesce(max(position), 0), NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM log.events WHERE stream >= %b AND stream < %b
+    ORDER BY 1 DESC, 3, 4"""
+"""The parts of a `Look`, each row marked by its first column: a stream's tail, a command, how much a kind has."""
 _T = TypeVar("_T")
 
 
@@ -102,7 +125,16 @@ class Log:
 
     def tails(self, versions: Mapping[StreamId, int]) -> dict[StreamId, Tail]:
         """What each of several streams has after the version given, in one query; streams with nothing new are left out."""
-        rows = self.recorder.rows(_TAILS, (list(versions), list(versions.values())))
+        return self._tails(self.recorder.rows(_TAILS, (list(versions), list(versions.values()))))
+
+    def look(self, versions: Mapping[StreamId, int], commands: Sequence[UUID], kind: str) -> Look:
+        """Streams after the versions given, first results of commands, and how much the streams of a kind have, in one query."""
+        found = self.recorder.rows(_LOOK, (list(versions), list(versions.values()), list(commands), f"{kind}-", f"{kind}."))
+        remembered = {UUID(row[6]): Remembered(row[7], row[2], tuple(row[11])) for row in found if row[0] == "c"}
+        newest = next((int(row[3]), int(row[1])) for row in found if row[0] == "n")
+        return Look(self._tails([row[1:11] for row in found if row[0] == "t"]), remembered, newest)
+
+    def _tails(self, rows: Sequence[Any]) -> dict[StreamId, Tail]:
         facts = self._decoded(rows, self.codec.decode)
         found: dict[StreamId, Tail] = {}
         first = 0
@@ -167,10 +199,7 @@ class Log:
 
     def newest(self, kind: str) -> tuple[int, int]:
         """How many facts the streams of a kind have, and the position of the newest: changes whenever one is added."""
-        row = self.recorder.rows(
-            "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= %b AND stream < %b",
-            (f"{kind}-", f"{kind}."),
-        )[0]
+        row = self.recorder.rows(_NEWEST, (f"{kind}-", f"{kind}."))[0]
         return int(row[0]), int(row[1])
 
     def incarnation(self) -> UUID:

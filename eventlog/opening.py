@@ -56,8 +56,9 @@ class PolicyShelf:
         self._log = log
         self._seen: tuple[tuple[int, int], PolicyBook] = ((0, 0), PolicyBook())
 
-    def __call__(self) -> PolicyBook:
-        newest = self._log.newest("policy")
+    def __call__(self, newest: tuple[int, int] | None = None) -> PolicyBook:
+        """The book of this moment. `newest`: what the log has of policies, where that was asked for already."""
+        newest = self._log.newest("policy") if newest is None else newest
         seen, book = self._seen
         if newest != seen:
             book = PolicyBook()

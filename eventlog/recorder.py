@@ -173,22 +173,11 @@ class LogRecorder(PostgresApplicationRecorder):
         arguments = _arguments(items)
         return self.again_while_away(lambda conn: _call(conn, arguments))
 
-    def remembered(self, command_ids: Sequence[UUID]) -> dict[UUID, Remembered]:
-        """The first results of those commands that were carried out."""
-        rows = self.rows(
-            "SELECT command_id, fingerprint, stream, positions FROM log.commands WHERE command_id = ANY(%b)", (list(command_ids),)
-        )
-        return {row[0]: Remembered(row[1], row[2], tuple(row[3])) for row in rows}
-
     # -- reading
 
     def watermark(self) -> int:
-        """The position up to which everything that will ever be there is there: head first, then the registered writers.
-
-        A transaction that owns a position up to `head` drew it before the first statement, so it held its lock before the second
-        one; either the second sees the lock, and the bound is below its positions, or it has ended and its rows are visible.
-        """
-        return self.again_while_away(_watermark)
+        """The position up to which everything that will ever be there is there."""
+        return int(self.rows("SELECT log.watermark()", ())[0][0])
 
     def head(self) -> int:
         """The highest number drawn, by an append that may still be under way or have failed. For noticing news only."""
@@ -327,14 +316,6 @@ _BIGINT_MAX = 2**63 - 1
 
 _FINAL = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 """What has waited long enough already."""
-
-
-def _watermark(conn: Connection[Any]) -> int:
-    with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
-        head = cursor.execute("SELECT log.head()", prepare=True).fetchone()
-        held_back = cursor.execute("SELECT log.held_back()", prepare=True).fetchone()
-    assert head is not None and held_back is not None
-    return int(head[0] if held_back[0] is None else min(head[0], held_back[0]))
 
 
 def _call(conn: Connection[Any], arguments: tuple[Any, ...]) -> tuple[Verdict, ...]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from domain.core import ProcessRef, Refusal
 from eventlog.gateway import Accepted, Conflict, Order
+from eventlog.recorder import LogRecorder
 from tests.log import toy
 from tests.log.conftest import NOON, World
 
@@ -159,3 +164,24 @@ def test_facts_decided_elsewhere_are_recorded_under_the_versions_that_were_read(
         outreach, facts, command_id=uuid4(), by="system", versions={outreach: 2, member: loaded.versions[member]}
     )
     assert stale == Conflict(member, expected=2, actual=3)
+
+
+def test_a_command_costs_two_round_trips(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for the command memory, the streams, what they read and the policies; one to append."""
+    member = world.member()
+    campaign = f"outreach-{uuid4()}"
+    world.do(toy.SendLetter(stream=campaign, by="system", member=member, text="first"))
+    trips = 0
+    again_while_away = LogRecorder.again_while_away
+
+    def counted(self: LogRecorder, act: Callable[[Any], Any]) -> Any:
+        nonlocal trips
+        trips += 1
+        return again_while_away(self, act)
+
+    monkeypatch.setattr(LogRecorder, "again_while_away", counted)
+    world.do(toy.SendLetter(stream=campaign, by="system", member=member, text="second"))
+    assert trips == 2
+    trips = 0
+    assert world.gateway.load_process(ProcessRef.of(campaign)).state.letters == 2
+    assert trips == 2, "the watermark, then everything"
