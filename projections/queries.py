@@ -49,8 +49,8 @@ from projections.counts import FactCount
 from projections.deadlines import EarlierDue
 from projections.lookup import digest, name_digests, normal_cin, words
 from projections.members import ContactPoint
-from projections.sentences import promise
 from projections.staff import Absence, HeldLicence
+from projections.words import promise
 
 __all__ = ["BadFilter", "NotReady", "Page", "Queries", "QueryAway"]
 

@@ -85,28 +85,19 @@ from domain.transition.facts import (
     TransitionContactMade,
     TransitionEntrusted,
 )
+from projections.sentences_of_the_year import of_the_year
+from projections.words import approval, minutes, plain, promise, whom
 
 SENTENCE_LENGTH_MAX = 300
 
 
 def sentence(fact: Fact) -> str:
     """What happened, in words. A fact that has no sentence of its own is named by its class."""
-    for say in (_of_care, _of_clocks_and_messages, _of_the_member, _of_the_episode):
+    for say in (_of_care, _of_clocks_and_messages, _of_the_member, _of_the_episode, of_the_year):
         said = say(fact)
         if said:
             return said[:SENTENCE_LENGTH_MAX]
     return _by_name(fact)[:SENTENCE_LENGTH_MAX]
-
-
-def plain(code: str) -> str:
-    """A code in words: `first_attempt` -> `first attempt`."""
-    return code.replace("_", " ").replace("-", " ").strip()
-
-
-def promise(rule: str) -> str:
-    """What is owed under a rule, in words: `transition.call_within_days` -> `transition: call within days`."""
-    kind, _, what = rule.partition(".")
-    return f"{plain(kind)}: {plain(what.replace('.', ', '))}" if what else plain(kind)
 
 
 def _of_clocks_and_messages(fact: Fact) -> str:
@@ -153,12 +144,12 @@ def _of_care(fact: Fact) -> str:
         case OutreachOpened():
             return "Outreach opened"
         case AttemptMade() as tried:
-            how = f"{plain(tried.channel)}: {plain(tried.outcome)}{_minutes(tried.minutes)}"
-            return f"Attempt by {how}{_approval(tried.approval_needed)}"
+            how = f"{plain(tried.channel)}: {plain(tried.outcome)}{minutes(tried.minutes)}"
+            return f"Attempt by {how}{approval(tried.approval_needed)}"
         case ContactMade() as met:
             who = "staff" if met.initiated_by == "staff" else f"the {plain(met.initiated_by)}"
-            how = f"{plain(met.channel)}, begun by {who}{_minutes(met.minutes)}"
-            return f"Contact by {how}{_approval(met.approval_needed)}"
+            how = f"{plain(met.channel)}, begun by {who}{minutes(met.minutes)}"
+            return f"Contact by {how}{approval(met.approval_needed)}"
         case BackdatedRecordApproved():
             return "A record dated back was approved"
         case BackdatedRecordRejected():
@@ -185,14 +176,14 @@ def _of_care(fact: Fact) -> str:
         case TransitionEntrusted(lead=lead):
             return "Transitional care rests with a lead care manager" if lead else "Transitional care rests with nobody yet"
         case TransitionContactMade() as met:
-            how = f"{plain(met.interaction)} with {_whom(met.spoken_to)}{_minutes(met.minutes)}"
-            return f"Transition contact by {how}{_approval(met.approval_needed)}"
+            how = f"{plain(met.interaction)} with {whom(met.spoken_to)}{minutes(met.minutes)}"
+            return f"Transition contact by {how}{approval(met.approval_needed)}"
         case TransitionAttemptMade() as tried:
-            return f"Transition attempt by {plain(tried.interaction)}: {plain(tried.outcome)}{_approval(tried.approval_needed)}"
+            return f"Transition attempt by {plain(tried.interaction)}: {plain(tried.outcome)}{approval(tried.approval_needed)}"
         case ChecklistItemDone() as done:
             licence = f", licence {done.licence.value}" if done.licence is not None else ""
-            how = f"{plain(done.interaction)} with {_whom(done.spoken_to)}"
-            return f"Checklist item done: {plain(done.item)} ({how}{licence}){_approval(done.approval_needed)}"
+            how = f"{plain(done.interaction)} with {whom(done.spoken_to)}"
+            return f"Checklist item done: {plain(done.item)} ({how}{licence}){approval(done.approval_needed)}"
         case ChecklistItemReopened(item=item):
             return f"Checklist item open again: {plain(item)}"
         case StayReviewed(finding=finding):
@@ -309,15 +300,3 @@ def _not_governing(governing: bool) -> str:
 
 def _kind(kind: str) -> str:
     return {"email": "E-mail", "call": "Voice call"}.get(kind, plain(kind).capitalize())
-
-
-def _minutes(minutes: int) -> str:
-    return f", {minutes} min" if minutes else ""
-
-
-def _approval(needed: bool) -> str:
-    return "; counts once a supervisor approves it" if needed else ""
-
-
-def _whom(spoken_to: str) -> str:
-    return "nobody" if spoken_to == "nobody" else f"the {plain(spoken_to)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from eventlog.codec import StoredFact
-from projections import sentences
+from projections import sentences, sentences_of_the_year, words
 from projections.model import ReadModel
 
 
@@ -72,5 +72,5 @@ TIMELINE = ReadModel(
     fold=_fold,
     append_only=True,
     indexes=("stream, occurred_at, position",),
-    sources=(sentences,),
+    sources=(sentences, sentences_of_the_year, words),
 )

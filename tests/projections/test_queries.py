@@ -40,7 +40,7 @@ from domain.stay.facts import MemberAdmitted, MemberDischarged, StayClass, order
 from domain.transition.facts import TransitionalCareEnded, TransitionalCareOpened
 from eventlog.keys import KeyRing
 from intake import inbox
-from projections import asking, sentences
+from projections import asking, sentences, sentences_of_the_year
 from projections.queries import BadFilter, NotReady, Queries
 from projections.registry import read_models
 from projections.runner import Projector
@@ -594,7 +594,7 @@ def test_fact_counts(programme: Programme) -> None:
 
 def test_every_fact_that_needs_words_has_a_sentence_of_its_own() -> None:
     """Of the rest the class says it all: `Role granted: care manager`."""
-    source = Path(sentences.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in (sentences, sentences_of_the_year))
     without = {e.type for e in catalog.FACTS if f"case {e.type.__name__}(" not in source}
     assert {kind.__module__ for kind in without} <= {"domain.staff.facts", "domain.member.facts"}
     assert {k for k in without if k.__module__ == "domain.member.facts"} == {Claimed, Released}

@@ -11,7 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from intake.inbox import Shown, Status
-from projections.sentences import plain
+from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
 from workers.cli.people import actor, stream_of

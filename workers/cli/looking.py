@@ -14,7 +14,7 @@ from api.looking_back import Explanation, MemberThen, Owed, explain, instant_of,
 from domain.calendar import start_of_day
 from domain.staff.decider import OFFICE_ZONE
 from projections.answers import Page
-from projections.sentences import plain, promise
+from projections.words import plain, promise
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.people import staff_of, stream_of

@@ -19,7 +19,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from domain.core import ProcessRef
 from projections.answers import ProcessRow
-from projections.sentences import plain
+from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
 from workers.cli.people import stream_of
