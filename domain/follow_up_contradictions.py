@@ -237,4 +237,4 @@ def _unknown_tier(name: str, tiers: tuple[str, ...], *besides: str) -> str:
 def _twice(path: str, field_name: str, names: tuple[str, ...]) -> Said:
     for index, name in enumerate(names):
         if name in names[:index]:
-            yield f"{path}[{index}].{field_name}", f"{name!r} stands twice"
+            yield f"{path}[{index}].{field_name}", f"'{name}' stands twice"

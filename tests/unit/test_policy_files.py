@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import MISSING, fields, is_dataclass, replace
 from datetime import date
 from itertools import combinations
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from domain.adoption.decider import AdoptPolicy
 from domain.adoption.facts import PolicyAdopted
 from domain.core import SYSTEM, Refusal
+from domain.follow_up_policy import Cap
 from domain.policy import Fault, Policy, PolicyBook, PolicyRefused, read_policy
 from domain.rule_shapes import Basis
 from domain.staff.decider import JoinStaff
@@ -30,7 +32,7 @@ FILE = TEXTS["default"]
 
 
 def test_these_are_all_files() -> None:
-    assert {file.name for file in POLICIES.iterdir()} == {f"{name}.toml" for name in NAMES}
+    assert {file.name for file in POLICIES.iterdir() if file.is_file()} == {f"{name}.toml" for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,6 +46,7 @@ def test_a_file_is_valid_and_is_of_the_plan_that_names_it(name: str) -> None:
 NO_DIMENSION = {
     "version": "names the edition, and is no rule",
     "timezone": "all plans of California work in the same zone",
+    "diagnosis_groups": "the codes of a diagnosis are the same for everybody (ICD-10-CM)",
     "holidays.days": "the law says on which days nobody works; a plan says which list counts, and where",
     "holidays.known_until": "says how far the law is known to us",
 }
@@ -54,24 +57,32 @@ Dimension = dict[str, Any]
 
 def dimensions(node: Any, kind: type = Policy, path: str = "", place: str = "") -> Iterator[tuple[str, str, Any]]:
     """Each field of the rules with its value: (field, place in lists and tables, value). The order of a list's entries is their
-    place, but for the checklist, whose items have keys."""
+    place, unless they have keys. Of a section that a plan lacks there is nothing."""
     hints = get_type_hints(kind)
     for f in fields(kind):
-        hint, at_path, value = hints[f.name], f"{path}{f.name}", getattr(node, f.name)
+        hint, at_path, value = required(hints[f.name]), f"{path}{f.name}", getattr(node, f.name)
         origin, args = get_origin(hint), get_args(hint)
         if isinstance(hint, type) and is_dataclass(hint):
-            yield from dimensions(value, hint, f"{at_path}.", place)
+            yield from dimensions(value, hint, f"{at_path}.", place) if value is not None else ()
         elif origin is tuple and is_dataclass(args[0]):
-            entries = {getattr(entry, "key", str(index)): entry for index, entry in enumerate(value)}
+            entries = {str(getattr(entry, "key", index)): entry for index, entry in enumerate(value)}
             yield at_path, place, frozenset(entries) if hasattr(args[0], "key") else value
             for key, entry in entries.items():
                 yield from dimensions(entry, type(entry), f"{at_path}.", f"{place}/{key}")
         elif origin is dict:
             yield at_path, place, frozenset(value)
             for key, entry in value.items():
-                yield from dimensions(entry, args[1], f"{at_path}.", f"{place}/{key}")
+                if is_dataclass(args[1]):
+                    yield from dimensions(entry, type(entry), f"{at_path}.", f"{place}/{key}")
+                else:
+                    yield at_path, f"{place}/{key}", entry
         else:
             yield at_path, place, value
+
+
+def required(hint: Any) -> Any:
+    """The type of a field that may be left out."""
+    return next(a for a in get_args(hint) if a is not type(None)) if isinstance(hint, UnionType) else hint
 
 
 def by_field(policy: Policy) -> dict[str, Dimension]:
@@ -82,32 +93,55 @@ def by_field(policy: Policy) -> dict[str, Dimension]:
 
 
 FIELDS = {name: by_field(read_policy(text)) for name, text in TEXTS.items()}
-RULES = sorted(FIELDS["default"].keys() - NO_DIMENSION)
+RULES = sorted(set().union(*FIELDS.values()) - NO_DIMENSION.keys())
+RULES = [rule for rule in RULES if any(any(FIELDS[name].get(rule, {}).values()) for name in NAMES)]
 
 SAME_EVERYWHERE = {
     "outreach.channels": "every channel is ruled in every file",
     "transition.item.key": "is what the items are compared by",
+    "follow_up.assessment.questionnaire": "there is one questionnaire, which holds the state's standard questions (G p57)",
+    "follow_up.authorisation.first_months": "is the state's (G p103)",
+    "follow_up.authorisation.renewal_months": "is the state's (G p103)",
+    "follow_up.authorisation.streamlined_days": "is the state's (G p105)",
+    "follow_up.authorisation.carried_over_within_days": "is the state's (G p111)",
+    "follow_up.cadence.overlay.key": "is what the overlays are compared by",
+    "follow_up.cadence.overlay.circumstance": "the circumstance is what an overlay is named after",
+    "follow_up.cadence.overlay.in_person": "Transitional Rent is visited everywhere (G p18)",
+    "follow_up.cadence.step_up.after": "is what a step-up is compared by",
 }
 
 
 def differ(one: Dimension, other: Dimension) -> bool:
-    """Whether two policies rule differently where both rule."""
-    return any(one[place] != other[place] for place in one.keys() & other.keys())
+    """Whether two policies rule differently where both rule, or only one of them rules at all."""
+    return bool(one) != bool(other) or any(one[place] != other[place] for place in one.keys() & other.keys())
 
 
 @pytest.mark.parametrize("field", [rule for rule in RULES if rule not in SAME_EVERYWHERE])
 def test_the_plans_differ_in_every_dimension_of_the_rules(field: str) -> None:
-    """A choice between two values cannot be made in three different ways: then both of them occur."""
+    """A choice between two values cannot be made in three different ways, nor can something be left out in two: then both of
+    them occur."""
     said = {name: FIELDS[name].get(field, {}) for name in NAMES}
     alike = [pair for pair in combinations(NAMES, 2) if not differ(said[pair[0]], said[pair[1]])]
-    two_ways = all(of_one.keys() == {""} and isinstance(of_one[""], bool | Basis) for of_one in said.values())
-    assert len(alike) <= (1 if two_ways else 0), f"{field}: alike in {alike}: {said}"
+    two_ways = all(of_one.keys() <= {""} and isinstance(of_one.get("", True), bool | Basis | Cap) for of_one in said.values())
+    left_out = [name for name, of_one in said.items() if not of_one]
+    assert len(alike) <= (1 if two_ways or len(left_out) == 2 else 0), f"{field}: alike in {alike}: {said}"
 
 
 # --- faults --------------------------------------------------------------------------------------------------------------------
 
 HERE = "# here"
 """Marks the line on which a fault is expected."""
+
+ASSESSED = (
+    FILE[FILE.index("[follow_up.assessment]") : FILE.index("[follow_up.care_plan]")],
+    FILE[FILE.index("[follow_up.care_plan]") : FILE.index("# Twelve months")],
+)
+"""The sections that rest on an assessment."""
+
+WEIGHTS, AGAIN, REVIEWS = (
+    next(line for line in FILE.splitlines() if line.startswith(name)) for name in ("weight_tenths", "again_days", "review_days")
+)
+"""Tables by tier."""
 
 FAULTS: dict[str, tuple[Any, ...]] = {
     # what stands in the default file, what is put in its place, the field, the beginning of the reason, what else is changed
@@ -191,6 +225,63 @@ FAULTS: dict[str, tuple[Any, ...]] = {
         "transition.item[3].licences", "goes with evidence = 'licensed', and only with it"),
     "an escalation after the window": ("escalate_after_hours = 16", "escalate_after_hours = 24  # here",
         "transition.admission_notice.escalate_after_hours", "must be less than hours"),
+    # the year after enrolment
+    "a phase without end": ("from_day = 0\nuntil_day = 90\n", "from_day = 90\nuntil_day = 90  # here\n",
+        "follow_up.cadence.phase[0].until_day", "must come after from_day"),
+    "a phase of nobody": ("every_days = { any = 14 }", "every_days = {}  # here", "follow_up.cadence.phase[2].every_days",
+        "must name at least one tier, or 'any'"),
+    "an interval of an unknown tier": ("every_days = { any = 14 }", "every_days = { urgent = 3, any = 14 }  # here",
+        "follow_up.cadence.phase[2].every_days.urgent", "'urgent' is no tier of this plan; it has high, medium, low, any"),
+    "an interval of no day": ("every_days = { any = 14 }", "every_days = { any = 0 }  # here",
+        "follow_up.cadence.phase[2].every_days.any", "must lie between 1 and 365, not 0"),
+    "an interval that is a text": ("every_days = { any = 14 }", 'every_days = { any = "weekly" }  # here',
+        "follow_up.cadence.phase[2].every_days.any", "must be a whole number, not 'weekly'"),
+    "an anchor that is none": ('anchor = "facility_exit"', 'anchor = "birthday"  # here', "follow_up.cadence.phase[2].anchor",
+        "must be one of enrolment, facility_exit, not 'birthday'"),
+    "visits of an unknown tier": ("in_person = [\n", "in_person = [  # here\n", "follow_up.cadence.in_person[2].tier",
+        "'lowest' is no tier", ('{ tier = "low", count = 1', '{ tier = "lowest", count = 1')),
+    "visits of a tier twice": ("in_person = [\n", "in_person = [  # here\n", "follow_up.cadence.in_person[2].tier",
+        "'medium' stands twice", ('{ tier = "low", count = 1', '{ tier = "medium", count = 1')),
+    "a step-up that is over before its first contact": ("step_up = [\n", "step_up = [  # here\n",
+        "follow_up.cadence.step_up[2].every_days", "must not be longer than for_days",
+        ("every_days = 14, for", "every_days = 31, for")),
+    "a step-up twice": ("step_up = [\n", "step_up = [  # here\n", "follow_up.cadence.step_up[1].after",
+        "'admission' stands twice", ('after = "discharge"', 'after = "admission"')),
+    "an overlay of an unknown circumstance": ('circumstance = "receives_transitional_rent"', 'circumstance = "rents"  # here',
+        "follow_up.cadence.overlay[0].circumstance", "'rents' is no circumstance that is recorded"),
+    "an overlay with a key that is none": ('key = "transitional_rent"', 'key = "Transitional/Rent"  # here',
+        "follow_up.cadence.overlay[0].key", "must be a short name", ("transitional_rent = 10", '"Transitional/Rent" = 10')),
+    "a weight of an overlay that is none": ("overlay_tenths = { transitional_rent = 10 }", "overlay_tenths = { rent = 10 }  # here",
+        "caseload.overlay_tenths.rent", "'rent' is no overlay"),
+    "a weight of an unknown tier": (WEIGHTS, "weight_tenths = { urgent = 40, any = 10 }  # here",
+        "caseload.weight_tenths.urgent", "'urgent' is no tier of this plan"),
+    "a weight beyond all measure": (WEIGHTS, "weight_tenths = { high = 3000, any = 10 }  # here",
+        "caseload.weight_tenths.high", "must lie between 0 and 1000, not 3000"),
+    "a calendar of the cadence that is not listed": ('holiday_calendar = "none"\ncloses_after_days = 90',
+        'holiday_calendar = "county"  # here\ncloses_after_days = 90', "follow_up.cadence.holiday_calendar",
+        "'county' is not listed under [holidays]"),
+    "a calendar of the authorisation that is not listed": ('carried_over_within_days = 90\nholiday_calendar = "federal"',
+        'carried_over_within_days = 90\nholiday_calendar = "county"  # here', "follow_up.authorisation.holiday_calendar",
+        "'county' is not listed under [holidays]"),
+    "an assessment complete before it begins": ("complete_days = 60", "complete_days = 29  # here",
+        "follow_up.assessment.complete_days", "must not come before begin_days"),
+    "a questionnaire without a version": ('questionnaire = "ecm-core@1"', 'questionnaire = "ecm core"  # here',
+        "follow_up.assessment.questionnaire", "must name a questionnaire with its version"),
+    "reassessments of an unknown tier": (AGAIN, "again_days = { urgent = 30, any = 180 }  # here",
+        "follow_up.assessment.again_days.urgent", "'urgent' is no tier of this plan"),
+    "reviews of an unknown tier": (REVIEWS, "review_days = { urgent = 30, any = 180 }  # here",
+        "follow_up.care_plan.review_days.urgent", "'urgent' is no tier of this plan"),
+    "a count from an assessment that is not asked for": ("[follow_up.cadence]\n",
+        '[follow_up.cadence]\nminimum_count = { count = 3, counted_from = "assessment", within_days = 0 }  # here\n',
+        "follow_up.cadence.minimum_count.counted_from", "never begins without [follow_up.assessment]",
+        (ASSESSED[0], ""), (ASSESSED[1], "")),
+    "a care plan without an assessment": ("[follow_up.care_plan]", "[follow_up.care_plan]  # here", "follow_up.care_plan",
+        "is counted from the completed assessment", (ASSESSED[0], "")),
+    "a request before the authorisation began": ("streamlined_request_business_days_before = 5",
+        "streamlined_request_business_days_before = 30  # here",
+        "follow_up.authorisation.streamlined_request_business_days_before", "must be less than streamlined_days"),
+    "a renewal asked for before there is one": ("renewal_request_days_before = 30", "renewal_request_days_before = 200  # here",
+        "follow_up.authorisation.renewal_request_days_before", "must be shorter than what is renewed"),
     "a line that is no TOML": ("grace_days = 2", "grace_days =   # here", "the file", "is not TOML"),
     "a field twice": ("grace_days = 2", "grace_days = 2\ngrace_days = 3  # here", "the file", "is not TOML"),
     "a day that is none": ("effective_on = 2026-01-01", "effective_on = 2026-02-30  # here", "the file", "is not TOML"),
@@ -231,7 +322,9 @@ def test_all_mistakes_are_named_at_once() -> None:
 
 
 def test_an_empty_file_lacks_every_section() -> None:
-    assert {fault.field for fault in faults("")} == {field.name for field in fields(Policy)}
+    required = {f.name for f in fields(Policy) if f.default is MISSING and f.default_factory is MISSING}
+    assert {fault.field for fault in faults("")} == required
+    assert {f.name for f in fields(Policy)} - required == {"follow_up", "caseload", "diagnosis_groups", "population"}
 
 
 @pytest.mark.parametrize("text", ["[" * 20_000, "x = " + "[" * 20_000, "days = " + "1" * 5_000, "\x00", "= 3", "x = 1\x07"])
