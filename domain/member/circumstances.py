@@ -153,12 +153,14 @@ class AuthorityEnded(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSharingAuthorised(Fact):
-    """The member's written word on who may be told what. `authorisation` is its own id; `content`: substance_use (42 CFR Part 2),
-    mental_health, all; `recipients`: plan, family, facility, primary_care. Care never waits for it (domain.md 1.3)."""
+    """A written word on who may be told what. `authorisation` is its own id; `content`: care_plan, substance_use (42 CFR Part 2),
+    mental_health, all; `recipients`: plan, family, facility, primary_care. `given_by`: the member (empty), or the party who decides
+    for them; `expires_on` is the last day. Care never waits for it (domain.md 1.3)."""
 
     authorisation: str
     content: str
     recipients: tuple[str, ...]
+    given_by: str = ""
     expires_on: date | None = None
     how: str = ""
 

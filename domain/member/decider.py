@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
+from domain.member import sharing
 from domain.member.facts import (
     Channel,
     ChannelOptedIn,
@@ -34,6 +35,7 @@ from domain.member.facts import (
     StayAttributed,
     StayDetached,
 )
+from domain.member.sharing import Sharing, SharingCommand, SharingFact
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 from domain.timeline import Span, Timeline, put, spans
@@ -207,6 +209,7 @@ class Member:
     stays: Mapping[StreamId, Attribution] = field(default_factory=dict)
     episodes: tuple[StreamId, ...] = ()
     erased: bool = False
+    sharing: Sharing = field(default_factory=Sharing)
 
     def opted_out(self, channel: Channel, now: Instant) -> bool:
         said = [e.fact for e in self.allowed if e.at <= now and getattr(e.fact, "channel", None) is channel]
@@ -307,10 +310,13 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             return replace(state, stays={**state.stays, f.stay: attribution})
         case StayDetached(stay=stay):
             return replace(state, stays={k: v for k, v in state.stays.items() if k != stay})
+        case fact if isinstance(fact, SharingFact):
+            return replace(state, sharing=sharing.evolve(state.sharing, recorded))
         case EpisodeBegun(episode=episode):
             return replace(state, episodes=(*state.episodes, episode))
         case PersonalDataErased():
             nobody = replace(state, cin=None, family_name=None, given_name=None, birth_date=None, erased=True)
+            nobody = replace(nobody, sharing=state.sharing.forgotten())
             return replace(nobody, points={k: replace(p, value=None) for k, p in state.points.items()})
         case _:
             return state
@@ -387,6 +393,8 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
             return (StayAttributed(stay=c.stay, episode=c.episode, evidence=c.evidence),)
         case DetachStay(stay=stay, reason=reason):
             return (StayDetached(stay=stay, reason=reason),) if stay in state.stays else ()
+        case c if isinstance(c, SharingCommand):
+            return sharing.decide(c, state.sharing, state.timezone, at)
         case ErasePersonalData(reason=reason):
             if refusal := refused(command.by, context, now, Role.SUPERVISOR):
                 return refusal
