@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from domain.adoption import decider as adoption
 from domain.adoption import facts as adoption_facts
+from domain.caseload import decider as caseload
+from domain.caseload import facts as caseload_facts
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import Decider, Fact, Process, StreamId
 from domain.episode import assessments, authorisations, care_plans, closing, enrolment
@@ -171,6 +173,12 @@ FACTS: tuple[Entry, ...] = (
     Entry("staff.absence-announced", 1, staff_facts.AbsenceAnnounced),
     Entry("staff.absence-called-off", 1, staff_facts.AbsenceCalledOff),
     Entry("staff.left", 1, staff_facts.StaffLeft),
+    Entry("staff.languages-named", 1, staff_facts.LanguagesNamed),
+    Entry("staff.full-time-share-agreed", 1, staff_facts.FullTimeShareAgreed),
+    Entry("staff.training-completed", 1, staff_facts.TrainingCompleted),
+    Entry("caseload.case-taken", 1, caseload_facts.CaseTaken),
+    Entry("caseload.case-weighed", 1, caseload_facts.CaseWeighed),
+    Entry("caseload.case-released", 1, caseload_facts.CaseReleased),
     Entry("policy.adopted", 1, adoption_facts.PolicyAdopted),
 )
 
@@ -184,6 +192,7 @@ DECIDERS: dict[str, Decider] = {
         stay.DECIDER,
         transition.DECIDER,
         staff.DECIDER,
+        caseload.DECIDER,
         adoption.DECIDER,
     )
 }

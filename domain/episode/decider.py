@@ -128,7 +128,7 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
     if isinstance(command, ResendAssignment):
         return (AssignmentResent(received_at=command.received_at),)
     if isinstance(command, ReinstateEpisode):
-        return _reinstate(command, state, context, now)
+        return _reinstate(command, state, context, book, now)
     if (closed := state.closure(now)) is not None:
         if isinstance(command, Decline | CloseEpisode | WithdrawAssignment) and _says(command) is closed[2]:
             return ()
@@ -137,16 +137,17 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
         return refusal
     match command:
         case WithdrawAssignment(reason=reason):
-            return (AssignmentWithdrawn(reason=reason), *_closed(command, state, ClosureReason.ASSIGNMENT_WITHDRAWN, reason))
+            withdrawn = ClosureReason.ASSIGNMENT_WITHDRAWN
+            return (AssignmentWithdrawn(reason=reason), *_closed(command, state, context, withdrawn, reason))
         case AssignLeadCareManager() | HandOver() | ReleaseLeadCareManager():
-            return leads.decide(command, leads.Case(state.member, state.lead_care_manager(at)), context, now)
+            return leads.decide(command, state, context, book, now)
         case Enrol(agreed=agreed):
             if agreed not in ("verbal", "written"):
                 return Refusal("agreement_unknown", "agreed: must be verbal or written")
             return () if state.enrolled() else (MemberEnrolled(agreed=agreed, to_whom=command.by),)
         case Decline(how=how, reason=reason):
             declined = MemberDeclined(member=state.member, how=how, reason=reason)
-            return (declined, *_closed(command, state, ClosureReason.DECLINED, ""))
+            return (declined, *_closed(command, state, context, ClosureReason.DECLINED, ""))
         case Defer(until=until):
             if until <= local_date(at, _zone(state, context)):
                 return Refusal("deferral_in_the_past", "until: must be a day after the conversation")
@@ -227,9 +228,11 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
     return (received, claimed, On(command.member, EpisodeBegun(episode=command.stream)))
 
 
-def _closed(command: Command, state: Episode, reason: ClosureReason, note: str) -> tuple[EpisodeClosed | On, ...]:
+def _closed(
+    command: Command, state: Episode, context: Context, reason: ClosureReason, note: str
+) -> tuple[EpisodeClosed | On, ...]:
     released = On(claim_on_open_episode(state.member), Released(holder=command.stream, because=reason))
-    return (EpisodeClosed(reason=reason, note=note), released)
+    return (EpisodeClosed(reason=reason, note=note), released, *leads.let_go(command, state, context))
 
 
 def _close(command: Any, reason: ClosureReason, note: str, state: Episode, context: Context, now: Instant) -> Decision:
@@ -241,17 +244,18 @@ def _close(command: Any, reason: ClosureReason, note: str, state: Episode, conte
             return Refusal("not_proposed", "reason: unable-to-reach must have been proposed first, after the policy's minimum")
     if reason is ClosureReason.DECEASED and context[state.member].state.death() is None:
         return Refusal("no_report_of_death", "reason: no report of the member's death stands; record it first")
-    return _closed(command, state, reason, note)
+    return _closed(command, state, context, reason, note)
 
 
-def _reinstate(command: ReinstateEpisode, state: Episode, context: Context, now: Instant) -> Decision:
+def _reinstate(command: ReinstateEpisode, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     if state.closure(now) is None:
         return ()
     claim = context[claim_on_open_episode(state.member)].state
     if claim.holder is not None:
         return Refusal("episode_open", "stream: the member has another open episode; close that one first")
     claimed = On(claim_on_open_episode(state.member), Claimed(holder=command.stream))
-    return (EpisodeReinstated(reason=command.reason), claimed)
+    carried = leads.taken_again(command, state, context, book, now)
+    return carried if isinstance(carried, Refusal) else (EpisodeReinstated(reason=command.reason), claimed, *carried)
 
 
 def _held(state: Episode, at: Instant) -> bool:
@@ -285,11 +289,12 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
         case ReceiveAssignment(member=member):
             return (*actor, member, claim_on_open_episode(member))
         case AssignLeadCareManager() | HandOver() | ReleaseLeadCareManager():
-            return (*actor, *leads.reads(command))
+            return (*actor, *leads.reads(command, state))
         case Defer() if state.member:
             return (*actor, state.member)
         case CloseEpisode() | Decline() | WithdrawAssignment() | ReinstateEpisode() if state.member:
-            return (*actor, state.member, claim_on_open_episode(state.member), _outreach_of(command.stream))
+            lead = leads.carried_again(command.stream, state) if isinstance(command, ReinstateEpisode) else leads.carried(state)
+            return (*actor, state.member, claim_on_open_episode(state.member), _outreach_of(command.stream), *lead)
         case _:
             return actor
 

@@ -8,10 +8,15 @@ from datetime import date
 from typing import Any
 
 from domain.calendar import end_of_day, local_date, start_of_day
-from domain.core import SYSTEM, Alarm, Command, Context, Decider, Decision, Instant, Recorded, Refusal, StreamId, personal
+from domain.caseload.facts import CaseReleased
+from domain.caseload.state import FULL_TIME_PERCENT, Load, caseload_of, load_in
+from domain.core import SYSTEM, Alarm, Command, Context, Decider, Decision, Instant, On, Recorded, Refusal, StreamId, personal
+from domain.episode.facts import LeadCareManagerReleased
 from domain.staff.facts import (
     AbsenceAnnounced,
     AbsenceCalledOff,
+    FullTimeShareAgreed,
+    LanguagesNamed,
     Licence,
     LicenceRevoked,
     LicenceShown,
@@ -20,10 +25,17 @@ from domain.staff.facts import (
     RoleRevoked,
     StaffJoined,
     StaffLeft,
+    TrainingCompleted,
 )
 
 OFFICE_ZONE = "America/Los_Angeles"
 """Licences and absences are counted in the office's local days."""
+
+UNASSIGNED_AT_ONCE_MAX = 60
+"""Members that one departure can leave without a lead: a decision has its limit of facts. More are handed over first."""
+
+TRAINING_LENGTH_MAX = 60
+LANGUAGES_MAX = 20
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
 
@@ -72,7 +84,28 @@ class CallOffAbsence(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveStaff(Command):
+    """`unassign_because`: the reason for which everybody whose lead they are is left without one, in the same decision."""
+
     last_day: date
+    unassign_because: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameLanguages(Command):
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgreeFullTimeShare(Command):
+    percent: int
+    from_day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompleteTraining(Command):
+    training: str
+    completed_on: date
+    expires_on: date | None = None
 
 
 # --- state ---------------------------------------------------------------------------------------------------------------------
@@ -80,7 +113,8 @@ class LeaveStaff(Command):
 
 @dataclass(frozen=True, slots=True)
 class Staff:
-    """One person. `absences` maps the first day to the last; `licences` to the last valid day."""
+    """One person. `absences` maps the first day to the last; `licences` and `trainings` to the last valid day; `shares` the first
+    day of a share of full time to its percent."""
 
     joined: bool = False
     languages: tuple[str, ...] = ()
@@ -88,6 +122,8 @@ class Staff:
     roles: frozenset[Role] = frozenset()
     licences: Mapping[Licence, date] = field(default_factory=dict)
     absences: Mapping[date, date] = field(default_factory=dict)
+    trainings: Mapping[str, TrainingCompleted] = field(default_factory=dict)
+    shares: Mapping[date, int] = field(default_factory=dict)
     left_on: date | None = None
     name: str | None = None
     email: str | None = None
@@ -110,6 +146,16 @@ class Staff:
         day = local_date(at, OFFICE_ZONE)
         return next((w for w in wanted if w in self.licences and day <= self.licences[w]), None)
 
+    def share_percent(self, at: Instant) -> int:
+        """The share of full time that holds on the local day; full time where none was agreed."""
+        day = local_date(at, OFFICE_ZONE)
+        return self.shares[begun] if (begun := max((d for d in self.shares if d <= day), default=None)) else FULL_TIME_PERCENT
+
+    def trained(self, training: str, at: Instant) -> bool:
+        """Whether a training counts on the local day."""
+        day, done = local_date(at, OFFICE_ZONE), self.trainings.get(training)
+        return done is not None and done.completed_on <= day and (done.expires_on is None or day <= done.expires_on)
+
 
 def evolve(state: Staff, recorded: Recorded) -> Staff:
     match recorded.fact:
@@ -130,6 +176,12 @@ def evolve(state: Staff, recorded: Recorded) -> Staff:
             return replace(state, absences={k: v for k, v in state.absences.items() if k != first})
         case StaffLeft(last_day=day):
             return replace(state, left_on=day)
+        case LanguagesNamed(languages=languages):
+            return replace(state, languages=languages)
+        case FullTimeShareAgreed(percent=percent, from_day=day):
+            return replace(state, shares={**state.shares, day: percent})
+        case TrainingCompleted(training=training) as done:
+            return replace(state, trainings={**state.trainings, training: done})
         case _:
             return state
 
@@ -165,14 +217,74 @@ def decide(command: Any, state: Staff, context: Context, book: Any, now: Instant
             return () if state.absences.get(first) == last else (AbsenceAnnounced(first_day=first, last_day=last),)
         case CallOffAbsence(first_day=first):
             return (AbsenceCalledOff(first_day=first),) if first in state.absences else ()
-        case LeaveStaff(last_day=day):
-            return () if state.left_on == day else (StaffLeft(last_day=day),)
+        case LeaveStaff():
+            return _leave(command, state, context, now)
+        case NameLanguages(languages=languages):
+            return _name_languages(languages, state)
+        case AgreeFullTimeShare(percent=percent, from_day=day):
+            if not 1 <= percent <= FULL_TIME_PERCENT:
+                return Refusal("share_out_of_range", "percent: must be from 1 to 100; who does not work at all leaves instead")
+            return () if state.shares.get(day) == percent else (FullTimeShareAgreed(percent=percent, from_day=day),)
+        case CompleteTraining():
+            return _complete_training(command, state)
         case _:
             raise AssertionError(f"staff does not know {type(command).__name__}")
 
 
+def _leave(command: LeaveStaff, state: Staff, context: Context, now: Instant) -> Decision:
+    """Nobody who leaves keeps members silently (domain.md scenario 65). A departure may be announced while they still lead, so that
+    there is time to hand over; on the last day everybody must have gone to somebody else, or be left without a lead by name."""
+    left = () if state.left_on == command.last_day else (StaffLeft(last_day=command.last_day),)
+    cases = tuple(load_in(context, command.stream).cases)
+    if not cases or (not command.unassign_because and command.last_day > local_date(now, OFFICE_ZONE)):
+        return left
+    if not command.unassign_because:
+        return Refusal(
+            "still_leads",
+            f"last_day: they still lead {len(cases)} members' care; `throughline staff hand-over --from` gives them to others,"
+            " or say why they are to have no lead (unassign_because)",
+        )
+    if len(cases) > UNASSIGNED_AT_ONCE_MAX:
+        return Refusal(
+            "too_many_to_unassign",
+            f"unassign_because: {len(cases)} members are too many at once; `throughline staff hand-over --from` takes each",
+        )
+    unassigned = (
+        On(stream, fact)
+        for episode in cases
+        for stream, fact in (
+            (episode, LeadCareManagerReleased(staff=command.stream, reason=command.unassign_because)),
+            (caseload_of(command.stream), CaseReleased(episode=episode, reason="left")),
+        )
+    )
+    return (*left, *unassigned)
+
+
+def _name_languages(languages: tuple[str, ...], state: Staff) -> Decision:
+    named = tuple(dict.fromkeys(language.strip().lower() for language in languages))
+    if not named or len(named) > LANGUAGES_MAX or not all(named):
+        return Refusal("languages_missing", "languages: name at least one, by its code; such as en, es, vi")
+    return () if named == state.languages else (LanguagesNamed(languages=named),)
+
+
+def _complete_training(command: CompleteTraining, state: Staff) -> Decision:
+    if not command.training or len(command.training) > TRAINING_LENGTH_MAX:
+        return Refusal("training_unnamed", "training: must name the training in a word; such as person_centred_planning")
+    if command.expires_on is not None and command.expires_on < command.completed_on:
+        return Refusal("training_expired", "expires_on: must not come before completed_on")
+    done = TrainingCompleted(training=command.training, completed_on=command.completed_on, expires_on=command.expires_on)
+    return () if state.trainings.get(command.training) == done else (done,)
+
+
 def reads(command: Any, state: Any, context: Context) -> tuple[StreamId, ...]:
-    return actor_stream(command.by)
+    """Who leaves: what they carry too, and each episode of it."""
+    actor = actor_stream(command.by)
+    if not isinstance(command, LeaveStaff):
+        return actor
+    carried = caseload_of(command.stream)
+    loaded = context.get(carried)
+    cases = tuple(loaded.state.cases) if loaded is not None and isinstance(loaded.state, Load) else ()
+    return (*actor, carried, *(cases if command.unassign_because else ()))
 
 
 DECIDER = Decider("staff", lambda stream: Staff(), evolve, decide, reads)

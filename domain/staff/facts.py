@@ -77,3 +77,27 @@ class AbsenceCalledOff(Fact):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaffLeft(Fact):
     last_day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguagesNamed(Fact):
+    """All the languages in which they can speak with members, from now on."""
+
+    languages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FullTimeShareAgreed(Fact):
+    """They work so many percent of full time from that local day on."""
+
+    percent: int
+    from_day: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCompleted(Fact):
+    """`training` names it, such as person_centred_planning. `expires_on`: the last day on which it counts (None: always)."""
+
+    training: str
+    completed_on: date
+    expires_on: date | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from domain.caseload.facts import CaseTaken
 from domain.core import SYSTEM, Fact, On
 from domain.episode.decider import (
     CloseEpisode,
@@ -54,7 +55,7 @@ from domain.outreach.facts import AttemptMade, ContactMade, Outcome, OutreachOpe
 from domain.records import ApproveBackdatedRecord, BackdatedRecordApproved, RecordStruckOut, StrikeOutRecord
 from domain.staff.decider import AnnounceAbsence, GrantRole
 from domain.staff.facts import AbsenceAnnounced, Role, RoleGranted, StaffJoined, StaffLeft
-from tests.given import BOSS, EPISODE, LEAD, MEMBER, NURSE, OFFICE, OUTREACH, PHONE, Given, Told, at, given, told
+from tests.given import BOSS, DEFAULT, EPISODE, LEAD, MEMBER, NURSE, OFFICE, OUTREACH, PHONE, Given, Told, at, given, told
 
 DAY_ONE, DAY_TWO, DAY_FIVE = "2026-11-20 10:00 PST", "2026-11-21 10:00 PST", "2026-11-24 10:00 PST"
 CLAIM = claim_on_open_episode(MEMBER)
@@ -186,9 +187,24 @@ def test_a_closure_is_undone_where_the_member_has_no_other_episode() -> None:
     programme().when(reinstate, DAY_TWO).then()
 
 
+def case_taken(stream: str) -> On:
+    """A member who is not enrolled, on an empty caseload."""
+    assert DEFAULT.caseload is not None
+    return On(
+        stream,
+        CaseTaken(
+            episode=EPISODE,
+            weight_tenths=DEFAULT.caseload.not_enrolled_tenths,
+            grounds=("not_enrolled",),
+            cap_tenths=DEFAULT.caseload.full_time_tenths,
+            policy=DEFAULT.id,
+        ),
+    )
+
+
 def test_a_lead_care_manager_is_a_care_manager_who_works_here() -> None:
     assign = AssignLeadCareManager(stream=EPISODE, by=BOSS, staff=LEAD)
-    programme().when(assign, DAY_TWO).then(LeadCareManagerAssigned(staff=LEAD))
+    programme().when(assign, DAY_TWO).then(LeadCareManagerAssigned(staff=LEAD), case_taken("caseload-lead"))
     programme().when(AssignLeadCareManager(stream=EPISODE, by=BOSS, staff=OFFICE), DAY_TWO).refused("no_care_manager")
     gone = told(LEAD, StaffLeft(last_day=date(2026, 11, 20)), DAY_ONE)
     programme(gone).when(assign, DAY_TWO).refused("no_care_manager")
@@ -198,7 +214,8 @@ def test_who_has_a_lead_is_handed_over() -> None:
     lead = said(LeadCareManagerAssigned(staff=LEAD))
     programme(lead).when(AssignLeadCareManager(stream=EPISODE, by=BOSS, staff=NURSE), DAY_TWO).refused("has_a_lead")
     hand_over = HandOver(stream=EPISODE, by=LEAD, receiver=NURSE)
-    programme(lead).when(hand_over, DAY_TWO).then(LeadCareManagerHandedOver(member=MEMBER, giver=LEAD, receiver=NURSE))
+    handed_over = LeadCareManagerHandedOver(member=MEMBER, giver=LEAD, receiver=NURSE)
+    programme(lead).when(hand_over, DAY_TWO).then(handed_over, case_taken("caseload-nurse"))
     programme().when(hand_over, DAY_TWO).refused("no_lead")
 
 
