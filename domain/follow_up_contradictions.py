@@ -20,6 +20,7 @@ from domain.follow_up_policy import (
 )
 from domain.followup.facts import NO_TIER
 from domain.member.circumstances import Circumstance, VisitKind
+from domain.stay.facts import StayClass
 
 Said = Iterator[tuple[str, str]]
 """The path of a field, and what is wrong with it and how to mend it."""
@@ -35,6 +36,11 @@ SCREENING = re.compile(r"[a-z0-9][a-z0-9-]*(@[0-9]+)?(/[a-z0-9][a-z0-9_.-]*)?")
 
 DAYS_MAX = 3660
 TENTHS_MAX = 1000
+AGE_MAX = 1000
+"""What `at_most` is where a file does not say it."""
+
+VISITS = tuple(sorted({*VisitKind, *StayClass} - {StayClass.UNKNOWN}))
+
 LOOKS_BACK = frozenset(
     {
         ConditionKind.CIRCUMSTANCE,
@@ -126,7 +132,7 @@ def _of_tiers(tiers: Tiers, groups: Mapping[str, tuple[str, ...]], populations: 
 
 def _of_formula(formula: Formula, path: str, groups: Mapping[str, tuple[str, ...]], populations: tuple[str, ...]) -> Said:
     if not formula:
-        yield path, "must hold at least one line of conditions: else it is so of everybody"
+        yield path, "must hold at least one line of conditions: without one it is never so"
     for line, conditions in enumerate(formula):
         if not conditions:
             yield f"{path}[{line}]", "is an empty line, of which no condition can hold; name one, or leave it out"
@@ -145,7 +151,7 @@ def _of_condition(condition: Condition, path: str, groups: Mapping[str, tuple[st
             yield f"{path}.any_of", wrong
     if condition.at_most < condition.at_least:
         yield f"{path}.at_most", "must not be less than at_least"
-    if kind is not ConditionKind.AGE and condition.at_most != TENTHS_MAX:
+    if kind is not ConditionKind.AGE and condition.at_most != AGE_MAX:
         yield f"{path}.at_most", "is for ages only"
     if condition.within_days and kind not in LOOKS_BACK:
         yield f"{path}.within_days", f"does not go with {kind}: it has no day to look back to"
@@ -157,8 +163,8 @@ def _wrong_name(kind: ConditionKind, name: str, groups: Mapping[str, tuple[str, 
             return f"{name!r} is no circumstance that is recorded; see domain/member/circumstances.py"
         case ConditionKind.DIAGNOSIS if name not in groups:
             return f"{name!r} is not listed under [diagnosis_groups]; list it there"
-        case ConditionKind.VISITS | ConditionKind.AVOIDABLE_VISITS if name not in tuple(VisitKind):
-            return f"{name!r} is no kind of visit; known are {', '.join(VisitKind)}"
+        case ConditionKind.VISITS | ConditionKind.AVOIDABLE_VISITS if name not in VISITS:
+            return f"{name!r} is no class of stay or visit; known are {', '.join(VISITS)}"
         case ConditionKind.SCREENING if not SCREENING.fullmatch(name):
             return f"{name!r} is neither a questionnaire nor one of its questions, such as phq-9 or phq-9/q9"
         case ConditionKind.POPULATION if name not in populations:
