@@ -143,15 +143,15 @@ def _recordable(process: StreamId, facts: list[Told]) -> list[Told]:
         replace(f, recorded_at=max(f.recorded_at, known_at[f.fact.stay] + EDGE)) if isinstance(f.fact, StayDetached) else f
         for f in facts
     ]
-    if process != TRANSITION:
+    if process != TRANSITION and not any(f.stream == TRANSITION for f in facts):
         return facts
     begun: list[Instant] = []
     for attributed in (f for f in facts if isinstance(f.fact, StayAttributed)):
         heard = [f.recorded_at for f in facts if f.stream == attributed.fact.stay]
         begun += [max(attributed.recorded_at, min(heard), min(f.at for f in facts if f.stream == attributed.fact.stay))]
     if not begun:
-        return [f for f in facts if f.stream != process]
-    return [replace(f, recorded_at=max(f.recorded_at, min(begun))) if f.stream == process else f for f in facts]
+        return [f for f in facts if f.stream != TRANSITION]
+    return [replace(f, recorded_at=max(f.recorded_at, min(begun))) if f.stream == TRANSITION else f for f in facts]
 
 
 def _in_order_of_recording(facts: list[Told]) -> tuple[Told, ...]:
@@ -200,8 +200,9 @@ def features(history: History) -> frozenset[str]:
 
 # --- policies ------------------------------------------------------------------------------------------------------------------
 
-SHORT = {"outreach__rung": DEFAULT.outreach.rung[:4], "outreach__repeat": ()}
-"""A ladder of four rungs: what the laws say of four they say of a hundred, and sooner."""
+SHORT = {"outreach__rung": DEFAULT.outreach.rung[:4], "outreach__repeat": (), "follow_up": None, "caseload": None, "population": ()}
+"""A ladder of four rungs: what the laws say of four they say of a hundred, and sooner. Nothing is asked for after the enrolment but
+where a history is about that."""
 
 BY_PEOPLE = {f"outreach__channels__{c}__performed_by": Performer.PERSON for c in Channel}
 COUNTING = {f"outreach__channels__{c}__message_counts_as_attempt": True for c in Channel}
@@ -620,7 +621,3 @@ def transition_histories(draw: st.DrawFn, answers: tuple[str, ...] | None = (NEV
     if answers is None:
         answers = tuple(draw(st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=4)))
     return d.history("transition", draw(policies(day, TRANSITION_POLICIES)), answers)
-
-
-HISTORIES = {"outreach": outreach_histories, "transition": transition_histories}
-"""By kind of process. A plan that is registered and has no histories here fails the laws' first test."""

@@ -322,7 +322,3 @@ def corrects_transition(history: History, told: Told, due: Instant) -> bool:
             return True
         case _:
             return corrects_outreach(history, told, due)
-
-
-JUDGES = {"outreach": initial_contact, "transition": checklist}
-CORRECTS = {"outreach": corrects_outreach, "transition": corrects_transition}

@@ -40,7 +40,8 @@ from tests.properties.histories import (
     local,
     source_of,
 )
-from tests.properties.judge import CORRECTS, JUDGES, may_begin
+from tests.properties.judge import may_begin
+from tests.properties.kinds import CORRECTS, JUDGES
 
 # --- histories -----------------------------------------------------------------------------------------------------------------
 
