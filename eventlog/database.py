@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
+from eventlog import arrays
 from eventlog.recorder import CONNECTION_WAIT_SECONDS, RECONNECT_SECONDS
 
 APP_ROLE = "throughline_app"
@@ -129,6 +130,7 @@ def settle(conn: Connection[Any]) -> None:
 
 def _only_limits(conn: Connection[Any]) -> None:
     conn.autocommit = True
+    arrays.teach(conn.adapters)
     conn.execute(
         sql.SQL(
             "SELECT set_config('lock_timeout', '{}', false), set_config('statement_timeout', '{}', false),"

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.core import EventId, Recorded, StreamId
+from eventlog.arrays import bigints, texts, uuids
 from eventlog.codec import FIRST_PREVIOUS, Codec, StoredFact, chained
 from eventlog.recorder import LogRecorder, Remembered
 
@@ -77,7 +78,7 @@ _LOOK = f"""SELECT 't', e.*, NULL::bigint[]
                         ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
     UNION ALL
     SELECT 'c', NULL, stream, NULL, NULL, NULL, command_id::text, fingerprint, NULL, NULL, NULL, positions
-    FROM log.commands WHERE command_id = ANY(%b)
+    FROM log.commands WHERE command_id = ANY(%b::uuid[])
     UNION ALL
     SELECT 'n', coalesce(max(position), 0), NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM log.events WHERE stream >= %b AND stream < %b
@@ -125,11 +126,13 @@ class Log:
 
     def tails(self, versions: Mapping[StreamId, int]) -> dict[StreamId, Tail]:
         """What each of several streams has after the version given, in one query; streams with nothing new are left out."""
-        return self._tails(self.recorder.rows(_TAILS, (list(versions), list(versions.values()))))
+        return self._tails(self.recorder.rows(_TAILS, (texts(tuple(versions)), bigints(tuple(versions.values())))))
 
     def look(self, versions: Mapping[StreamId, int], commands: Sequence[UUID], kind: str) -> Look:
         """Streams after the versions given, first results of commands, and how much the streams of a kind have, in one query."""
-        found = self.recorder.rows(_LOOK, (list(versions), list(versions.values()), list(commands), f"{kind}-", f"{kind}."))
+        found = self.recorder.rows(
+            _LOOK, (texts(tuple(versions)), bigints(tuple(versions.values())), uuids(commands), f"{kind}-", f"{kind}.")
+        )
         remembered = {UUID(row[6]): Remembered(row[7], row[2], tuple(row[11])) for row in found if row[0] == "c"}
         newest = next((int(row[3]), int(row[1])) for row in found if row[0] == "n")
         return Look(self._tails([row[1:11] for row in found if row[0] == "t"]), remembered, newest)

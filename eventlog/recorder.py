@@ -30,6 +30,8 @@ from psycopg import Connection, Cursor
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import PoolTimeout
 
+from eventlog.arrays import Packed, bigints, booleans, byteas, integers, texts, uuids
+
 LOCKS_MAX = 256
 """Streams and commands that one call of `log.append` may lock."""
 
@@ -361,11 +363,16 @@ def _arguments(items: Iterable[Item]) -> tuple[Any, ...]:
             )  # fmt: skip
     return (
         count,
-        *_transposed(columns.command, 4),
-        *_transposed(columns.check, 4),
-        *_transposed(columns.event, 11),
+        *_packed(columns.command, (integers, uuids, byteas, texts)),
+        *_packed(columns.check, (integers, texts, bigints, booleans)),
+        *_packed(
+            columns.event,
+            (integers, integers, texts, bigints, texts, integers, uuids, byteas, byteas, byteas, byteas),
+        ),
     )
 
 
-def _transposed(rows: list[Any], width: int) -> tuple[list[Any], ...]:
-    return tuple(map(list, zip(*rows, strict=True))) if rows else tuple([] for _ in range(width))
+def _packed(rows: list[Any], columns: tuple[Callable[[Sequence[Any]], Packed], ...]) -> tuple[Packed, ...]:
+    """The rows turned into columns, each packed as its type wants it."""
+    by_column: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else ((),) * len(columns)
+    return tuple(pack(values) for pack, values in zip(columns, by_column, strict=True))
