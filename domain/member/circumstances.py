@@ -5,11 +5,30 @@ Each is a fact with its day and its source; a rule that uses one names it. What 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+import re
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from enum import StrEnum
+from typing import assert_never
 
-from domain.core import Fact, personal
+from domain.calendar import local_date
+from domain.core import Command, Decision, Fact, Instant, Recorded, Refusal, StreamId, personal
+from domain.timeline import Entry, Span, Timeline, put, until
+
+AHEAD_MAX = timedelta(minutes=5)
+"""What was learned may be dated ahead by no more than two clocks disagree."""
+
+ENTRIES_MAX = 2000
+"""Circumstances, diagnoses or visits that are kept of one member, of each."""
+
+CATEGORY_LENGTH = 3
+CODE = re.compile(r"[A-Z][0-9][0-9A-Z]([0-9A-Z]{1,4})?")
+"""An ICD-10-CM code without its dot: a category of three characters, and up to four more."""
+
+VISIT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,79}")
+STAY = "stay-"
+"""How the stream of a stay begins: no visit of a claim may be called so."""
 
 # --- facts ---------------------------------------------------------------------------------------------------------------------
 
@@ -53,6 +72,20 @@ class Circumstance(StrEnum):
     IN_PACE = "in_pace"
     IN_INTEGRATED_DUAL_PLAN = "in_integrated_dual_plan"
     IN_COMPLEX_CARE_MANAGEMENT = "in_complex_care_management"
+
+
+MOMENTARY = frozenset(
+    {
+        Circumstance.LAW_ENFORCEMENT_CONTACT,
+        Circumstance.CRISIS_SERVICES_USED,
+        Circumstance.RELEASED_FROM_INCARCERATION,
+        Circumstance.RELEASED_FROM_YOUTH_FACILITY,
+        Circumstance.GAVE_BIRTH,
+        Circumstance.LEFT_FOSTER_CARE,
+        Circumstance.AGED_OUT_OF_FOSTER_CARE,
+    }
+)
+"""What happens on a day and does not last: a look back counts from that day, and a second time is another one."""
 
 
 class VisitKind(StrEnum):
@@ -185,3 +218,253 @@ CircumstanceFact = (
     | DataSharingAuthorised
     | DataSharingRevoked
 )
+
+# --- commands ------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteCircumstance(Command):
+    """It is so from `occurred_at` on (None: now)."""
+
+    circumstance: Circumstance
+    learned_from: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndCircumstance(Command):
+    """It is no longer so from `occurred_at` on. Dated at the very instant at which it was noted: it never was."""
+
+    circumstance: Circumstance
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDiagnosis(Command):
+    """`code`: ICD-10-CM, with or without its dot, in either case."""
+
+    code: str
+    learned_from: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleOutDiagnosis(Command):
+    code: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportVisit(Command):
+    """A visit from a claim, or from what somebody told. The same `visit` with other words corrects what was reported before."""
+
+    visit: str
+    kind: VisitKind
+    on: date
+    learned_from: str
+    avoidable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeVisit(Command):
+    """`visit`: the id of a reported visit, or the stream of one of the member's stays."""
+
+    visit: str
+    avoidable: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnCounty(Command):
+    county: str
+    learned_from: str
+
+
+CircumstanceCommand = (
+    NoteCircumstance | EndCircumstance | RecordDiagnosis | RuleOutDiagnosis | ReportVisit | JudgeVisit | LearnCounty
+)
+
+# --- state ---------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What was said of a member's life, each sort in the order of the world: whatever was learned when, it is the same."""
+
+    noted: Timeline = ()
+    diagnoses: Timeline = ()
+    visits: Timeline = ()
+    counties: Timeline = ()
+
+    def spells(self, circumstance: Circumstance) -> tuple[Span, ...]:
+        """When it was so, earliest first; the last may go on. A momentary one is begun each time, and goes on until somebody
+        says that it never was."""
+        said = [e for e in self.noted if e.fact.circumstance is circumstance]
+        if circumstance not in MOMENTARY:
+            return spells_of(said, CircumstanceNoted, circumstance)
+        ends = [e for e in said if isinstance(e.fact, CircumstanceEnded)]
+        found = []
+        for begun in (e for e in said if isinstance(e.fact, CircumstanceNoted)):
+            ended = next((e for e in ends if e.at >= begun.at), None)
+            if ended is None:
+                found.append(Span(begun.at, None, circumstance, begun.event_id))
+            elif ended.at > begun.at:
+                found.append(Span(begun.at, ended.at, circumstance, begun.event_id, ended.event_id))
+        return tuple(found)
+
+    def holds(self, circumstance: Circumstance, at: Instant) -> bool:
+        return any(span.since <= at and (span.until is None or at < span.until) for span in self.spells(circumstance))
+
+    def diagnosed(self, code: str) -> tuple[Span, ...]:
+        """When a diagnosis stood, by its code without the dot."""
+        said = [e for e in self.diagnoses if undotted(e.fact.code) == code]
+        return spells_of(said, DiagnosisRecorded, code)
+
+    def visit(self, visit: str, at: Instant) -> VisitReported | None:
+        """A visit as it was last reported by an instant."""
+        said = [e.fact for e in until(self.visits, at) if isinstance(e.fact, VisitReported) and e.fact.visit == visit]
+        return said[-1] if said else None
+
+    def judged(self, visit: str, at: Instant) -> bool | None:
+        """What a person last found of it."""
+        said = [e.fact for e in until(self.visits, at) if isinstance(e.fact, VisitJudged) and e.fact.visit == visit]
+        return said[-1].avoidable if said else None
+
+    def county(self, at: Instant) -> Entry | None:
+        """Who last said, by an instant, where the member lives; None where nobody did."""
+        said = until(self.counties, at)
+        return said[-1] if said else None
+
+
+def undotted(code: str) -> str:
+    return code.strip().upper().replace(".", "")
+
+
+def county_named(county: str) -> str:
+    """A county as rules name it: "San Diego County" is san_diego."""
+    name = re.sub(r"[^a-z]+", "_", county.casefold()).strip("_")
+    return name.removesuffix("_county")
+
+
+def spells_of(said: Iterable[Entry], begins: type[Fact], reason: str) -> tuple[Span, ...]:
+    """Like `timeline.spans`, but of two facts of the same instant the end comes last, and what never lasted is none."""
+    found: list[Span] = []
+    begun: Entry | None = None
+    for entry in sorted(said, key=lambda e: (e.at, not isinstance(e.fact, begins), e.event_id)):
+        if isinstance(entry.fact, begins):
+            begun = begun or entry
+        elif begun is not None:
+            if entry.at > begun.at:
+                found.append(Span(begun.at, entry.at, reason, begun.event_id, entry.event_id))
+            begun = None
+    if begun is not None:
+        found.append(Span(begun.at, None, reason, begun.event_id))
+    return tuple(found)
+
+
+# --- evolve --------------------------------------------------------------------------------------------------------------------
+
+
+def evolve(state: Circumstances, recorded: Recorded) -> Circumstances:
+    match recorded.fact:
+        case CircumstanceNoted() | CircumstanceEnded():
+            return replace(state, noted=put(state.noted, recorded))
+        case DiagnosisRecorded() | DiagnosisRuledOut():
+            return replace(state, diagnoses=put(state.diagnoses, recorded))
+        case VisitReported() | VisitJudged():
+            return replace(state, visits=put(state.visits, recorded))
+        case CountyLearned():
+            return replace(state, counties=put(state.counties, recorded))
+        case _:
+            return state
+
+
+# --- decide --------------------------------------------------------------------------------------------------------------------
+
+
+def decide(command: CircumstanceCommand, state: Circumstances, stays: Container[StreamId], timezone: str, now: Instant) -> Decision:
+    """Nothing where it was so already. `stays`: those that are known to be the member's; `timezone`: where the member lives."""
+    at = command.occurred_at or now
+    if at > now + AHEAD_MAX:
+        return Refusal("in_the_future", "occurred_at: lies ahead; record it once it has happened")
+    if max(len(state.noted), len(state.diagnoses), len(state.visits), len(state.counties)) >= ENTRIES_MAX:
+        return Refusal("too_many_entries", f"stream: holds {ENTRIES_MAX} entries of a sort already; ask an operator to look at it")
+    match command:
+        case NoteCircumstance(circumstance=circumstance, learned_from=learned_from):
+            if _noted(state, circumstance, at, timezone):
+                return ()
+            return _told(learned_from) or (CircumstanceNoted(circumstance=circumstance, learned_from=learned_from),)
+        case EndCircumstance(circumstance=circumstance, reason=reason):
+            return (CircumstanceEnded(circumstance=circumstance, reason=reason),) if state.holds(circumstance, at) else ()
+        case RecordDiagnosis(code=code, learned_from=learned_from):
+            return _record(code, learned_from, state, at)
+        case RuleOutDiagnosis(code=code, reason=reason):
+            if not state.diagnosed(undotted(code)):
+                return Refusal("unknown_diagnosis", "code: was never recorded of this member; see `throughline timeline`")
+            standing = _stands(state.diagnosed(undotted(code)), at)
+            return (DiagnosisRuledOut(code=dotted(code), reason=reason),) if standing else ()
+        case ReportVisit() as c:
+            return _report(c, state, at, local_date(now, timezone))
+        case JudgeVisit(visit=visit, avoidable=avoidable, reason=reason):
+            if visit not in stays and state.visit(visit, now) is None:
+                return Refusal("unknown_visit", "visit: is neither a reported visit nor a stay of this member; report it first")
+            return () if state.judged(visit, at) is avoidable else (VisitJudged(visit=visit, avoidable=avoidable, reason=reason),)
+        case LearnCounty(county=county, learned_from=learned_from):
+            return _learn(county, learned_from, state, at)
+        case _:
+            assert_never(command)
+
+
+def dotted(code: str) -> str:
+    """As people write it: E119 is E11.9."""
+    plain = undotted(code)
+    return f"{plain[:CATEGORY_LENGTH]}.{plain[CATEGORY_LENGTH:]}" if len(plain) > CATEGORY_LENGTH else plain
+
+
+def _told(learned_from: str) -> Refusal | None:
+    if not learned_from.strip():
+        return Refusal("source_missing", "learned_from: is empty; say who told us, such as member, staff or plan_file")
+    return None
+
+
+def _stands(spells: Iterable[Span], at: Instant) -> bool:
+    return any(span.since <= at and (span.until is None or at < span.until) for span in spells)
+
+
+def _noted(state: Circumstances, circumstance: Circumstance, at: Instant, timezone: str) -> bool:
+    if circumstance in MOMENTARY:
+        return any(local_date(span.since, timezone) == local_date(at, timezone) for span in state.spells(circumstance))
+    return state.holds(circumstance, at)
+
+
+def _record(code: str, learned_from: str, state: Circumstances, at: Instant) -> Decision:
+    if not CODE.fullmatch(undotted(code)):
+        return Refusal("no_diagnosis_code", "code: is no ICD-10-CM code; write it like E11.9, with or without the dot")
+    if _stands(state.diagnosed(undotted(code)), at):
+        return ()
+    return _told(learned_from) or (DiagnosisRecorded(code=dotted(code), learned_from=learned_from),)
+
+
+def _report(command: ReportVisit, state: Circumstances, at: Instant, today: date) -> Decision:
+    if not VISIT_ID.fullmatch(command.visit) or command.visit.startswith(STAY):
+        return Refusal("no_visit_id", "visit: must be a short id such as a claim's number, of letters, digits and -._:/")
+    if command.on > today:
+        return Refusal("in_the_future", "on: lies ahead; report the visit once it has been made")
+    reported = VisitReported(
+        visit=command.visit,
+        kind=command.kind,
+        on=command.on,
+        learned_from=command.learned_from,
+        avoidable=command.avoidable,
+    )
+    known = state.visit(command.visit, at)
+    if known is not None and replace(reported, learned_from=known.learned_from) == known:
+        return ()
+    return _told(command.learned_from) or (reported,)
+
+
+def _learn(county: str, learned_from: str, state: Circumstances, at: Instant) -> Decision:
+    if not county_named(county):
+        return Refusal("county_missing", "county: is empty; name the county, such as Orange")
+    known = state.county(at)
+    if known is not None and county_named(known.fact.county) == county_named(county):
+        return ()
+    return _told(learned_from) or (CountyLearned(county=county_named(county), learned_from=learned_from),)

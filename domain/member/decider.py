@@ -9,7 +9,8 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
-from domain.member import sharing
+from domain.member import circumstances, sharing
+from domain.member.circumstances import CircumstanceCommand, CircumstanceFact, Circumstances
 from domain.member.facts import (
     Channel,
     ChannelOptedIn,
@@ -192,7 +193,8 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person. What may be said late or twice is kept as timelines and asked with an instant."""
+    """A person. What may be said late or twice is kept as timelines and asked with an instant. `registered_by` and `born_by` name
+    the facts that say race and birth date."""
 
     registered: bool = False
     language: str = "en"
@@ -202,12 +204,16 @@ class Member:
     given_name: str | None = None
     birth_date: str | None = None
     sex: str = ""
+    race_ethnicity: str = ""
+    registered_by: EventId = ""
+    born_by: EventId = ""
     points: Mapping[str, ContactPoint] = field(default_factory=dict)
     allowed: Timeline = ()
     coverage: Timeline = ()
     deaths: Timeline = ()
     stays: Mapping[StreamId, Attribution] = field(default_factory=dict)
     episodes: tuple[StreamId, ...] = ()
+    life: Circumstances = field(default_factory=Circumstances)
     erased: bool = False
     sharing: Sharing = field(default_factory=Sharing)
 
@@ -277,14 +283,17 @@ class Claim:
 def evolve(state: Member, recorded: Recorded) -> Member:
     match recorded.fact:
         case MemberRegistered() as f:
-            known = replace(state, registered=True, language=f.language, timezone=f.timezone, sex=f.sex)
-            return replace(known, cin=f.cin, family_name=f.family_name, given_name=f.given_name, birth_date=f.birth_date)
+            by = recorded.event_id
+            known = replace(state, registered=True, language=f.language, timezone=f.timezone, sex=f.sex, registered_by=by)
+            known = replace(known, race_ethnicity=f.race_ethnicity, birth_date=f.birth_date, born_by=by if f.birth_date else "")
+            return replace(known, cin=f.cin, family_name=f.family_name, given_name=f.given_name)
         case IdentityCorrected() as f:
             return replace(
                 state,
                 family_name=f.family_name or state.family_name,
                 given_name=f.given_name or state.given_name,
                 birth_date=f.birth_date or state.birth_date,
+                born_by=recorded.event_id if f.birth_date else state.born_by,
             )
         case LanguageChosen(language=language):
             return replace(state, language=language)
@@ -312,10 +321,12 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             return replace(state, stays={k: v for k, v in state.stays.items() if k != stay})
         case fact if isinstance(fact, SharingFact):
             return replace(state, sharing=sharing.evolve(state.sharing, recorded))
+        case fact if isinstance(fact, CircumstanceFact):
+            return replace(state, life=circumstances.evolve(state.life, recorded))
         case EpisodeBegun(episode=episode):
             return replace(state, episodes=(*state.episodes, episode))
         case PersonalDataErased():
-            nobody = replace(state, cin=None, family_name=None, given_name=None, birth_date=None, erased=True)
+            nobody = replace(state, cin=None, family_name=None, given_name=None, birth_date=None, born_by="", erased=True)
             nobody = replace(nobody, sharing=state.sharing.forgotten())
             return replace(nobody, points={k: replace(p, value=None) for k, p in state.points.items()})
         case _:
@@ -348,6 +359,8 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
         return _register(command, state, context)
     if not state.registered:
         return Refusal("unknown_member", "stream: nobody is registered under this id; import a member file or register the member")
+    if isinstance(command, CircumstanceCommand):
+        return circumstances.decide(command, state.life, state.stays, state.timezone, now)
     at = command.occurred_at or now
     match command:
         case CorrectIdentity() as c:
