@@ -1,4 +1,7 @@
-"""An episode: from a plan's assignment through enrolment to a closure with its reason."""
+"""An episode: from a plan's assignment through enrolment to a closure with its reason.
+
+Who may say something, and when nothing can be said any more, is decided here; what is said, in the module of its subject.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +10,38 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from domain import records
-from domain.calendar import local_date
-from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId, personal
-from domain.episode import leads
-from domain.episode.facts import (
-    AssignmentReceived,
-    AssignmentResent,
-    AssignmentWithdrawn,
-    ClosureReason,
-    DeferralAgreed,
-    EpisodeClosed,
-    EpisodeHeld,
-    EpisodeReinstated,
-    EpisodeResumed,
-    MemberDeclined,
-    MemberEnrolled,
-    PolicyReapplied,
-)
-from domain.episode.leads import AssignLeadCareManager, HandOver, ReleaseLeadCareManager
+from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId
+from domain.episode import authorisations, closing, enrolment, holds, leads
+from domain.episode.authorisations import AuthorisationCommand, CarryOver, ConsiderDiscontinuation, RequestAuthorisation
+from domain.episode.authorisations import DenyAuthorisation as DenyAuthorisation
+from domain.episode.authorisations import GrantAuthorisation as GrantAuthorisation
+from domain.episode.closing import SUPERVISED, ClosingCommand, StepDownCommand
+from domain.episode.closing import CloseEpisode as CloseEpisode
+from domain.episode.closing import Decline as Decline
+from domain.episode.closing import RecordNoticeOfAction as RecordNoticeOfAction
+from domain.episode.closing import ReinstateEpisode as ReinstateEpisode
+from domain.episode.closing import WithdrawAssignment as WithdrawAssignment
+from domain.episode.enrolment import AnswerScreening, EnrolmentCommand, ExplainChoice, RaiseConflict, RecordEnrolmentVisit
+from domain.episode.enrolment import Defer as Defer
+from domain.episode.enrolment import Enrol as Enrol
+from domain.episode.enrolment import ReportPlanTier as ReportPlanTier
+from domain.episode.enrolment import SettleProviderChange as SettleProviderChange
+from domain.episode.facts import AssignmentReceived, AssignmentResent, ClosureReason, PolicyReapplied
+from domain.episode.holds import Hold as Hold
+from domain.episode.holds import HoldCommand
+from domain.episode.holds import Resume as Resume
+from domain.episode.leads import AssignLeadCareManager, LeadCommand, ReleaseLeadCareManager
 from domain.episode.state import Episode as Episode
 from domain.episode.state import claim_on_open_episode as claim_on_open_episode
 from domain.episode.state import evolve
 from domain.member.decider import CARERS, OFFICE, Claim, Member
-from domain.member.facts import Claimed, EpisodeBegun, Released
+from domain.member.facts import Claimed, EpisodeBegun
 from domain.policy import PolicyBook
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 
 ONE_DAY = timedelta(days=1)
 """What is younger cannot lie further back than any grace, which is counted in days."""
-
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
 
@@ -62,39 +67,6 @@ class ResendAssignment(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WithdrawAssignment(Command):
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enrol(Command):
-    """`agreed`: verbal or written."""
-
-    agreed: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decline(Command):
-    how: str = ""
-    reason: str | None = personal()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defer(Command):
-    until: date
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold(Command):
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resume(Command):
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ReapplyPolicy(Command):
     """`policy`: the id of an adopted version, such as default@2026.2."""
 
@@ -102,16 +74,32 @@ class ReapplyPolicy(Command):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseEpisode(Command):
-    reason: ClosureReason
-    note: str = ""
+FromFeeds = (
+    ResendAssignment
+    | WithdrawAssignment
+    | ReportPlanTier
+    | RaiseConflict
+    | GrantAuthorisation
+    | DenyAuthorisation
+    | RecordNoticeOfAction
+)
+"""What a plan's file may say by itself."""
 
+AfterClosure = GrantAuthorisation | DenyAuthorisation | RecordNoticeOfAction
+"""The plan's word on days and rights, which may come when the episode is over."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReinstateEpisode(Command):
-    reason: str
-
+Dated = (
+    Enrol
+    | Decline
+    | Defer
+    | RecordEnrolmentVisit
+    | AnswerScreening
+    | ExplainChoice
+    | SettleProviderChange
+    | RequestAuthorisation
+    | ConsiderDiscontinuation
+)
+"""What is done or heard on a day, and may meet a deadline."""
 
 # --- decide --------------------------------------------------------------------------------------------------------------------
 
@@ -121,47 +109,36 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
         return refused(command.by, context, now, *OFFICE, feeds=True) or _receive(command, state, context, now)
     if state.assignment is None:
         return Refusal("unknown_episode", "stream: is no episode; see `throughline worklist` for the open ones")
-    at = command.occurred_at or now
-    feeds = isinstance(command, ResendAssignment | WithdrawAssignment)
-    if refusal := refused(command.by, context, now, *_who_may(command), feeds=feeds):
+    if refusal := refused(command.by, context, now, *_who_may(command), feeds=isinstance(command, FromFeeds)):
         return refusal
     if isinstance(command, ResendAssignment):
         return (AssignmentResent(received_at=command.received_at),)
     if isinstance(command, ReinstateEpisode):
-        return _reinstate(command, state, context, book, now)
-    if (closed := state.closure(now)) is not None:
-        if isinstance(command, Decline | CloseEpisode | WithdrawAssignment) and _says(command) is closed[2]:
+        return closing.reinstate(command, state, context, book, now)
+    if (closed := state.closure(now)) is not None and not isinstance(command, AfterClosure):
+        if isinstance(command, ClosingCommand) and closing.says(command) is closed[2]:
             return ()
         return Refusal("episode_closed", f"stream: the episode was closed as {closed[2]}; a new contact proposes a new one")
+    at = command.occurred_at or now
     if refusal := _untimely(command, state, context, book, at, now):
         return refusal
     match command:
-        case WithdrawAssignment(reason=reason):
-            withdrawn = ClosureReason.ASSIGNMENT_WITHDRAWN
-            return (AssignmentWithdrawn(reason=reason), *_closed(command, state, context, withdrawn, reason))
-        case AssignLeadCareManager() | HandOver() | ReleaseLeadCareManager():
+        case _ if isinstance(command, LeadCommand):
             return leads.decide(command, state, context, book, now)
-        case Enrol(agreed=agreed):
-            if agreed not in ("verbal", "written"):
-                return Refusal("agreement_unknown", "agreed: must be verbal or written")
-            return () if state.enrolled() else (MemberEnrolled(agreed=agreed, to_whom=command.by),)
-        case Decline(how=how, reason=reason):
-            declined = MemberDeclined(member=state.member, how=how, reason=reason)
-            return (declined, *_closed(command, state, context, ClosureReason.DECLINED, ""))
-        case Defer(until=until):
-            if until <= local_date(at, _zone(state, context)):
-                return Refusal("deferral_in_the_past", "until: must be a day after the conversation")
-            return (DeferralAgreed(until=until),)
-        case Hold(reason=reason):
-            return () if _held(state, at) else (EpisodeHeld(reason=reason),)
-        case Resume(reason=reason):
-            return (EpisodeResumed(reason=reason),) if _held(state, at) else ()
+        case _ if isinstance(command, EnrolmentCommand):
+            return enrolment.decide(command, state, context, at, now)
+        case _ if isinstance(command, AuthorisationCommand):
+            return authorisations.decide(command, state, context, book, at, now)
+        case _ if isinstance(command, HoldCommand):
+            return (*holds.decide(command, state, at), *authorisations.of_release(command, state, context, book, at))
+        case _ if isinstance(command, StepDownCommand):
+            return closing.decide_before(command, state, context, now)
+        case _ if isinstance(command, ClosingCommand):
+            return closing.decide(command, state, context, now)
         case ReapplyPolicy(policy=policy, reason=reason):
             if book.named(policy) is None:
                 return Refusal("unknown_policy", f"policy: {policy!r} was never adopted; see `throughline policy list`")
             return () if state.reapplied(at) == policy else (PolicyReapplied(policy=policy, reason=reason),)
-        case CloseEpisode(reason=reason, note=note):
-            return _close(command, reason, note, state, context, now)
         case _:
             raise AssertionError(f"episode does not know {type(command).__name__}")
 
@@ -169,7 +146,7 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
 def _untimely(command: Any, state: Episode, context: Context, book: PolicyBook, at: Instant, now: Instant) -> Refusal | None:
     """What the member said to us is a contact, so it cannot lie ahead; and where it is dated back further than the policy's grace,
     a supervisor has to stand for it, as for every other record (domain.md scenario 14). As said today, everybody may record it."""
-    if not isinstance(command, Enrol | Decline | Defer):
+    if not isinstance(command, Dated):
         return None
     if refusal := records.untimely(at, now):
         return refusal
@@ -185,13 +162,13 @@ def _untimely(command: Any, state: Episode, context: Context, book: PolicyBook, 
 
 def _who_may(command: Any) -> tuple[Role, ...]:
     match command:
-        case CloseEpisode(reason=ClosureReason.UNABLE_TO_REACH | ClosureReason.UNSAFE | ClosureReason.DECEASED):
+        case CloseEpisode(reason=reason) if reason in SUPERVISED:
             return (Role.SUPERVISOR,)
         case Hold() | Resume() | ReapplyPolicy() | ReinstateEpisode() | WithdrawAssignment():
             return (Role.SUPERVISOR,)
         case AssignLeadCareManager() | ReleaseLeadCareManager():
             return (Role.SUPERVISOR, Role.OPERATOR)
-        case ResendAssignment():
+        case _ if isinstance(command, FromFeeds | CarryOver):
             return OFFICE
         case _:
             return CARERS
@@ -214,6 +191,8 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
         )
     if command.plan == "":
         return Refusal("plan_missing", "plan: must name the health plan")
+    if command.previous is not None and command.previous not in member.episodes:
+        return Refusal("not_their_episode", "previous: is no episode of this member; see `throughline member`")
     received = AssignmentReceived(
         member=command.member,
         plan=command.plan,
@@ -228,73 +207,22 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
     return (received, claimed, On(command.member, EpisodeBegun(episode=command.stream)))
 
 
-def _closed(
-    command: Command, state: Episode, context: Context, reason: ClosureReason, note: str
-) -> tuple[EpisodeClosed | On, ...]:
-    released = On(claim_on_open_episode(state.member), Released(holder=command.stream, because=reason))
-    return (EpisodeClosed(reason=reason, note=note), released, *leads.let_go(command, state, context))
-
-
-def _close(command: Any, reason: ClosureReason, note: str, state: Episode, context: Context, now: Instant) -> Decision:
-    if reason in (ClosureReason.DECLINED, ClosureReason.ASSIGNMENT_WITHDRAWN):
-        return Refusal("closure_by_another_name", f"reason: {reason} is recorded by its own command (decline, withdraw)")
-    if reason is ClosureReason.UNABLE_TO_REACH:
-        outreach = context.get(_outreach_of(command.stream))
-        if outreach is None or not outreach.state.unable_to_reach_proposed:
-            return Refusal("not_proposed", "reason: unable-to-reach must have been proposed first, after the policy's minimum")
-    if reason is ClosureReason.DECEASED and context[state.member].state.death() is None:
-        return Refusal("no_report_of_death", "reason: no report of the member's death stands; record it first")
-    return _closed(command, state, context, reason, note)
-
-
-def _reinstate(command: ReinstateEpisode, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
-    if state.closure(now) is None:
-        return ()
-    claim = context[claim_on_open_episode(state.member)].state
-    if claim.holder is not None:
-        return Refusal("episode_open", "stream: the member has another open episode; close that one first")
-    claimed = On(claim_on_open_episode(state.member), Claimed(holder=command.stream))
-    carried = leads.taken_again(command, state, context, book, now)
-    return carried if isinstance(carried, Refusal) else (EpisodeReinstated(reason=command.reason), claimed, *carried)
-
-
-def _held(state: Episode, at: Instant) -> bool:
-    return any(span.since <= at and (span.until is None or at < span.until) for span in state.holds())
-
-
-def _says(command: Any) -> ClosureReason:
-    match command:
-        case Decline():
-            return ClosureReason.DECLINED
-        case WithdrawAssignment():
-            return ClosureReason.ASSIGNMENT_WITHDRAWN
-        case _:
-            reason = command.reason
-            assert isinstance(reason, ClosureReason)
-            return reason
-
-
-def _zone(state: Episode, context: Context) -> str:
-    loaded = context.get(state.member)
-    return loaded.state.timezone if loaded is not None else "America/Los_Angeles"
-
-
-def _outreach_of(episode: StreamId) -> StreamId:
-    return f"outreach-{episode.partition('-')[2]}"
-
-
 def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...]:
     actor = actor_stream(command.by)
     match command:
         case ReceiveAssignment(member=member):
             return (*actor, member, claim_on_open_episode(member))
-        case AssignLeadCareManager() | HandOver() | ReleaseLeadCareManager():
+        case _ if not state.member:
+            return actor
+        case _ if isinstance(command, LeadCommand):
             return (*actor, *leads.reads(command, state))
-        case Defer() if state.member:
-            return (*actor, state.member)
-        case CloseEpisode() | Decline() | WithdrawAssignment() | ReinstateEpisode() if state.member:
+        case _ if isinstance(command, ClosingCommand | ReinstateEpisode):
             lead = leads.carried_again(command.stream, state) if isinstance(command, ReinstateEpisode) else leads.carried(state)
-            return (*actor, state.member, claim_on_open_episode(state.member), _outreach_of(command.stream), *lead)
+            return (*actor, state.member, claim_on_open_episode(state.member), closing.outreach_of(command.stream), *lead)
+        case CarryOver(previous=previous):
+            return (*actor, state.member, previous)
+        case _ if isinstance(command, EnrolmentCommand | AuthorisationCommand | HoldCommand | StepDownCommand):
+            return (*actor, state.member)
         case _:
             return actor
 

@@ -84,10 +84,12 @@ class LeadCareManagerReleased(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEnrolled(Fact):
-    """The member takes part: the benefit starts. `agreed`: verbal, written; `to_whom`: the staff member who heard it."""
+    """The member takes part: the benefit starts. `agreed`: verbal, written, or carried_over from another plan's episode; `to_whom`:
+    the staff member who heard it; `how`: in_person, phone, video."""
 
     agreed: str
     to_whom: StreamId
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,9 +108,20 @@ class DeferralAgreed(Fact):
     until: date
 
 
+class HoldCode(StrEnum):
+    """Why an episode rests."""
+
+    INCARCERATED = "incarcerated"
+    INPATIENT = "inpatient"
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpisodeHeld(Fact):
+    """`reason`: in somebody's words."""
+
     reason: str
+    code: HoldCode = HoldCode.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

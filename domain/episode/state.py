@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from domain.core import EventId, Instant, Recorded, StreamId
+from domain.core import Context, EventId, Instant, Recorded, StreamId
 from domain.episode.facts import (
     AssignmentReceived,
     AssignmentResent,
@@ -19,6 +19,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.member.decider import Member
 from domain.timeline import Span, Timeline, put, spans, until
 
 
@@ -91,3 +92,9 @@ def evolve(state: Episode, recorded: Recorded) -> Episode:
             return replace(state, resent=state.resent + 1)
         case _:
             return replace(state, said=put(state.said, recorded))
+
+
+def zone_of(state: Episode, context: Context) -> str:
+    """The member's own zone, where the member was read."""
+    loaded = context.get(state.member)
+    return loaded.state.timezone if loaded is not None else Member().timezone

@@ -362,11 +362,11 @@ def test_57_before_enrolment_a_stay_starts_nothing_here() -> None:
 
 def test_57_a_stay_of_a_closed_episode_starts_nothing() -> None:
     story = HospitalStory("2026-11-02 09:00 PST")
-    story.do(CloseEpisode(stream=EPISODE, by=BOSS, reason=ClosureReason.GOALS_MET))
+    story.do(CloseEpisode(stream=EPISODE, by=BOSS, reason=ClosureReason.MEMBER_WITHDREW))
     story.admitted("2026-11-18 09:30 PST").discharged("2026-11-20 14:00 PST").on("2026-12-20 09:00 PST")
     assert story.open_keys() == set()
     assert story.said(DueSet) == story.said(MessageRequested) == []
-    assert story.said(TransitionalCareEnded) == [TransitionalCareEnded(reason="closed_goals_met")]
+    assert story.said(TransitionalCareEnded) == [TransitionalCareEnded(reason="closed_member_withdrew")]
 
 
 def test_57_the_end_of_the_episode_withdraws_what_is_open() -> None:
