@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-from api.offers import Given, Offer, plain
+from api.offering import Given, Offer, plain
 from domain.core import Command, Refusal, StreamId
 from domain.member.decider import LearnContactPoint, RegisterMember
 from eventlog.gateway import Gateway, Outcome

@@ -6,90 +6,15 @@ Names follow the facts: recording an opt-out adds one to the member's opt-outs.
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from functools import cached_property
-from typing import Any, Union, get_args, get_origin, get_type_hints
-
+from api.offering import CARE, EPISODE, EVENT, LEADING, MEMBER, OFFICE, RUNNING, STAFF, STAY, Offer
 from domain import alerts, records
-from domain.core import Command
 from domain.episode import decider as episode
 from domain.episode import leads
 from domain.member import decider as member
 from domain.outreach import decider as outreach
 from domain.staff import decider as staff
-from domain.staff.facts import Role
 from domain.stay import decider as stay
 from domain.transition import decider as transition
-
-SURROUNDING = frozenset(f.name for f in fields(Command))
-"""Fields of every command: stream and actor come from the address and from the token, the rest from the transport."""
-
-CARE = (Role.CARE_MANAGER, Role.SUPERVISOR)
-OFFICE = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR)
-LEADING = (Role.SUPERVISOR,)
-RUNNING = (Role.SUPERVISOR, Role.OPERATOR)
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One thing that a command says: its name, its type, and its default (MISSING where it must be given)."""
-
-    name: str
-    type: Any
-    default: Any
-
-    @property
-    def required(self) -> bool:
-        return self.default is MISSING
-
-
-@dataclass(frozen=True, eq=False)
-class Offer:
-    """A command as it is offered.
-
-    `resource` and `noun` make the address, `verb` the word of the command line; `stream` is the kind of stream that it is for.
-    `roles` may send it; what exactly each may do, the decider knows. `example` is a body that fits. `founds`: the stream begins
-    with it. `derived` fields are worked out from the others (an HMAC of an identifier) and never sent. `remark`: what somebody who
-    sends it has to know beforehand.
-    """
-
-    resource: str
-    noun: str
-    verb: str
-    command: type[Command]
-    summary: str
-    roles: tuple[Role, ...]
-    example: Mapping[str, Any] = field(default_factory=dict)
-    founds: bool = False
-    derived: tuple[str, ...] = ()
-    remark: str = ""
-
-    @property
-    def stream(self) -> str:
-        return KINDS[self.resource]
-
-    @cached_property
-    def given(self) -> tuple[Given, ...]:
-        hints = get_type_hints(self.command)
-        hidden = SURROUNDING.union(self.derived)
-        return tuple(Given(f.name, hints[f.name], f.default) for f in fields(self.command) if f.name not in hidden)
-
-
-KINDS = {
-    "members": "member",
-    "episodes": "episode",
-    "outreach": "outreach",
-    "stays": "stay",
-    "transitions": "transition",
-    "staff": "staff",
-}
-
-_EVENT = "0b0e8c52-4a3e-5b51-9c5d-2f6b6a7a9d10"
-_STAFF = "staff-5f0c2a1e-8d4b-4c57-9a53-0e6b1f2d7c88"
-_MEMBER = "member-3e1d7c5a-2b9f-5e84-8c16-7d0a4f9b6e21"
-_STAY = "stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a"
 
 OFFERS: tuple[Offer, ...] = (
     # the member
@@ -120,27 +45,27 @@ OFFERS: tuple[Offer, ...] = (
           {"reason": "reinstated"}),
     Offer("members", "deaths", "death", member.ReportDeath, "The member is said to have died", OFFICE, {"source": "family"}),
     Offer("members", "death-withdrawals", "withdraw-death", member.WithdrawDeathReport, "The report of a death was wrong", LEADING,
-          {"report": _EVENT, "reason": "another person of that name"}),
+          {"report": EVENT, "reason": "another person of that name"}),
     Offer("members", "stays", "attribute-stay", member.AttributeStay, "Say that a stay is this member's", OFFICE,
-          {"stay": _STAY, "episode": "episode-1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f", "evidence": "by_hand"}),
+          {"stay": STAY, "episode": EPISODE, "evidence": "by_hand"}),
     Offer("members", "stay-detachments", "detach-stay", member.DetachStay, "A stay was another person's after all", OFFICE,
-          {"stay": _STAY, "reason": "mistaken identity"}),
+          {"stay": STAY, "reason": "mistaken identity"}),
     Offer("members", "erasures", "erase", member.ErasePersonalData,
           "Erase the member's personal data for ever: the key that opens it is destroyed", LEADING, {"reason": "asked in writing"},
           remark="Raw messages and files that name the member stay in the inbox as they were received, sealed under their month's "
           "key, until that key is destroyed; this command does not destroy it."),
     # the episode
     Offer("episodes", "assignments", "assignment", episode.ReceiveAssignment, "A plan gives us the member", OFFICE,
-          {"member": _MEMBER, "plan": "default", "received_at": "2026-11-20T09:00:00-08:00", "referral_source": "community"},
+          {"member": MEMBER, "plan": "default", "received_at": "2026-11-20T09:00:00-08:00", "referral_source": "community"},
           founds=True),
     Offer("episodes", "repeated-assignments", "repeat-assignment", episode.ResendAssignment,
           "The plan sends the assignment again; no clock is reset", OFFICE, {"received_at": "2026-11-24T09:00:00-08:00"}),
     Offer("episodes", "assignment-withdrawals", "withdraw-assignment", episode.WithdrawAssignment, "The plan takes the member back",
           LEADING, {"reason": "assigned elsewhere"}),
     Offer("episodes", "lead-care-managers", "assign", leads.AssignLeadCareManager, "Assign the lead care manager", RUNNING,
-          {"staff": _STAFF}),
+          {"staff": STAFF}),
     Offer("episodes", "hand-overs", "hand-over", leads.HandOver, "Hand the member over; open clocks keep their dues", CARE,
-          {"receiver": _STAFF, "note": "prefers calls after four"}),
+          {"receiver": STAFF, "note": "prefers calls after four"}),
     Offer("episodes", "lead-releases", "release", leads.ReleaseLeadCareManager, "Nobody leads the member's care now", RUNNING,
           {"reason": "left the organisation"}),
     Offer("episodes", "enrolments", "enrol", episode.Enrol, "The member agrees to the services", CARE, {"agreed": "verbal"}),
@@ -161,20 +86,20 @@ OFFERS: tuple[Offer, ...] = (
     Offer("outreach", "contacts", "contact", outreach.RecordContact, "A two-way exchange with the member", CARE,
           {"channel": "call", "initiated_by": "staff", "minutes": 12}),
     Offer("outreach", "backdated-approvals", "approve-backdated", records.ApproveBackdatedRecord,
-          "A record dated back further than the policy's grace counts", LEADING, {"record": _EVENT, "reason": "visit log seen"}),
+          "A record dated back further than the policy's grace counts", LEADING, {"record": EVENT, "reason": "visit log seen"}),
     Offer("outreach", "backdated-rejections", "reject-backdated", records.RejectBackdatedRecord,
-          "A record dated back does not count", LEADING, {"record": _EVENT, "reason": "no evidence"}),
+          "A record dated back does not count", LEADING, {"record": EVENT, "reason": "no evidence"}),
     Offer("outreach", "struck-out-records", "strike-out", records.StrikeOutRecord, "An attempt or contact was recorded by mistake",
-          CARE, {"record": _EVENT, "reason": "another member"}),
+          CARE, {"record": EVENT, "reason": "another member"}),
     Offer("outreach", "alert-acknowledgements", "acknowledge-outreach", alerts.AcknowledgeAlert, "An alert was seen",
           CARE, {"key": "admitted/stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a#1"}),
     Offer("outreach", "unable-to-reach-rejections", "reject-unable-to-reach", outreach.RejectUnableToReach,
           "Do not give up: go on trying", LEADING, {"reason": "shelter has an address"}),
     Offer("outreach", "new-episode-dismissals", "dismiss-new-episode", outreach.DismissNewEpisode,
-          "A contact after closure leads to no new episode", CARE, {"cause": _EVENT, "reason": "wrong number"}),
+          "A contact after closure leads to no new episode", CARE, {"cause": EVENT, "reason": "wrong number"}),
     # stays by hand
     Offer("stays", "admissions", "admission", stay.EnterAdmission, "An admission that no message told us of", OFFICE,
-          {"facility": "Valley SNF", "stay_class": "nursing_facility", "admitted_on": "2026-11-18", "member": _MEMBER},
+          {"facility": "Valley SNF", "stay_class": "nursing_facility", "admitted_on": "2026-11-18", "member": MEMBER},
           founds=True),
     Offer("stays", "discharges", "discharge", stay.EnterDischarge, "A discharge that no message told us of", OFFICE,
           {"discharged_at": "2026-11-20T11:00:00-08:00", "disposition": "01"}),
@@ -192,13 +117,13 @@ OFFERS: tuple[Offer, ...] = (
     Offer("transitions", "reopened-items", "reopen-item", transition.ReopenItem, "A checklist item was not done after all", CARE,
           {"item": "medication_reconciliation", "reason": "an old list was used"}),
     Offer("transitions", "struck-out-records", "strike-out-transition", records.StrikeOutRecord,
-          "A record was made by mistake", CARE, {"record": _EVENT, "reason": "another member"}),
+          "A record was made by mistake", CARE, {"record": EVENT, "reason": "another member"}),
     Offer("transitions", "backdated-approvals", "approve-backdated-transition", records.ApproveBackdatedRecord,
-          "A record dated back further than the policy's grace counts", LEADING, {"record": _EVENT, "reason": "visit log seen"}),
+          "A record dated back further than the policy's grace counts", LEADING, {"record": EVENT, "reason": "visit log seen"}),
     Offer("transitions", "backdated-rejections", "reject-backdated-transition", records.RejectBackdatedRecord,
-          "A record dated back does not count", LEADING, {"record": _EVENT, "reason": "no evidence"}),
+          "A record dated back does not count", LEADING, {"record": EVENT, "reason": "no evidence"}),
     Offer("transitions", "stay-reviews", "review-stay", transition.ReviewStay, "Somebody looked into a stay that waits", CARE,
-          {"stay": _STAY, "finding": "still_admitted"}),
+          {"stay": STAY, "finding": "still_admitted"}),
     Offer("transitions", "alert-acknowledgements", "acknowledge", alerts.AcknowledgeAlert, "An alert was seen", CARE,
           {"key": "notice/stay-9a7b5c3d-1e2f-5a4b-8c6d-0f9e8d7c6b5a/1"}),
     # staff
@@ -218,11 +143,3 @@ OFFERS: tuple[Offer, ...] = (
     Offer("staff", "departures", "leave", staff.LeaveStaff, "Somebody leaves; their members need another lead", RUNNING,
           {"last_day": "2026-12-31"}),
 )  # fmt: skip
-
-
-def plain(hint: Any) -> Any:
-    """A type without its None."""
-    if get_origin(hint) in (Union, types.UnionType):
-        kept = [a for a in get_args(hint) if a is not type(None)]
-        return kept[0] if len(kept) == 1 else hint
-    return hint

@@ -32,6 +32,7 @@ from projections.answers import (
     TransitionRow,
     WorkItem,
 )
+from projections.answers_of_the_year import ContactRow, FollowUpRow, PopulationRow
 from projections.queries import Page, Queries
 
 STREAM = r"^[a-z]{2,20}-[0-9A-Za-z-]{1,64}$"
@@ -79,6 +80,16 @@ DESCRIBED = {
     "state": "Only in this state",
     "recipient": "To this recipient",
     "unacknowledged": "Only alerts that nobody has seen",
+    "tier": "Only in this tier: the one that holds, found or set by hand",
+    "tier_overridden": "Only whose tier was set by hand, or only the others",
+    "step_undone": "Only where this step of the enrolment is undone",
+    "no_contact_days": "Nobody spoke with them or their caregiver for so many days",
+    "authorised_before": "What is authorised ends before this day, or nothing is authorised",
+    "conflict_open": "Only with a conflict that nobody settled, or only the others",
+    "population": "Only this population of focus",
+    "by": "Recorded by this member of staff: a staff stream id",
+    "standing": "counts, awaits_approval, rejected or struck_out",
+    "two_way": "Only live exchanges with the member or their caregiver, or only the others",
 }
 
 
@@ -110,6 +121,9 @@ QUESTIONS = (
              fixed=("member",)),
     Question("/streams/{stream}/timeline", "stream_timeline", TimelineEntry, "One stream", "Members", fixed=("stream",)),
     Question("/episodes", "episodes", EpisodeRow, "Episodes, by the day of assignment", "Episodes"),
+    Question("/follow-ups", "follow_ups", FollowUpRow, "Where each member stands in the year after enrolment", "Follow-up"),
+    Question("/populations", "populations", PopulationRow, "Populations of focus, and what staff said of them", "Follow-up"),
+    Question("/contacts", "contacts", ContactRow, "Every exchange and every try, the newest first", "Follow-up"),
     Question("/staff", "staff", StaffRow, "Who works here", "Staff"),
     Question("/messages", "messages", MessageRow, "What was to be sent, and what became of it", "Messages"),
     Question("/inbox", "inbox", InboxRow, "Messages at the front door, without their content", "Inbox", OPERATIONS),

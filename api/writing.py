@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.commands import KEY_MAX, Sent, carry_out, command_id_of, model_of, plan_of, prepare
-from api.offers import KINDS, OFFERS, RUNNING, Offer
+from api.offering import KINDS, RUNNING, Offer
+from api.offers import OFFERS
 from api.problems import Problem, of_conflict, of_refusal
 from api.security import Use, only, traceparent
 from api.tokens import Caller

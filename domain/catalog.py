@@ -16,6 +16,7 @@ from domain.core import Decider, Fact, Process, StreamId
 from domain.episode import assessments, authorisations, care_plans, closing, enrolment
 from domain.episode import decider as episode
 from domain.episode import facts as episode_facts
+from domain.followup import facts as followup_facts
 from domain.member import circumstances
 from domain.member import decider as member
 from domain.member import facts as member_facts
@@ -165,6 +166,22 @@ FACTS: tuple[Entry, ...] = (
     Entry("transition.stay-reviewed", 1, transition_facts.StayReviewed),
     Entry("transition.ended", 1, transition_facts.TransitionalCareEnded),
     Entry("transition.resumed", 1, transition_facts.TransitionalCareResumed),
+    Entry("followup.opened", 1, followup_facts.FollowUpOpened),
+    Entry("followup.entrusted", 1, followup_facts.FollowUpEntrusted),
+    Entry("followup.contact-made", 1, followup_facts.FollowUpContactMade),
+    Entry("followup.attempt-made", 1, followup_facts.FollowUpAttemptMade),
+    Entry("followup.cadence-agreed", 1, followup_facts.CadenceAgreed),
+    Entry("followup.cadence-agreement-ended", 1, followup_facts.CadenceAgreementEnded),
+    Entry("followup.tier-found", 1, followup_facts.TierFound),
+    Entry("followup.tier-overridden", 1, followup_facts.TierOverridden),
+    Entry("followup.tier-override-lifted", 1, followup_facts.TierOverrideLifted),
+    Entry("followup.population-proposed", 1, followup_facts.PopulationProposed),
+    Entry("followup.population-proposal-withdrawn", 1, followup_facts.PopulationProposalWithdrawn),
+    Entry("followup.population-confirmed", 1, followup_facts.PopulationConfirmed),
+    Entry("followup.population-rejected", 1, followup_facts.PopulationRejected),
+    Entry("followup.reviewed", 1, followup_facts.FollowUpReviewed),
+    Entry("followup.ended", 1, followup_facts.FollowUpEnded),
+    Entry("followup.resumed", 1, followup_facts.FollowUpResumed),
     Entry("staff.joined", 1, staff_facts.StaffJoined),
     Entry("staff.role-granted", 1, staff_facts.RoleGranted),
     Entry("staff.role-revoked", 1, staff_facts.RoleRevoked),

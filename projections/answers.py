@@ -259,7 +259,7 @@ class EpisodeRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """A member, with the newest episode."""
+    """A member, with the newest episode, its tier, and when somebody last spoke with them or their caregiver."""
 
     member: str
     name: str
@@ -276,6 +276,8 @@ class MemberRow:
     coverage_lost_at: datetime | None
     died_at: datetime | None
     erased_at: datetime | None
+    tier: str = ""
+    last_contact_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

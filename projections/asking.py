@@ -108,7 +108,7 @@ _TEXT = Annotated[str, msgspec.Meta(max_length=CURSOR_TEXT_MAX, pattern=r"^[^\x0
 def type_of(column: str) -> Any:
     """What a column of an order holds, by its name, as the read models call such columns."""
     name = column.rpartition(".")[2]
-    if name.endswith("_at") or name in ("due", "act_by"):
+    if name.endswith("_at") or name in ("due", "act_by", "since"):
         return _INSTANT
     if name.endswith("_on"):
         return date

@@ -13,7 +13,7 @@ from domain.member.facts import MemberRegistered, StayAttributed, StayDetached
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
 
-PROCESSES_OF_AN_EPISODE = ("outreach", "transition")
+PROCESSES_OF_AN_EPISODE = ("outreach", "transition", "followup")
 """They carry their episode's uuid (design.md 2)."""
 
 

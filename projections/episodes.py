@@ -26,6 +26,7 @@ from projections.model import ReadModel
 
 ASSIGNED, ENROLLED, HELD, DECLINED, WITHDRAWN, CLOSED = "assigned", "enrolled", "held", "declined", "withdrawn", "closed"
 STATUSES = (ASSIGNED, ENROLLED, HELD, DECLINED, WITHDRAWN, CLOSED)
+UNDER_WAY = (ASSIGNED, ENROLLED, HELD)
 
 
 @dataclass(frozen=True, slots=True)

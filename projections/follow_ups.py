@@ -17,7 +17,7 @@ from projections.model import ReadModel
 
 
 @dataclass(frozen=True, slots=True)
-class FollowUpRow:
+class FollowUpCourse:
     """`key` is the episode's stream, `process` that of its follow-up. `agreed_every_days` is 0 where nothing was agreed: the plan's
     own interval holds."""
 
@@ -37,9 +37,9 @@ def _keys(stored: StoredFact) -> tuple[str, ...]:
     return ("episode-" + stored.recorded.stream.partition("-")[2],)
 
 
-def _fold(key: str, row: FollowUpRow | None, stored: StoredFact) -> FollowUpRow:
+def _fold(key: str, row: FollowUpCourse | None, stored: StoredFact) -> FollowUpCourse:
     recorded = stored.recorded
-    row = row or FollowUpRow(key, recorded.stream)
+    row = row or FollowUpCourse(key, recorded.stream)
     at = recorded.occurred_at
     match recorded.fact:
         case FollowUpOpened() as opened:
@@ -60,7 +60,7 @@ def _fold(key: str, row: FollowUpRow | None, stored: StoredFact) -> FollowUpRow:
 
 FOLLOW_UPS = ReadModel(
     name="follow_ups",
-    row=FollowUpRow,
+    row=FollowUpCourse,
     keys=_keys,
     fold=_fold,
     facts=(CadenceAgreed, CadenceAgreementEnded, FollowUpEnded, FollowUpOpened, FollowUpResumed),

@@ -12,16 +12,10 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 import msgspec
-from psycopg import Connection
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
 
-from domain.catalog import entry_of
 from domain.clocks import Variant
 from domain.core import ObligationState, StreamId, personal_fields
-from domain.member.facts import IdentityCorrected, MemberRegistered
-from domain.staff.facts import StaffJoined
-from eventlog.log import Log
 from projections import episodes as episode_directory
 from projections import questions
 from projections.answers import (
@@ -47,6 +41,7 @@ from projections.answers import (
 from projections.asking import LIMIT_DEFAULT, LIMIT_MAX, Ask, away, known, limited
 from projections.counts import FactCount
 from projections.deadlines import EarlierDue
+from projections.follow_up_queries import FollowUpQueries, no_contact_since
 from projections.lookup import digest, name_digests, normal_cin, words
 from projections.members import ContactPoint
 from projections.staff import Absence, HeldLicence
@@ -56,8 +51,6 @@ __all__ = ["BadFilter", "NotReady", "Page", "Queries", "QueryAway"]
 
 CANDIDATES_MAX = 5_000
 """Members with the same first letters of a name that one search unseals."""
-
-NAMES_AT_ONCE = 1_000
 
 NOT_CHECKLIST = ("admission_notice", "admission_notice_read", "discharge_review", "contradiction", "support_review")
 """Rules of transitional care that are promises, but no items of the checklist after a discharge."""
@@ -71,13 +64,8 @@ INBOX_STATUSES = ("received", "applied", "duplicate", "unmatched", "waiting", "i
 T = TypeVar("T")
 
 
-class Queries:
+class Queries(FollowUpQueries):
     """Asks. Thread-safe. `index_key` is needed for looking members up by name, CIN or birth date."""
-
-    def __init__(self, pool: ConnectionPool[Connection[TupleRow]], log: Log, *, index_key: bytes | None = None) -> None:
-        self._pool = pool
-        self._log = log
-        self._index_key = index_key
 
     # --- what is owed ----------------------------------------------------------------------------------------------------------
 
@@ -283,13 +271,23 @@ class Queries:
         plan: str | None = None,
         care_manager: StreamId | None = None,
         status: str | None = None,
+        tier: str | None = None,
+        no_contact_days: int | None = None,
+        now: datetime | None = None,
         limit: int = LIMIT_DEFAULT,
         cursor: str | None = None,
         names: bool = False,
     ) -> Page[MemberRow]:
         """Members by the instant of registration. `text` is the beginning of names: three letters or more of each, or a whole short
-        one; `cin` as on the card; `status` of the newest episode."""
+        one; `cin` as on the card; `status` and `tier` of the newest episode. `no_contact_days`: of those with an episode under way,
+        with whom nobody spoke for so many days before `now`, nor were they assigned since."""
         ask = self._ask_members(cin=cin, birth_date=birth_date, plan=plan, care_manager=care_manager, status=status)
+        ask.equal("t.tier", tier)
+        if no_contact_days is not None:
+            assert now is not None, "no_contact_days counts back from an instant"
+            if status is None:
+                ask.where("e.status = ANY(%s)", list(episode_directory.UNDER_WAY))
+            ask.where("greatest(c.last_contact_at, e.received_at) < %s", no_contact_since(now, no_contact_days))
         if text is not None:
             return self._by_name(ask, text, limit, cursor, names)
         ask.page(limit, cursor)
@@ -350,11 +348,6 @@ class Queries:
             last = found[limit - 1]
             return Page(tuple(found[:limit]), ask.cursor_after((last.registered_at, last.member)))
         return Page(tuple(found), cursor)
-
-    def _key(self, field: str) -> bytes:
-        if self._index_key is None:
-            raise BadFilter(field, "looking up needs THROUGHLINE_INDEX_KEY")
-        return self._index_key
 
     def episodes(
         self,
@@ -420,36 +413,6 @@ class Queries:
         ask = Ask(questions.POLICIES)
         ask.equal("p.plan", plan).order("p.plan", "p.effective_on", "p.adopted_at", "p.key").page(LIMIT_MAX, None)
         return tuple(PolicyRow(*row[:7]) for row in self._rows(*ask.sql()))
-
-    def names(self, streams: Sequence[StreamId]) -> dict[StreamId, str]:
-        """The display names of members and staff. Who was erased, or is not known, is left out."""
-        wanted = sorted({s for s in streams if s and s.partition("-")[0] in ("member", "staff")})
-        found: dict[StreamId, str] = {}
-        for start in range(0, len(wanted), NAMES_AT_ONCE):
-            found.update(self._names(wanted[start : start + NAMES_AT_ONCE]))
-        return found
-
-    def _names(self, streams: list[StreamId]) -> dict[StreamId, str]:
-        naming = [entry_of(kind).name for kind in (MemberRegistered, IdentityCorrected, StaffJoined)]
-        said: dict[StreamId, dict[str, str]] = {}
-        with away():
-            rows = self._log.recorder.rows(questions.NAMING, (streams, naming))
-            self._log.codec.fetch_keys(rows)
-            for row in rows:
-                recorded = self._log.codec.decode(row)
-                match recorded.fact:
-                    case (
-                        MemberRegistered(given_name=given, family_name=family)
-                        | IdentityCorrected(given_name=given, family_name=family)
-                    ):
-                        parts = said.setdefault(recorded.stream, {})
-                        parts.update({k: v for k, v in (("given", given), ("family", family)) if v is not None})
-                    case StaffJoined(name=name) if name is not None:
-                        said[recorded.stream] = {"given": name}
-                    case _:
-                        pass
-        called = {s: " ".join(p for p in (n.get("given"), n.get("family")) if p) for s, n in said.items()}
-        return {stream: name for stream, name in called.items() if name}
 
     # --- what the machinery does -----------------------------------------------------------------------------------------------
 
@@ -546,25 +509,6 @@ class Queries:
         rows = self._rows("SELECT key, facts, last_position, last_recorded_at FROM read.fact_counts ORDER BY key", ())
         return tuple(FactCount(*row) for row in rows)
 
-    # --- inside ----------------------------------------------------------------------------------------------------------------
-
-    def _rows(self, query: str, parameters: Sequence[Any]) -> list[TupleRow]:
-        with away(), self._pool.connection() as conn:
-            return conn.execute(query.encode(), parameters).fetchall()
-
-    def _named(self, page: Page[T], names: bool, where: dict[str, str]) -> Page[T]:
-        """Fill in names: `where` maps the field to fill to the field that says whose."""
-        if not names:
-            return page
-        called = self.names([getattr(item, whose) for item in page.items for whose in where.values()])
-        return replace(
-            page,
-            items=tuple(
-                replace(item, **{name: called.get(getattr(item, whose), "") for name, whose in where.items()})  # type: ignore[type-var]
-                for item in page.items
-            ),
-        )
-
 
 # --- rows to answers -----------------------------------------------------------------------------------------------------------
 
@@ -628,7 +572,7 @@ def _member(row: TupleRow) -> MemberRow:
         tuple(opted_out),
         tuple(consents),
         msgspec.convert(points, tuple[ContactPoint, ...]),
-        *row[11:14],
+        *row[11:16],
     )
 
 

@@ -66,8 +66,12 @@ TIMELINE = f"SELECT {ENTRY}\nFROM read.belonging b JOIN read.timeline t ON t.str
 STREAM_TIMELINE = f"SELECT {ENTRY}\nFROM read.timeline t"
 
 MEMBERS = """SELECT m.key, m.registered_at, m.language, m.timezone, m.episode, coalesce(e.plan, ''), coalesce(e.status, ''),
-    coalesce(e.lead, ''), m.opted_out, m.consents, m.points, m.coverage_lost_at, m.died_at, m.erased_at
-FROM read.members m LEFT JOIN read.episodes e ON e.key = m.episode LEFT JOIN read.member_lookup l ON l.key = m.key"""
+    coalesce(e.lead, ''), m.opted_out, m.consents, m.points, m.coverage_lost_at, m.died_at, m.erased_at, coalesce(t.tier, ''),
+    c.last_contact_at
+FROM read.members m LEFT JOIN read.episodes e ON e.key = m.episode LEFT JOIN read.member_lookup l ON l.key = m.key
+LEFT JOIN read.tiers t ON t.key = m.episode
+LEFT JOIN LATERAL (SELECT max(r.occurred_at) AS last_contact_at FROM read.contacts r
+    WHERE r.member = m.key AND r.two_way AND r.standing = 'counts') AS c ON true"""
 
 EPISODES = """SELECT e.key, e.member, '', e.plan, e.status, e.received_at, e.received_last_at, e.effective_on, e.referral_source,
     e.plan_tier, e.previous, coalesce(e.lead, ''), '', e.lead_since, e.enrolled_at, e.declined_at, e.deferred_until, e.held_at,

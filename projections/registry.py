@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from projections.authorisations import AUTHORISATIONS
 from projections.belonging import BELONGING
+from projections.contacts import CONTACTS
 from projections.counts import FACT_COUNTS
 from projections.deadlines import DEADLINES
+from projections.enrolments import ENROLMENTS
 from projections.episodes import EPISODES
+from projections.follow_ups import FOLLOW_UPS
 from projections.lookup import member_lookup
 from projections.members import MEMBERS
 from projections.messages import MESSAGES
 from projections.model import ReadModel
 from projections.policies import POLICIES
+from projections.populations import POPULATIONS
 from projections.staff import STAFF
 from projections.stays import STAYS
+from projections.tiers import TIERS
 from projections.timeline import TIMELINE
 from projections.transitions import TRANSITION_CARE, TRANSITION_STAYS
 
@@ -30,6 +36,12 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
         STAYS,
         TRANSITION_STAYS,
         TRANSITION_CARE,
+        ENROLMENTS,
+        AUTHORISATIONS,
+        TIERS,
+        POPULATIONS,
+        FOLLOW_UPS,
+        CONTACTS,
         STAFF,
         POLICIES,
         TIMELINE,

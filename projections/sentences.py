@@ -264,8 +264,8 @@ def _of_the_episode(fact: Fact) -> str:
             return "Handed over to another lead care manager"
         case LeadCareManagerReleased(reason=reason):
             return f"No lead care manager now ({plain(reason)})"
-        case MemberEnrolled(agreed=agreed):
-            return f"Enrolled ({plain(agreed)} agreement)"
+        case MemberEnrolled(agreed=agreed, how=how):
+            return f"Enrolled ({plain(agreed)} agreement{f', {plain(how)}' if how else ''})"
         case MemberDeclined():
             return "Declined the programme"
         case DeferralAgreed(until=until):

@@ -8,7 +8,8 @@ from uuid import uuid4
 import pytest
 from typer.testing import CliRunner
 
-from api.offers import OFFERS, Offer
+from api.offering import Offer
+from api.offers import OFFERS
 from domain.staff.facts import Role
 from tests.surfaces.conftest import PLANTED_NAME, World
 from workers.cli import app as cli

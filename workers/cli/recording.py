@@ -15,7 +15,8 @@ import typer
 
 from api.commands import as_model, carry_out, command_id_of, prepare
 from api.looking_back import instant_of
-from api.offers import OFFERS, Given, Offer, plain
+from api.offering import Given, Offer, plain
+from api.offers import OFFERS
 from domain.core import Refusal, personal_fields
 from intake.identity import IdentityKeys
 from workers.cli import frame as f
