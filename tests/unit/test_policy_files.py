@@ -108,6 +108,10 @@ SAME_EVERYWHERE = {
     "follow_up.cadence.overlay.circumstance": "the circumstance is what an overlay is named after",
     "follow_up.cadence.overlay.in_person": "Transitional Rent is visited everywhere (G p18)",
     "follow_up.cadence.step_up.after": "is what a step-up is compared by",
+    "follow_up.tiers.rule.key": "is what the rules are compared by",
+    "population": "which populations of focus there are is the state's (domain.md 2.8)",
+    "population.key": "is what the populations are compared by",
+    "population.code": "is the state's",
 }
 
 
