@@ -168,7 +168,7 @@ CADENCE = Cadence(
 PLAIN = FollowUp(
     review_every_days=30, provider_change_days=30, warn=(Warn(days_before=2, to="owner"),), cadence=CADENCE, tiers=TIERS
 )
-WEEKLY_AT_HOME = Overlay(key="transitional_rent", circumstance="receives_transitional_rent", every_days=7, in_person=True)
+AT_HOME = Overlay(key="transitional_rent", circumstance="receives_transitional_rent", every_days=14, in_person=True)
 ASSESSMENT = Assessment(
     questionnaire="core", begin_days=10, complete_days=20, closes_after_days=15, again_days={HIGH: 25, STEADY: 40}
 )
@@ -204,7 +204,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (
         ),
         caregiver_counts=True,
     ),
-    _cadence(rests_in_hospital=True, closes_after_days=0, overlay=(WEEKLY_AT_HOME,)),
+    _cadence(rests_in_hospital=True, closes_after_days=0, overlay=(AT_HOME,)),
     _cadence(
         basis=Basis.BUSINESS,
         holiday_calendar="federal",
@@ -223,7 +223,7 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (
         assessment=ASSESSMENT,
     ),
     replace(
-        _cadence(phase=(phase(3660, 30),), overlay=(replace(WEEKLY_AT_HOME, in_person=False),)),
+        _cadence(phase=(phase(3660, 30),), overlay=(replace(AT_HOME, in_person=False),)),
         assessment=ASSESSMENT,
         care_plan=CARE_PLAN,
         authorisation=AUTHORISATION,
@@ -371,7 +371,7 @@ def a_tier_overridden(d: Draft) -> None:
 def a_wish(d: Draft) -> None:
     """The member wants fewer or more contacts, for a time."""
     since, until = d.two_moments()
-    d.add(FOLLOWUP, CadenceAgreed(every_days=d.draw(st.sampled_from((3, 12, 45))), reason="asked"), since)
+    d.add(FOLLOWUP, CadenceAgreed(every_days=d.draw(st.sampled_from((6, 12, 45))), reason="asked"), since)
     if d.draw(st.booleans()):
         d.add(FOLLOWUP, CadenceAgreementEnded(reason="asked again"), until)
 

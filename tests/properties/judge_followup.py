@@ -7,15 +7,16 @@ interval holds and moves the due. Nothing of the plan, of `domain.clocks`, `doma
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from domain.core import Instant
+from domain.episode.assessments import AssessmentCompleted
 from domain.episode.enrolment import PlanTierReported, ScreeningAnswered
 from domain.episode.facts import AssignmentReceived, EpisodeHeld, EpisodeResumed, MemberEnrolled, PolicyReapplied
-from domain.follow_up_policy import Cadence, Condition, ConditionKind, PhaseAnchor, StepUpAfter
+from domain.follow_up_policy import Cadence, Condition, ConditionKind, CountedFrom, PhaseAnchor, StepUpAfter
 from domain.followup.facts import (
     NO_TIER,
     CadenceAgreed,
@@ -24,7 +25,7 @@ from domain.followup.facts import (
     TierOverridden,
     TierOverrideLifted,
 )
-from domain.interactions import SpokenTo
+from domain.interactions import Interaction, SpokenTo
 from domain.member.circumstances import (
     CircumstanceEnded,
     CircumstanceNoted,
@@ -104,7 +105,7 @@ def year(history: History) -> Verdicts:
     if policy.follow_up is None or (stopped is not None and stopped <= enrolled.at):
         return {}
     seen = Year(history, said, enrolled, policy, stopped)
-    return dict(contacts(seen))
+    return dict([*contacts(seen), *overlays(seen), *visits(seen), *least_number(seen)])
 
 
 # --- the tier ------------------------------------------------------------------------------------------------------------------
@@ -179,15 +180,11 @@ def interval_at(seen: Year, at: Instant) -> int | None:
     asked = []
     for phase in seen.cadence.phase:
         every = phase.every_days.get(tier, phase.every_days.get("any"))
-        start = day_of(seen.enrolled.at)
-        if phase.anchor is PhaseAnchor.FACILITY_EXIT:
-            left = [f.at for f in seen.of(MemberDischarged) if f.at <= at]
-            if not left:
-                continue
-            start = day_of(left[-1])
-        k = (today - start).days
-        if every is not None and (phase.from_day < k <= phase.until_day or k == phase.from_day == 0):
-            asked.append(every)
+        exits = list(_triggers(seen, StepUpAfter.DISCHARGE))
+        for start in [seen.enrolled.at] if phase.anchor is PhaseAnchor.ENROLMENT else exits:
+            k = (today - day_of(start)).days
+            if every is not None and start <= at and (phase.from_day < k <= phase.until_day or k == phase.from_day == 0):
+                asked.append(every)
     if isinstance(wish, CadenceAgreed):
         asked = [wish.every_days]
     for step_up in seen.cadence.step_up:
@@ -215,62 +212,116 @@ def _triggers(seen: Year, after: StepUpAfter) -> Iterator[Instant]:
 # --- contacts ------------------------------------------------------------------------------------------------------------------
 
 
-def talks(seen: Year) -> list[Told]:
-    """Every two-way exchange with the member that counts, from the enrolment on, whoever wrote it down."""
+def talks(seen: Year, *, in_person: bool = False) -> list[Told]:
+    """Every two-way exchange that counts, after the enrolment, whoever wrote it down; what is written of one instant is one."""
     gone = {f.fact.record for f in seen.said if isinstance(f.fact, RecordStruckOut | BackdatedRecordRejected)}
     approved = {f.fact.record for f in seen.said if isinstance(f.fact, BackdatedRecordApproved)}
     who = (SpokenTo.MEMBER, SpokenTo.CAREGIVER) if seen.cadence.caregiver_counts else (SpokenTo.MEMBER,)
-    found = []
+    found: dict[tuple[Instant, bool], Told] = {}
     for f in seen.of(FollowUpContactMade, TransitionContactMade, ContactMade, AttemptMade):
         if f.id in gone or (f.fact.approval_needed and f.id not in approved) or f.at < seen.enrolled.at:
             continue
-        if (
-            isinstance(f.fact, ContactMade)
-            or (isinstance(f.fact, AttemptMade) and f.fact.outcome is Outcome.REACHED)
-            or (not isinstance(f.fact, AttemptMade) and f.fact.interaction in LIVE and f.fact.spoken_to in who)
-        ):
-            found.append(f)
-    return [f for f in found if seen.stopped is None or f.at <= seen.stopped]
-
-
-INTERVALS_MAX = 200
+        if isinstance(f.fact, ContactMade | AttemptMade):
+            at_hand, counts = f.fact.in_person, isinstance(f.fact, ContactMade) or f.fact.outcome is Outcome.REACHED
+        else:
+            at_hand = f.fact.interaction is Interaction.IN_PERSON
+            counts = f.fact.interaction in LIVE and f.fact.spoken_to in who
+        if counts and (at_hand or not in_person) and (seen.stopped is None or f.at <= seen.stopped):
+            found.setdefault((f.at, not at_hand), f)
+    of_an_instant = {at: found[at, far] for at, far in sorted(found, reverse=True)}
+    return [of_an_instant[at] for at in sorted(of_an_instant)]
 
 
 def contacts(seen: Year) -> Iterator[tuple[str, str]]:
     """A chain from the enrolment, and from each contact: an interval, and another one as long as nobody makes contact."""
-    anchors = [seen.enrolled, *talks(seen)]
-    for anchor, after in zip(anchors, [*anchors[1:], None], strict=True):
-        start, start_day = anchor.at, day_of(anchor.at)
-        for n in range(INTERVALS_MAX):
-            due, rests_since = due_after(seen, start, start_day, after)
-            if due is None:
-                break
-            found = verdict([after.at] if after is not None else [], due, seen.stopped, rests_since, seen.history.until)
-            yield f"contact/{anchor.id}/{n}", found
-            if found != "missed":
-                break
-            start, start_day = due, day_of(due) - DAY
+    talked = [f for f in talks(seen) if f.at > seen.enrolled.at]
+    yield from chained(seen, "contact", seen.enrolled, seen.enrolled.at, talked, seen.stopped, interval_at)
 
 
-def due_after(seen: Year, start: Instant, start_day: date, after: Told | None) -> tuple[Instant | None, Instant | None]:
-    """The due that counts from `start`, as it stood when it came or the next contact was made; and since when it rests."""
-    ends = min(t for t in (seen.history.until, seen.stopped, after.at if after is not None else None) if t is not None)
-    interval = interval_at(seen, start)
-    due, rests_since = _counted(seen, start, start_day, interval)
-    for at in _turns(seen, start, ends):
-        now = interval_at(seen, at)
-        if now == interval:
-            continue
-        if due is not None and at >= due and (rests_since is None or rests_since >= due):
+def overlays(seen: Year) -> Iterator[tuple[str, str]]:
+    """A chain of its own for each time of a circumstance that asks for one."""
+    for overlay in seen.cadence.overlay:
+        named = [f for f in seen.said if getattr(f.fact, "circumstance", None) == overlay.circumstance]
+        for since, until in _pairs(named, CircumstanceNoted, CircumstanceEnded):
+            begins = max(since, seen.enrolled.at)
+            ends = min((t for t in (until, seen.stopped) if t is not None), default=None)
+            if ends is not None and ends <= begins:
+                continue
+            noted = next(f for f in named if f.at == since and isinstance(f.fact, CircumstanceNoted))
+            own = [f for f in talks(seen, in_person=overlay.in_person) if f.at > begins and (until is None or f.at < until)]
+            yield from chained(seen, f"overlay.{overlay.key}", noted, begins, own, ends, _always(overlay.every_days))
+
+
+SILENT_INTERVALS_MAX = 13
+"""Of a chain after which nobody made contact; later ones are counted no more."""
+
+Interval = Callable[[Year, Instant], int | None]
+
+
+def _always(every: int) -> Interval:
+    return lambda seen, at: every
+
+
+def chained(
+    seen: Year, name: str, first: Told, begins: Instant, talked: list[Told], stopped: Instant | None, interval: Interval
+) -> Iterator[tuple[str, str]]:
+    """From the first anchor and from each contact: what becomes of each interval until the next contact."""
+    anchors = [(first.id, begins), *((f.id, f.at) for f in talked)]
+    for (id, start), (_, after) in zip(anchors, [*anchors[1:], ("", None)], strict=True):
+        opens, day = _asked_from(seen, start, interval), day_of(start)
+        for n in range(SILENT_INTERVALS_MAX):
+            if opens is None or opens > seen.history.until or (after is not None and after < opens):
+                break
+            if stopped is not None and stopped <= opens:
+                break
+            day = day_of(opens) if opens > start else day
+            due, rests_since, lapsed = due_from(seen, opens, day, interval, after)
+            ends = min((t for t in (stopped, lapsed) if t is not None), default=None)
+            found = verdict([after] if after is not None else [], due, ends, rests_since, seen.history.until)
+            yield f"{name}/{id}/{n}", found
+            if found == "missed":
+                start, day = due, day_of(due) - DAY
+            elif found == "withdrawn" and lapsed is not None and ends == lapsed:
+                start, day = lapsed, day_of(lapsed)
+            else:
+                break
+            opens = _asked_from(seen, start, interval)
+
+
+def _asked_from(seen: Year, start: Instant, interval: Interval) -> Instant | None:
+    """The instant itself or the first one after it at which a contact is asked for."""
+    turns = (start, *_turns(seen, start, seen.history.until))
+    return next((t for t in turns if interval(seen, t) is not None), None)
+
+
+def due_from(
+    seen: Year, opens: Instant, day: date, interval: Interval, after: Instant | None
+) -> tuple[Instant, Instant | None, Instant | None]:
+    """The due that counts from a day, as it stood when it came or the next contact was made; since when it rests, and from when on
+    nothing is asked for any more."""
+    every = interval(seen, opens)
+    assert every is not None
+    due, rests_since = counted(seen, opens, day, every)
+    ends = min(t for t in (seen.history.until, after) if t is not None)
+    for at in _turns(seen, opens, ends):
+        now = interval(seen, at)
+        if at >= due:
             break
-        if now is not None and (interval is None or now < interval):
-            sooner, rests_since = _counted(seen, at, day_of(at), now)
-            due = min(due or sooner, sooner)
-        else:
-            later, rests_since = _counted(seen, start, start_day, now)
-            due = max(due, later) if due is not None and later is not None else None
-        interval = now
-    return due, rests_since
+        if now is None:
+            return due, rests_since, at
+        if now < every:
+            due = min(due, counted(seen, at, day_of(at), now)[0])
+        elif now > every:
+            due = max(due, counted(seen, opens, day, now)[0])
+        every = now
+    return due, rests_since, None
+
+
+def counted(seen: Year, start: Instant, day: date, every: int) -> tuple[Instant, Instant | None]:
+    """The end of so many days, moved by what of them was lost since; and since when it rests."""
+    inside = [(max(s, start), u) for s, u in _inside(seen) if u is None or u > start]
+    lost, rests_since = _seen_from(seen.stopped, [*_gaps(seen, start), *inside])
+    return _end_of(day, every, seen.cadence.basis, seen.cadence.holiday_calendar, seen.policy, lost), rests_since
 
 
 def _turns(seen: Year, since: Instant, until: Instant) -> Iterator[Instant]:
@@ -280,13 +331,59 @@ def _turns(seen: Year, since: Instant, until: Instant) -> Iterator[Instant]:
     yield from sorted(t for t in instants if since < t < until)
 
 
-def _counted(seen: Year, start: Instant, day: date, interval: int | None) -> tuple[Instant | None, Instant | None]:
-    """The end of so many days, moved by what of them was lost since."""
-    spans = [*_lost(seen.said), *_pairs(seen.said, EpisodeHeld, EpisodeResumed), *_inside(seen)]
-    lost, rests_since = _seen_from(seen.stopped, [(max(s, start), u) for s, u in spans if u is None or u > start])
-    if interval is None:
-        return None, rests_since
-    return _end_of(day, interval, seen.cadence.basis, seen.cadence.holiday_calendar, seen.policy, lost), rests_since
+# --- least numbers -------------------------------------------------------------------------------------------------------------
+
+
+def visits(seen: Year) -> Iterator[tuple[str, str]]:
+    """So many visits in each period from the enrolment on, as many as were asked for during the whole of it."""
+    came = talks(seen, in_person=True)
+    lost, rests_since = _seen_from(seen.stopped, _gaps(seen, seen.enrolled.at))
+    for per_days in {rule.per_days for rule in seen.cadence.in_person}:
+        opens = seen.enrolled.at
+        for number in range(1000):
+            if opens > seen.history.until or (seen.stopped is not None and seen.stopped <= opens):
+                break
+            days = (number + 1) * per_days
+            due = _end_of(day_of(seen.enrolled.at), days, "calendar", "none", seen.policy, lost)
+            within = [f.at for f in came if f.at >= opens]
+            asked = {t: _visits_asked(seen, per_days, t) for t in (opens, *_turns(seen, opens, min(due, seen.history.until)))}
+            for k in range(1, asked[opens] + 1):
+                fell = next((t for t, wanted in asked.items() if wanted < k), None)
+                ends = min((t for t in (seen.stopped, fell) if t is not None), default=None)
+                found = verdict(within[k - 1 : k], due, ends, rests_since, seen.history.until)
+                yield f"in_person/{per_days}/{number}/{k}", found
+            if rests_since is not None and rests_since < due:
+                break
+            opens = due
+
+
+def _visits_asked(seen: Year, per_days: int, at: Instant) -> int:
+    table = {rule.tier: rule.count for rule in seen.cadence.in_person if rule.per_days == per_days}
+    return table.get(tier_at(seen, at), table.get("any", 0))
+
+
+def least_number(seen: Year) -> Iterator[tuple[str, str]]:
+    """So many contacts within so many days of the enrolment or of the first completed assessment."""
+    rule = seen.cadence.minimum_count
+    if rule is None or not rule.within_days:
+        return
+    start = seen.enrolled
+    if rule.counted_from is CountedFrom.ASSESSMENT:
+        done = [f for f in seen.of(AssessmentCompleted) if f.at >= seen.enrolled.at]
+        if not done:
+            return
+        start = done[0]
+    if seen.stopped is None or seen.stopped > start.at:
+        due, rests_since = counted(seen, start.at, day_of(start.at), rule.within_days)
+        made = [f.at for f in talks(seen) if f.at >= start.at]
+        for k in range(1, rule.count + 1):
+            yield f"minimum/{start.id}/{k}", verdict(made[k - 1 : k], due, seen.stopped, rests_since, seen.history.until)
+
+
+def _gaps(seen: Year, since: Instant) -> list[Gap]:
+    """The times from an instant on in which no clock could run; a stay in a hospital is none of them."""
+    spans = [*_lost(seen.said), *_pairs(seen.said, EpisodeHeld, EpisodeResumed)]
+    return [(max(s, since), u) for s, u in spans if u is None or u > since]
 
 
 def _inside(seen: Year) -> Iterator[Gap]:
@@ -294,7 +391,8 @@ def _inside(seen: Year) -> Iterator[Gap]:
     if seen.cadence.rests_in_hospital:
         for stay in {f.stream for f in seen.of(MemberAdmitted)}:
             own = [f for f in seen.said if f.stream == stay]
-            yield from _pairs(own, MemberAdmitted, MemberDischarged)
+            if own[0].fact.stay_class is not StayClass.EMERGENCY:
+                yield from _pairs(own, MemberAdmitted, MemberDischarged)
 
 
 # --- corrections ---------------------------------------------------------------------------------------------------------------

@@ -36,3 +36,5 @@ CORRECTS: dict[str, Corrects] = {
     "transition": corrects_transition,
     "followup": corrects_followup,
 }
+COMPLETE: dict[str, tuple[str, ...]] = {"outreach": (), "transition": (), "followup": ("contact/",)}
+"""Of dues whose key begins so the judge knows every one: a plan that has another is wrong."""

@@ -16,7 +16,7 @@ from domain.catalog import PROCESSES
 from tests.properties import laws
 from tests.properties.histories import DELAYS, History
 from tests.properties.judge import may_begin
-from tests.properties.kinds import CORRECTS, COVERED, HISTORIES, JUDGES
+from tests.properties.kinds import COMPLETE, CORRECTS, COVERED, HISTORIES, JUDGES
 
 EXAMPLES = int(os.environ.get("THROUGHLINE_EXAMPLES", "0"))
 SAMPLE = 300
@@ -44,7 +44,7 @@ def histories_of(kind: str, data: st.DataObject, *, answered: bool) -> History:
 
 
 def test_every_plan_has_histories_a_judge_and_its_corrections() -> None:
-    assert set(PROCESSES) <= set(HISTORIES) == set(JUDGES) == set(CORRECTS) == set(COVERED)
+    assert set(PROCESSES) <= set(HISTORIES) == set(JUDGES) == set(CORRECTS) == set(COVERED) == set(COMPLETE)
 
 
 def keeps(law: str, history: History) -> None:
@@ -130,7 +130,7 @@ def test_final(kind: str, data: st.DataObject) -> None:
 @searching(100)
 @given(data=st.data())
 def test_oracle(kind: str, data: st.DataObject) -> None:
-    laws.oracle(histories_of(kind, data, answered=False), JUDGES[kind])
+    laws.oracle(histories_of(kind, data, answered=False), JUDGES[kind], COMPLETE[kind])
 
 
 @every_plan

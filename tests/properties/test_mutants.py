@@ -5,8 +5,8 @@ The same history keeps the law while nothing is planted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -40,8 +40,19 @@ from tests.properties.histories import (
     local,
     source_of,
 )
-from tests.properties.judge import may_begin
-from tests.properties.kinds import CORRECTS, JUDGES
+from tests.properties.mutants import (
+    Mutant,
+    consents,
+    dies,
+    every_mutant_of,
+    four_laws,
+    is_final,
+    is_judged,
+    late_everywhere,
+    newest_first,
+    sleeps_through,
+    told,
+)
 
 # --- histories -----------------------------------------------------------------------------------------------------------------
 
@@ -55,10 +66,6 @@ def history(kind: str, *facts: Told, answers: tuple[str, ...] = (NEVER,), days: 
         draft.base(EPISODE, MemberEnrolled(agreed="verbal", to_whom=LEAD), local(day, 11))
     draft.facts += [replace(fact, id=f"fact-{n}") for n, fact in enumerate(facts)]
     return draft.history(kind, (policy or varied(**SHORT, **FEW_ITEMS),), answers)
-
-
-def told(stream: str, fact: Any, when: str, recorded: str | None = None) -> Told:
-    return Told(stream, fact, at(when), at(recorded or when))
 
 
 def a_contact(when: str, recorded: str | None = None) -> Told:
@@ -128,8 +135,6 @@ def in_autumn() -> History:
 
 
 # --- mutants -------------------------------------------------------------------------------------------------------------------
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def stop_first(plant: pytest.MonkeyPatch) -> None:
@@ -262,45 +267,6 @@ def statements_by_arrival(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(stay_decider, "insort", lambda grown, entry, key: grown.append(entry))
 
 
-def sleeps_through(check: History) -> None:
-    laws.catch_up(check, (True,) * len(check.facts))
-
-
-def late_everywhere(check: History) -> None:
-    laws.order(check, check.recorded_as(tuple(timedelta(days=5) for _ in check.facts)))
-
-
-def newest_first(check: History) -> None:
-    """The same facts, the last one recorded first."""
-    latest = max(f.recorded_at for f in check.drawn)
-    delays = {f.id: latest - f.at + (latest - f.at) for f in check.drawn}
-    laws.order(check, check.recorded_as(tuple(delays.get(f.id, timedelta()) for f in check.facts)))
-
-
-def four_laws(check: History) -> None:
-    laws.quiet_agreed_live_bounded(check)
-
-
-def consents(check: History) -> None:
-    laws.consent(check, may_begin)
-
-
-def is_final(check: History) -> None:
-    laws.final(check, CORRECTS[check.kind])
-
-
-def is_judged(check: History) -> None:
-    laws.oracle(check, JUDGES[check.kind])
-
-
-@dataclass(frozen=True)
-class Mutant:
-    plant: Plant
-    law: str
-    check: Callable[[History], None]
-    history: History
-
-
 MUTANTS = (
     Mutant(stop_first, "oracle", is_judged, CONTACT_THEN_ENROLMENT),
     Mutant(current_only, "catch-up", sleeps_through, CONTACT_LEARNED_LATE),
@@ -321,16 +287,10 @@ MUTANTS = (
 )
 EVERY_LAW = {"quiet", "agreed", "live", "punctual", "bounded", "consent", "order", "catch-up", "final", "oracle"}
 
-every_mutant = pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.plant.__name__}-{mutant.law}")
 
-
-@every_mutant
+@every_mutant_of(MUTANTS)
 def test_it_dies_by_its_law(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
-    mutant.check(mutant.history)
-    mutant.plant(monkeypatch)
-    with pytest.raises(laws.Broken) as died:
-        mutant.check(mutant.history)
-    assert died.value.law == mutant.law
+    dies(mutant, monkeypatch)
 
 
 def test_every_law_kills_a_mutant() -> None:
