@@ -14,7 +14,7 @@ from typing import assert_never
 
 from domain.calendar import local_date
 from domain.core import Command, Context, Decision, EventId, Fact, Instant, Refusal, StreamId
-from domain.episode.care_plans import CarePlanWritten
+from domain.episode.care_plans import CarePlanWritten, care_plan
 from domain.episode.enrolment import in_the_way
 from domain.episode.facts import EpisodeClosed, HoldCode, MemberEnrolled
 from domain.episode.holds import HoldCommand, Resume, code_of, why_held
@@ -281,6 +281,12 @@ def denials(said: Timeline) -> tuple[Entry, ...]:
     return tuple(_last_words(said, AuthorisationDenied, "request").values())
 
 
+def standing_denials(said: Timeline) -> tuple[Entry, ...]:
+    """The denials after which nothing was granted."""
+    granted = [e for e in said if isinstance(e.fact, AuthorisationGranted)]
+    return tuple(denial for denial in denials(said) if not any(g.at >= denial.at for g in granted))
+
+
 def open_requests(said: Timeline) -> tuple[Entry, ...]:
     """What was asked and neither denied nor granted on the same basis since."""
     denied = {e.fact.request for e in denials(said)}
@@ -444,7 +450,7 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
         return ()
     if command.evidence not in EVIDENCE:
         return Refusal("evidence_unknown", f"evidence: must be one of {', '.join(EVIDENCE)}")
-    old = context[command.previous].state
+    old = context[command.previous].state if command.previous in context else Episode()
     assert isinstance(old, Episode)
     if old.assignment is None or old.member != state.member or old.plan == state.plan:
         return Refusal("no_other_plan", "previous: is no episode of this member with another plan; see `throughline member`")
@@ -472,7 +478,7 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
         authorisation=f"{basis}-{first_day}", basis=basis, first_day=first_day, last_day=last_day_of(basis, first_day, rules)
     )
     enrolled = MemberEnrolled(agreed=CARRIED_OVER, to_whom=command.by)
-    return (over, authorisation, enrolled, *_care_plan(command.previous, old))
+    return (over, authorisation, enrolled, *_care_plan(command.previous, old, state))
 
 
 def of_release(
@@ -496,13 +502,10 @@ def _ended_on(old: Episode, zone: str) -> date | None:
     return local_date(closings[-1], zone) if closings else None
 
 
-def _care_plan(previous: StreamId, old: Episode) -> tuple[CarePlanWritten, ...]:
-    """The old plan's last version as the first one here."""
-    written = [e.fact for e in old.said if isinstance(e.fact, CarePlanWritten)]
-    if not written:
-        return ()
-    last: CarePlanWritten = max(written, key=lambda f: f.version)
-    return (replace(last, version=1, carried_over_from=previous),)
+def _care_plan(previous: StreamId, old: Episode, new: Episode) -> tuple[CarePlanWritten, ...]:
+    """The old plan as it was left, as the first version here, where none was written here already."""
+    left = care_plan(old.said)
+    return () if left is None or care_plan(new.said) is not None else (left.going_on(previous),)
 
 
 def _life(state: Episode, context: Context) -> Circumstances:

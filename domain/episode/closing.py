@@ -14,8 +14,8 @@ from typing import assert_never
 from domain.calendar import local_date
 from domain.core import SYSTEM, Command, Context, Decision, Fact, Instant, On, Refusal, StreamId, personal
 from domain.episode import leads
-from domain.episode.authorisations import authorised, denials
-from domain.episode.care_plans import CarePlanWritten, GoalState
+from domain.episode.authorisations import authorised, standing_denials
+from domain.episode.care_plans import GoalState, care_plan
 from domain.episode.enrolment import Conflict, conflicts
 from domain.episode.facts import (
     AssignmentWithdrawn,
@@ -268,30 +268,30 @@ def _not_stepped_down(state: Episode) -> Refusal | None:
 
 
 def _goals_open(state: Episode) -> Refusal | None:
-    plans = [e.fact for e in state.said if isinstance(e.fact, CarePlanWritten)]
-    if not plans:
+    plan = care_plan(state.said)
+    if plan is None:
         return Refusal("no_care_plan", "reason: there is no care plan whose goals could be met; choose the reason that holds")
-    open_ = [goal.goal for goal in max(plans, key=lambda f: f.version).goals if goal.state is GoalState.OPEN]
+    open_ = [goal for goal in plan.goals if goal.state is GoalState.OPEN]
     if open_:
-        return Refusal("goals_open", f"reason: {len(open_)} goals of the care plan are open; write a version in which they are met")
+        return Refusal("goals_open", f"reason: {len(open_)} goals of the care plan are open; record first that they are met")
     return None
 
 
 def _no_other_programme(state: Episode) -> Refusal | None:
     """The member is told that it is one or the other before it is the other (scenario 37); another provider's authorisation is
     enough by itself (scenario 36)."""
-    known = conflicts(state.said)
-    if any(c.explained is not None or (c.lost and c.raised.fact.conflict is Conflict.OTHER_PROVIDER) for c in known):
+    standing = [c for c in conflicts(state.said) if c.settled is None or c.lost]
+    if not standing:
+        return Refusal("no_conflict", "reason: no other programme or provider stands against this one; raise the conflict first")
+    if any(c.explained or (c.lost and c.raised.fact.conflict is Conflict.OTHER_PROVIDER) for c in standing):
         return None
-    if not known:
-        return Refusal("no_conflict", "reason: no other programme or provider is on record; raise the conflict first")
     return Refusal("choice_not_explained", "reason: that the member was told of the choice is not recorded; explain it first")
 
 
 def _still_authorised(state: Episode, context: Context, now: Instant) -> Refusal | None:
     today = local_date(now, zone_of(state, context))
     spans = authorised(state.said)
-    if denials(state.said) or (spans and all(s.last_day < today for s in spans)):
+    if standing_denials(state.said) or (spans and all(s.last_day < today for s in spans)):
         return None
     return Refusal("not_denied", "reason: neither a denial nor authorised days that ran out are on record; record the plan's word")
 

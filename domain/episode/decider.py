@@ -11,10 +11,12 @@ from typing import Any
 
 from domain import records
 from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId
-from domain.episode import authorisations, closing, enrolment, holds, leads
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads
+from domain.episode.assessments import AssessmentCommand
 from domain.episode.authorisations import AuthorisationCommand, CarryOver, ConsiderDiscontinuation, RequestAuthorisation
 from domain.episode.authorisations import DenyAuthorisation as DenyAuthorisation
 from domain.episode.authorisations import GrantAuthorisation as GrantAuthorisation
+from domain.episode.care_plans import CarePlanCommand
 from domain.episode.closing import SUPERVISED, ClosingCommand, StepDownCommand
 from domain.episode.closing import CloseEpisode as CloseEpisode
 from domain.episode.closing import Decline as Decline
@@ -89,7 +91,9 @@ AfterClosure = GrantAuthorisation | DenyAuthorisation | RecordNoticeOfAction
 """The plan's word on days and rights, which may come when the episode is over."""
 
 Dated = (
-    Enrol
+    AssessmentCommand
+    | CarePlanCommand
+    | Enrol
     | Decline
     | Defer
     | RecordEnrolmentVisit
@@ -127,6 +131,10 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
             return leads.decide(command, state, context, book, now)
         case _ if isinstance(command, EnrolmentCommand):
             return enrolment.decide(command, state, context, at, now)
+        case _ if isinstance(command, AssessmentCommand):
+            return assessments.decide(command, state, book, at)
+        case _ if isinstance(command, CarePlanCommand):
+            return care_plans.decide(command, state, context, at, now)
         case _ if isinstance(command, AuthorisationCommand):
             return authorisations.decide(command, state, context, book, at, now)
         case _ if isinstance(command, HoldCommand):
@@ -219,8 +227,10 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
         case _ if isinstance(command, ClosingCommand | ReinstateEpisode):
             lead = leads.carried_again(command.stream, state) if isinstance(command, ReinstateEpisode) else leads.carried(state)
             return (*actor, state.member, claim_on_open_episode(state.member), closing.outreach_of(command.stream), *lead)
-        case CarryOver(previous=previous):
+        case CarryOver(previous=previous) if previous.startswith("episode-"):
             return (*actor, state.member, previous)
+        case _ if isinstance(command, CarePlanCommand):
+            return (*actor, *care_plans.reads(command, state.member))
         case _ if isinstance(command, EnrolmentCommand | AuthorisationCommand | HoldCommand | StepDownCommand):
             return (*actor, state.member)
         case _:

@@ -39,7 +39,7 @@ def held(state: Episode, at: Instant) -> Span | None:
 
 
 def code_of(hold: Span, state: Episode) -> HoldCode:
-    return next((read(e.fact) for e in state.said if e.event_id == hold.begun_by), HoldCode.OTHER)
+    return next((code_said(e.fact) for e in state.said if e.event_id == hold.begun_by), HoldCode.OTHER)
 
 
 def why_held(state: Episode, at: Instant) -> HoldCode | None:
@@ -48,7 +48,7 @@ def why_held(state: Episode, at: Instant) -> HoldCode | None:
     return code_of(hold, state) if hold is not None else None
 
 
-def read(fact: EpisodeHeld) -> HoldCode:
+def code_said(fact: EpisodeHeld) -> HoldCode:
     """The code of a hold; of one from before there were codes, the one that its reason names."""
     return fact.code if fact.code is not HoldCode.OTHER else _named(fact.reason)
 
