@@ -13,16 +13,18 @@ from enum import StrEnum
 from typing import assert_never
 
 from domain.calendar import local_date
+from domain.caseload.decider import policy_in_force
 from domain.core import Command, Context, Decision, EventId, Fact, Instant, Refusal, StreamId
 from domain.episode.care_plans import CarePlanWritten, care_plan
 from domain.episode.enrolment import in_the_way
 from domain.episode.facts import EpisodeClosed, HoldCode, MemberEnrolled
 from domain.episode.holds import HoldCommand, Resume, code_of, why_held
-from domain.episode.state import Episode, zone_of
+from domain.episode.state import Episode
 from domain.follow_up_policy import Authorisation
 from domain.member.circumstances import Circumstance, Circumstances
 from domain.member.decider import Member
 from domain.policy import PolicyBook
+from domain.staff.decider import OFFICE_ZONE
 from domain.timeline import Entry, Timeline, until
 
 # --- facts ---------------------------------------------------------------------------------------------------------------------
@@ -203,7 +205,7 @@ class AuthorisedDays:
 
 
 def authorised(said: Timeline) -> tuple[AuthorisedDays, ...]:
-    """All that is authorised, earliest first. Of one authorisation the last word that came in counts."""
+    """All that is authorised, earliest first. Of one authorisation the last word counts."""
     spans = []
     for entry in _last_words(said, AuthorisationGranted, "authorisation").values():
         f = entry.fact
@@ -233,15 +235,8 @@ def _denial_of(days: AuthorisedDays, said: Timeline) -> Entry | None:
 
 
 def _last_words(said: Timeline, kind: type[Fact], name: str) -> dict[str, Entry]:
-    """For each id the fact that was recorded last."""
-    found: dict[str, Entry] = {}
-    for entry in said:
-        if isinstance(entry.fact, kind):
-            id = getattr(entry.fact, name)
-            known = found.get(id)
-            if known is None or (known.recorded_at, known.at, known.event_id) <= (entry.recorded_at, entry.at, entry.event_id):
-                found[id] = entry
-    return found
+    """For each id what was said of it last, in the order of the world."""
+    return {getattr(entry.fact, name): entry for entry in said if isinstance(entry.fact, kind)}
 
 
 def covers(said: Timeline, day: date) -> AuthorisedDays | None:
@@ -328,11 +323,11 @@ def decide(
         case GrantAuthorisation():
             return _grant(command, state, context, book, at)
         case RequestAuthorisation():
-            return _request(command, state, context, at)
+            return _request(command, state, book, at)
         case DenyAuthorisation():
-            return _deny(command, state, context, now)
+            return _deny(command, state, book, now)
         case ConsiderDiscontinuation(outcome=outcome, reason=reason):
-            return _consider(outcome, reason, state, context, at)
+            return _consider(outcome, reason, state, office_zone(book, state, at), at)
         case CarryOver():
             return _carry_over(command, state, context, book, now)
         case _:
@@ -341,18 +336,21 @@ def decide(
 
 def rules_of(book: PolicyBook, plan: str, at: Instant) -> Authorisation | None:
     """The plan's rules of authorisation at an instant; None where it has none, or was never adopted."""
-    try:
-        policy = book.in_force(plan, at)
-    except LookupError:
-        return None
-    return policy.follow_up.authorisation if policy.follow_up is not None else None
+    policy = policy_in_force(book, plan, at)
+    return policy.follow_up.authorisation if policy is not None and policy.follow_up is not None else None
+
+
+def office_zone(book: PolicyBook, state: Episode, at: Instant) -> str:
+    """The plan's own zone: authorised days are its days, wherever the member lives."""
+    policy = policy_in_force(book, state.plan, at)
+    return policy.timezone if policy is not None else OFFICE_ZONE
 
 
 def granted(
     command: GrantAuthorisation, state: Episode, context: Context, book: PolicyBook, at: Instant
 ) -> AuthorisationGranted | Refusal:
     """The grant with what follows from its basis and from the plan's policy filled in."""
-    first_day = command.first_day or _first_day(command.basis, state, context, at)
+    first_day = command.first_day or _first_day(command.basis, state, context, book, at)
     if isinstance(first_day, Refusal):
         return first_day
     rules = rules_of(book, state.plan, at)
@@ -370,8 +368,8 @@ def granted(
     )
 
 
-def _first_day(basis: AuthorisationBasis, state: Episode, context: Context, at: Instant) -> date | Refusal:
-    zone = zone_of(state, context)
+def _first_day(basis: AuthorisationBasis, state: Episode, context: Context, book: PolicyBook, at: Instant) -> date | Refusal:
+    zone = office_zone(book, state, at)
     match basis:
         case AuthorisationBasis.RENEWAL:
             last_day = runs_out_on(state.said, local_date(at, zone))
@@ -393,8 +391,9 @@ def _grant(command: GrantAuthorisation, state: Episode, context: Context, book: 
     return () if known is not None and known.fact == fact else (fact,)
 
 
-def _request(command: RequestAuthorisation, state: Episode, context: Context, at: Instant) -> Decision:
-    today = local_date(at, zone_of(state, context))
+def _request(command: RequestAuthorisation, state: Episode, book: PolicyBook, at: Instant) -> Decision:
+    zone = office_zone(book, state, at)
+    today = local_date(at, zone)
     running = covers(state.said, today)
     following = command.following or (running.authorisation if running else "")
     if command.following and command.following not in {s.authorisation for s in authorised(state.said)}:
@@ -402,14 +401,13 @@ def _request(command: RequestAuthorisation, state: Episode, context: Context, at
     request = command.request or f"{command.basis}-{today}"
     if any(isinstance(e.fact, AuthorisationRequested) and e.fact.request == request for e in state.said):
         return ()
-    if command.basis is AuthorisationBasis.RENEWAL and (refusal := _not_reassessed(following, state, context, at)):
+    if command.basis is AuthorisationBasis.RENEWAL and (refusal := _not_reassessed(following, state, zone, at)):
         return refusal
     return (AuthorisationRequested(request=request, basis=command.basis, following=following),)
 
 
-def _not_reassessed(following: str, state: Episode, context: Context, at: Instant) -> Refusal | None:
+def _not_reassessed(following: str, state: Episode, zone: str, at: Instant) -> Refusal | None:
     """A renewal is asked for after a look at the criteria of discontinuation since the running days began (G p116, scenario 70)."""
-    zone = zone_of(state, context)
     since = next((s.first_day for s in authorised(state.said) if s.authorisation == following), date.min)
     seen = [e for e in until(state.said, at) if isinstance(e.fact, DiscontinuationConsidered) and local_date(e.at, zone) >= since]
     if not seen:
@@ -419,8 +417,8 @@ def _not_reassessed(following: str, state: Episode, context: Context, at: Instan
     return None
 
 
-def _deny(command: DenyAuthorisation, state: Episode, context: Context, now: Instant) -> Decision:
-    if command.communicated_on > local_date(now, zone_of(state, context)):
+def _deny(command: DenyAuthorisation, state: Episode, book: PolicyBook, now: Instant) -> Decision:
+    if command.communicated_on > local_date(now, office_zone(book, state, now)):
         return Refusal("communicated_in_the_future", "communicated_on: lies ahead; name the day on which the plan told us")
     waiting = open_requests(state.said)
     if not command.request and len(waiting) != 1:
@@ -433,12 +431,11 @@ def _deny(command: DenyAuthorisation, state: Episode, context: Context, now: Ins
     return () if known is not None and known.fact == denied else (denied,)
 
 
-def _consider(outcome: str, reason: str, state: Episode, context: Context, at: Instant) -> Decision:
+def _consider(outcome: str, reason: str, state: Episode, zone: str, at: Instant) -> Decision:
     if outcome not in OUTCOMES:
         return Refusal("outcome_unknown", f"outcome: must be one of {', '.join(OUTCOMES)}")
     if state.enrolled() is None:
         return Refusal("not_enrolled", "stream: the member is not enrolled; the criteria are for members who are")
-    zone = zone_of(state, context)
     considered = DiscontinuationConsidered(outcome=outcome, reason=reason)
     known = any(e.fact == considered and local_date(e.at, zone) == local_date(at, zone) for e in state.said)
     return () if known else (considered,)
@@ -463,7 +460,7 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
     rules = rules_of(book, state.plan, now)
     if rules is None:
         return Refusal("nothing_to_go_by", "stream: the plan's policy says nothing of authorisations; enrol the member instead")
-    zone = zone_of(state, context)
+    zone = office_zone(book, state, now)
     first_day, last_service_on = plan_begins_on(state, zone), command.last_service_on or _ended_on(old, zone)
     if last_service_on is None:
         return Refusal("last_service_missing", "last_service_on: that episode is still open; name the day of the last service")
@@ -488,7 +485,7 @@ def of_release(
     scenario 69): written with the end of a hold for incarceration, unless that day is authorised already."""
     if not isinstance(command, Resume) or why_held(state, at) is not HoldCode.INCARCERATED:
         return ()
-    zone = zone_of(state, context)
+    zone = office_zone(book, state, at)
     first_day, rules = max(local_date(at, zone), plan_begins_on(state, zone)), rules_of(book, state.plan, at)
     if rules is None or covers(state.said, first_day) is not None:
         return ()

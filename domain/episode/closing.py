@@ -14,7 +14,7 @@ from typing import assert_never
 from domain.calendar import local_date
 from domain.core import SYSTEM, Command, Context, Decision, Fact, Instant, On, Refusal, StreamId, personal
 from domain.episode import leads
-from domain.episode.authorisations import authorised, standing_denials
+from domain.episode.authorisations import authorised, office_zone, standing_denials
 from domain.episode.care_plans import GoalState, care_plan
 from domain.episode.enrolment import Conflict, conflicts
 from domain.episode.facts import (
@@ -166,7 +166,7 @@ def _notice(command: RecordNoticeOfAction, state: Episode, context: Context, now
     return () if any(e.fact == notice for e in state.said) else (notice,)
 
 
-def decide(command: ClosingCommand, state: Episode, context: Context, now: Instant) -> Decision:
+def decide(command: ClosingCommand, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     match command:
         case WithdrawAssignment(reason=reason):
             withdrawn = AssignmentWithdrawn(reason=reason)
@@ -175,7 +175,7 @@ def decide(command: ClosingCommand, state: Episode, context: Context, now: Insta
             declined = MemberDeclined(member=state.member, how=how, reason=reason)
             return (declined, *_closed(command, state, ClosureReason.DECLINED, "", context))
         case CloseEpisode(reason=reason, note=note):
-            refusal = _not_decided_by(command, state, context, now) or _rests_on_nothing(command, state, context, now)
+            refusal = _not_decided_by(command, state, context, now) or _rests_on_nothing(command, state, context, book, now)
             return refusal or _closed(command, state, reason, note, context)
         case _:
             assert_never(command)
@@ -207,7 +207,7 @@ def _not_decided_by(command: CloseEpisode, state: Episode, context: Context, now
     return Refusal("not_the_lead", "by: does not lead this member's care; ask the lead care manager or a supervisor")
 
 
-def _rests_on_nothing(command: CloseEpisode, state: Episode, context: Context, now: Instant) -> Refusal | None:
+def _rests_on_nothing(command: CloseEpisode, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Refusal | None:
     """Why a reason cannot be given: what it says is not on record."""
     member = context[state.member].state
     assert isinstance(member, Member)
@@ -241,7 +241,7 @@ def _rests_on_nothing(command: CloseEpisode, state: Episode, context: Context, n
                 return Refusal("coverage_not_lost", "reason: no loss of coverage stands; record it of the member first")
             return None
         case ClosureReason.NOT_REAUTHORIZED:
-            return _still_authorised(state, context, now)
+            return _still_authorised(state, book, now)
         case ClosureReason.OTHER:
             return None if command.note.strip() else Refusal("note_missing", "note: say what the other reason is")
         case (
@@ -288,8 +288,8 @@ def _no_other_programme(state: Episode) -> Refusal | None:
     return Refusal("choice_not_explained", "reason: that the member was told of the choice is not recorded; explain it first")
 
 
-def _still_authorised(state: Episode, context: Context, now: Instant) -> Refusal | None:
-    today = local_date(now, zone_of(state, context))
+def _still_authorised(state: Episode, book: PolicyBook, now: Instant) -> Refusal | None:
+    today = local_date(now, office_zone(book, state, now))
     spans = authorised(state.said)
     if standing_denials(state.said) or (spans and all(s.last_day < today for s in spans)):
         return None

@@ -142,7 +142,7 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
         case _ if isinstance(command, StepDownCommand):
             return closing.decide_before(command, state, context, now)
         case _ if isinstance(command, ClosingCommand):
-            return closing.decide(command, state, context, now)
+            return closing.decide(command, state, context, book, now)
         case ReapplyPolicy(policy=policy, reason=reason):
             if book.named(policy) is None:
                 return Refusal("unknown_policy", f"policy: {policy!r} was never adopted; see `throughline policy list`")
