@@ -31,7 +31,6 @@ KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 DIAGNOSIS_CODE = re.compile(r"[A-Z][0-9][0-9A-Z](\.?[0-9A-Z]{1,4})?")
 """The beginning of an ICD-10-CM code: a category at least."""
 
-QUESTIONNAIRE = re.compile(r"[a-z0-9][a-z0-9-]*(@[0-9]+)?")
 SCREENING = re.compile(r"[a-z0-9][a-z0-9-]*(@[0-9]+)?(/[a-z0-9][a-z0-9_.-]*)?")
 
 DAYS_MAX = 3660
@@ -185,8 +184,6 @@ def _of_follow_up(follow_up: FollowUp, tiers: tuple[str, ...]) -> Said:
     if assessment is not None:
         if assessment.complete_days < assessment.begin_days:
             yield "follow_up.assessment.complete_days", "must not come before begin_days"
-        if not QUESTIONNAIRE.fullmatch(assessment.questionnaire):
-            yield "follow_up.assessment.questionnaire", "must name a questionnaire with its version, such as ecm-core@1"
         yield from _by_tier(assessment.again_days, "follow_up.assessment.again_days", tiers, 1, DAYS_MAX)
     if care_plan is not None:
         if assessment is None:

