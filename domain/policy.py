@@ -14,11 +14,12 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from domain import follow_up_contradictions
+from domain import follow_up_contradictions, questionnaires
 from domain.calendar import NO_HOLIDAYS, Holidays, QuietHours, local_date, start_of_day, zone
 from domain.core import Instant
 from domain.follow_up_policy import Caseload, FollowUp, Population
 from domain.member.facts import Channel
+from domain.questionnaires import Questionnaire
 from domain.requests import Retry
 from domain.rule_shapes import Basis, Warn, within
 from domain.staff.facts import Licence
@@ -239,7 +240,7 @@ class Policy:
     """One version of one plan's rules. `effective_on`: the first local day on which it is in force.
 
     `diagnosis_groups`: the beginnings of ICD-10-CM codes by the name that conditions use. Without `follow_up` the plan asks for
-    nothing after the enrolment, without `caseload` nobody's is capped."""
+    nothing after the enrolment, without `caseload` nobody's is capped. `questionnaire`: the questions of assessments."""
 
     plan: str
     version: str
@@ -256,6 +257,7 @@ class Policy:
     caseload: Caseload | None = None
     diagnosis_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     population: tuple[Population, ...] = ()
+    questionnaire: tuple[Questionnaire, ...] = ()
 
     @property
     def id(self) -> str:
@@ -451,6 +453,9 @@ def _contradictions(policy: Policy, text: str) -> list[Fault]:
     used.extend(follow_up_contradictions.calendars(policy.follow_up))
     year = (policy.follow_up, policy.caseload, policy.diagnosis_groups, policy.population)
     for path, reason in follow_up_contradictions.contradictions(*year):
+        fault(path, reason)
+    assessment = policy.follow_up.assessment if policy.follow_up else None
+    for path, reason in questionnaires.contradictions(policy.questionnaire, assessment.questionnaire if assessment else None):
         fault(path, reason)
     for path, name in used:
         if name != NO_HOLIDAYS.name and name not in policy.holidays:

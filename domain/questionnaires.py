@@ -80,10 +80,10 @@ def named(questionnaires: Iterable[Questionnaire], id: str) -> Questionnaire | N
 
 def contradictions(questionnaires: tuple[Questionnaire, ...], asked_for: str | None) -> Iterator[tuple[str, str]]:
     """Where in a policy file a questionnaire cannot be meant, and why. `asked_for`: the one that the plan's assessment names."""
-    if asked_for is not None and named(questionnaires, asked_for) is None:
+    if asked_for is not None and ID.fullmatch(asked_for) and named(questionnaires, asked_for) is None:
         yield (
             "follow_up.assessment.questionnaire",
-            f"{asked_for!r} is not in the file; add a [[questionnaire]] with this id",
+            f"{asked_for!r} is not among the file's own; add a [[questionnaire]]",
         )
     for index, questionnaire in enumerate(questionnaires):
         path = f"questionnaire[{index}]"

@@ -18,7 +18,15 @@ from domain.episode.authorisations import (
     CareCarriedOver,
     DiscontinuationConsidered,
 )
-from domain.episode.care_plans import CarePlanCopyGiven, CarePlanReviewed, CarePlanWritten, GoalState
+from domain.episode.care_plans import (
+    CarePlanCopyGiven,
+    CarePlanReviewed,
+    CarePlanWritten,
+    CareTaskFinished,
+    GoalGivenUp,
+    GoalMet,
+    GoalState,
+)
 from domain.episode.closing import NoticeOfActionReceived, StepDownAgreed, WarmHandOffMade
 from domain.episode.enrolment import (
     ChoiceExplained,
@@ -167,8 +175,15 @@ def _of_assessment_and_plan(fact: Fact) -> str:
             carried = ", carried over from an earlier episode" if plan.carried_over_from else ""
             part = _part(plan.member_took_part)
             return f"Care plan, version {plan.version}: {goals}, {several(len(plan.tasks), 'task')}; {part}{carried}"
-        case CarePlanCopyGiven(version=version, to=to, how=how):
-            return f"Copy of care plan version {version} given to {whom(to)}{because(how)}"
+        case GoalMet(goal=goal):
+            return f"Care plan: goal {goal} met"
+        case GoalGivenUp(goal=goal):
+            return f"Care plan: goal {goal} given up"
+        case CareTaskFinished(task=task):
+            return f"Care plan: task {task} done"
+        case CarePlanCopyGiven(version=version, to=to, how=how, withheld=withheld):
+            less = f", {several(len(withheld), 'entry', 'entries')} left out" if withheld else ""
+            return f"Copy of care plan version {version} given to {whom(to)}{because(how)}{less}"
         case CarePlanReviewed(version=version, outcome=outcome, licence=licence):
             return f"Clinical review of care plan version {version}: {plain(outcome)} (licence {licence.value})"
         case _:

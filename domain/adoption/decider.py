@@ -9,7 +9,7 @@ from typing import Any
 
 from domain.adoption.facts import PolicyAdopted
 from domain.core import Command, Context, Decider, Decision, Instant, Recorded, Refusal, StreamId
-from domain.policy import PolicyRefused, read_policy
+from domain.policy import Policy, PolicyBook, PolicyRefused, read_policy
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 
@@ -37,7 +37,7 @@ def evolve(state: Adoptions, recorded: Recorded) -> Adoptions:
             return state
 
 
-def decide(command: Any, state: Adoptions, context: Context, book: Any, now: Instant) -> Decision:
+def decide(command: Any, state: Adoptions, context: Context, book: PolicyBook | None, now: Instant) -> Decision:
     assert isinstance(command, AdoptPolicy), command
     if refusal := refused(command.by, context, now, Role.SUPERVISOR, Role.OPERATOR):
         return refusal
@@ -54,6 +54,8 @@ def decide(command: Any, state: Adoptions, context: Context, book: Any, now: Ins
         return ()
     if adopted is not None:
         return Refusal("version_taken", f"version: {policy.version} was adopted with another text; give the file a new version")
+    if edited := _edited(policy, book):
+        return Refusal("questionnaire_edited", f"questionnaire: {edited} was adopted with other questions; give it a new version")
     return (
         PolicyAdopted(
             plan=policy.plan,
@@ -63,6 +65,13 @@ def decide(command: Any, state: Adoptions, context: Context, book: Any, now: Ins
             sha256=command.sha256,
         ),
     )
+
+
+def _edited(policy: Policy, book: PolicyBook | None) -> str:
+    """The first questionnaire of a file that stands under the same id in an adopted one, but asks something else: an assessment
+    that was begun under it could no longer be judged."""
+    adopted = {questionnaire for other in (book.policies if book else ()) for questionnaire in other.questionnaire}
+    return next((q.id for q in policy.questionnaire if any(a.id == q.id and a != q for a in adopted)), "")
 
 
 def reads(command: Any, state: Any, context: Context) -> tuple[StreamId, ...]:
