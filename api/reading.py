@@ -17,7 +17,6 @@ from api.security import READERS, Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
 from projections.answers import (
-    Caseload,
     Deadline,
     EpisodeRow,
     InboxCount,
@@ -207,14 +206,6 @@ Names = Annotated[bool, Query(description=DESCRIBED["names"])]
 When = Annotated[str | None, Query(description="A day (its end) or an instant; left out: now", examples=["2026-11-20"])]
 
 _single = APIRouter()
-
-
-@_single.get("/caseload", tags=["Worklist"], summary="What each lead care manager has")
-def caseload(
-    services: Use, caller: Reader, plan: Annotated[str | None, Query(description=DESCRIBED["plan"])] = None, names: Names = False
-) -> list[Caseload]:
-    may_see_names(caller, names=names)
-    return list(services.queries.caseload(now=services.clock.now(), plan=plan, names=names))
 
 
 @_single.get("/members/{member}", tags=["Members"], summary="A member with all their episodes")

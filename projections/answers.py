@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from domain.clocks import Variant
 from projections.deadlines import EarlierDue
 from projections.members import ContactPoint
-from projections.staff import Absence, HeldLicence
+from projections.staff import Absence, DoneTraining, HeldLicence, ShareOfFullTime
 
 T = TypeVar("T")
 
@@ -289,20 +289,6 @@ class MemberCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Caseload:
-    """What one lead care manager has; `staff` is empty for what nobody has."""
-
-    staff: str
-    name: str
-    assigned: int
-    enrolled: int
-    held: int
-    in_transition: int
-    owed: int
-    overdue: int
-
-
-@dataclass(frozen=True, slots=True)
 class StaffRow:
     staff: str
     name: str
@@ -313,6 +299,8 @@ class StaffRow:
     absences: tuple[Absence, ...]
     languages: tuple[str, ...]
     supervisor: str | None
+    shares: tuple[ShareOfFullTime, ...] = ()
+    trainings: tuple[DoneTraining, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

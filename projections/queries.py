@@ -20,7 +20,6 @@ from projections import episodes as episode_directory
 from projections import questions
 from projections.answers import (
     BadFilter,
-    Caseload,
     Deadline,
     EpisodeRow,
     InboxCount,
@@ -39,12 +38,13 @@ from projections.answers import (
     WorkItem,
 )
 from projections.asking import LIMIT_DEFAULT, LIMIT_MAX, Ask, away, known, limited
+from projections.caseload_queries import CaseloadQueries
 from projections.counts import FactCount
 from projections.deadlines import EarlierDue
 from projections.follow_up_queries import FollowUpQueries, no_contact_since
 from projections.lookup import digest, name_digests, normal_cin, words
 from projections.members import ContactPoint
-from projections.staff import Absence, HeldLicence
+from projections.staff import Absence, DoneTraining, HeldLicence, ShareOfFullTime
 from projections.words import promise
 
 __all__ = ["BadFilter", "NotReady", "Page", "Queries", "QueryAway"]
@@ -64,7 +64,7 @@ INBOX_STATUSES = ("received", "applied", "duplicate", "unmatched", "waiting", "i
 T = TypeVar("T")
 
 
-class Queries(FollowUpQueries):
+class Queries(FollowUpQueries, CaseloadQueries):
     """Asks. Thread-safe. `index_key` is needed for looking members up by name, CIN or birth date."""
 
     # --- what is owed ----------------------------------------------------------------------------------------------------------
@@ -374,12 +374,6 @@ class Queries(FollowUpQueries):
         """One episode."""
         return next(iter(self.episodes(episode=episode, limit=1, names=names).items), None)
 
-    def caseload(self, *, now: datetime, plan: str | None = None, names: bool = False) -> tuple[Caseload, ...]:
-        """What each lead care manager has; the row without staff is what nobody has."""
-        rows = self._rows(questions.CASELOAD, (plan, plan, now, plan, plan))
-        page = Page(tuple(Caseload(*row) for row in rows))
-        return self._named(page, names, {"name": "staff"}).items
-
     def staff(
         self,
         *,
@@ -577,7 +571,7 @@ def _member(row: TupleRow) -> MemberRow:
 
 
 def _staff(row: TupleRow) -> StaffRow:
-    (staff, joined_at, last_day, roles, licences, absences, languages, supervisor) = row[:8]
+    (staff, joined_at, last_day, roles, licences, absences, languages, supervisor, shares, trainings) = row[:10]
     return StaffRow(
         staff,
         "",
@@ -588,6 +582,8 @@ def _staff(row: TupleRow) -> StaffRow:
         msgspec.convert(absences, tuple[Absence, ...]),
         tuple(languages),
         supervisor,
+        msgspec.convert(shares, tuple[ShareOfFullTime, ...]),
+        msgspec.convert(trainings, tuple[DoneTraining, ...]),
     )
 
 

@@ -92,7 +92,8 @@ owed AS (
 SELECT staff, '', coalesce(assigned, 0), coalesce(enrolled, 0), coalesce(held, 0), coalesce(in_transition, 0), coalesce(owed, 0),
     coalesce(overdue, 0) FROM cases FULL JOIN owed USING (staff) ORDER BY staff"""
 
-STAFF = """SELECT f.key, f.joined_at, f.last_day, f.roles, f.licences, f.absences, f.languages, f.supervisor
+STAFF = """SELECT f.key, f.joined_at, f.last_day, f.roles, f.licences, f.absences, f.languages, f.supervisor, f.shares,
+    f.trainings
 FROM read.staff f"""
 
 POLICIES = """SELECT p.plan, p.version, p.effective_on, p.sha256, p.adopted_at, p.adopted_by, p.event_id

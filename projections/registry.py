@@ -6,6 +6,7 @@ from typing import Any
 
 from projections.authorisations import AUTHORISATIONS
 from projections.belonging import BELONGING
+from projections.caseloads import CASELOAD_RULES, CASES
 from projections.contacts import CONTACTS
 from projections.counts import FACT_COUNTS
 from projections.deadlines import DEADLINES
@@ -43,6 +44,8 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
         FOLLOW_UPS,
         CONTACTS,
         STAFF,
+        CASES,
+        CASELOAD_RULES,
         POLICIES,
         TIMELINE,
         member_lookup(index_key),

@@ -1,4 +1,5 @@
-"""The staff directory: roles, licences with their last day, languages, absences. Names stay sealed in the log."""
+"""The staff directory: roles, licences and trainings with their last day, languages, shares of full time, absences. Names stay
+sealed in the log."""
 
 from __future__ import annotations
 
@@ -8,12 +9,15 @@ from datetime import date, datetime
 from domain.staff.facts import (
     AbsenceAnnounced,
     AbsenceCalledOff,
+    FullTimeShareAgreed,
+    LanguagesNamed,
     LicenceRevoked,
     LicenceShown,
     RoleGranted,
     RoleRevoked,
     StaffJoined,
     StaffLeft,
+    TrainingCompleted,
 )
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
@@ -36,6 +40,23 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
+class ShareOfFullTime:
+    """So many percent of full time from that local day on."""
+
+    from_day: date
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoneTraining:
+    """`expires_on`: the last day on which it counts; None: it always does."""
+
+    training: str
+    completed_on: date
+    expires_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class StaffDirectoryRow:
     """`key` is the staff stream."""
 
@@ -47,6 +68,8 @@ class StaffDirectoryRow:
     licences: tuple[HeldLicence, ...] = ()
     absences: tuple[Absence, ...] = ()
     last_day: date | None = None
+    shares: tuple[ShareOfFullTime, ...] = ()
+    trainings: tuple[DoneTraining, ...] = ()
 
 
 def _keys(stored: StoredFact) -> tuple[str, ...]:
@@ -77,6 +100,14 @@ def _fold(key: str, row: StaffDirectoryRow | None, stored: StoredFact) -> StaffD
             return replace(row, absences=tuple(a for a in row.absences if a.first_day != first_day))
         case StaffLeft(last_day=last_day):
             return replace(row, last_day=last_day)
+        case LanguagesNamed(languages=languages):
+            return replace(row, languages=languages)
+        case FullTimeShareAgreed(percent=percent, from_day=from_day):
+            shares = (*(s for s in row.shares if s.from_day != from_day), ShareOfFullTime(from_day, percent))
+            return replace(row, shares=tuple(sorted(shares, key=lambda s: s.from_day)))
+        case TrainingCompleted(training=training, completed_on=completed_on, expires_on=expires_on):
+            trainings = (t for t in row.trainings if t.training != training)
+            return replace(row, trainings=(*trainings, DoneTraining(training, completed_on, expires_on)))
         case _:
             return row
 
@@ -89,11 +120,14 @@ STAFF = ReadModel(
     facts=(
         AbsenceAnnounced,
         AbsenceCalledOff,
+        FullTimeShareAgreed,
+        LanguagesNamed,
         LicenceRevoked,
         LicenceShown,
         RoleGranted,
         RoleRevoked,
         StaffJoined,
         StaffLeft,
+        TrainingCompleted,
     ),
 )

@@ -167,11 +167,17 @@ def follow_up_of(episode: StreamId) -> StreamId:
 
 def reads(command: Any, state: Episode) -> tuple[StreamId, ...]:
     """The streams that a decision on who leads needs, besides the actor's."""
+    weight = reads_of_weight(command.stream, state)
     match command:
         case AssignLeadCareManager(staff=receiver) | HandOver(receiver=receiver):
-            return (*carried(state), receiver, caseload_of(receiver))
+            return (*weight, receiver, caseload_of(receiver))
         case _:
             return carried(state)
+
+
+def reads_of_weight(episode: StreamId, state: Episode) -> tuple[StreamId, ...]:
+    """Where it stands what the member weighs: the caseload that they are on, and the follow-up with their tier."""
+    return carried(state)
 
 
 def carried(state: Episode) -> tuple[StreamId, ...]:

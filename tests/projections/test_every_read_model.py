@@ -16,7 +16,7 @@ from tests.golden.examples import bare, full
 from tests.projections.conftest import INDEX_KEY, NOON, World
 
 ROUNDS = 6
-KINDS = ("member", "episode", "outreach", "stay", "transition", "followup", "staff")
+KINDS = ("member", "episode", "outreach", "stay", "transition", "followup", "staff", "caseload")
 
 
 def streams_of(fact: Fact) -> tuple[str, ...]:
