@@ -17,6 +17,7 @@ CHOICES_MAX = 20
 QUESTION_LENGTH_MAX = 400
 ID = re.compile(r"[a-z][a-z0-9-]{0,40}@[0-9]{1,4}")
 KEY = re.compile(r"[a-z][a-z0-9_]{0,60}")
+ASKED_FOR = "follow_up.assessment.questionnaire"
 
 
 class Section(StrEnum):
@@ -80,11 +81,10 @@ def named(questionnaires: Iterable[Questionnaire], id: str) -> Questionnaire | N
 
 def contradictions(questionnaires: tuple[Questionnaire, ...], asked_for: str | None) -> Iterator[tuple[str, str]]:
     """Where in a policy file a questionnaire cannot be meant, and why. `asked_for`: the one that the plan's assessment names."""
-    if asked_for is not None and ID.fullmatch(asked_for) and named(questionnaires, asked_for) is None:
-        yield (
-            "follow_up.assessment.questionnaire",
-            f"{asked_for!r} is not among the file's own; add a [[questionnaire]]",
-        )
+    if asked_for is not None and not ID.fullmatch(asked_for):
+        yield ASKED_FOR, "must name a questionnaire with its version, such as ecm-core@1"
+    elif asked_for is not None and named(questionnaires, asked_for) is None:
+        yield ASKED_FOR, f"{asked_for!r} is not in the file; add a [[questionnaire]] with this id"
     for index, questionnaire in enumerate(questionnaires):
         path = f"questionnaire[{index}]"
         if not ID.fullmatch(questionnaire.id):
