@@ -209,13 +209,14 @@ def _plain(name: str) -> str:
 
 def _in_force(book: PolicyBook, plan: str, since: Instant, alarm: Alarm) -> Iterable[tuple[Policy, Instant, Instant]]:
     """The versions that held from `since` to now, each with its time; the alarm keeps the next change."""
-    begins = since
-    while True:
-        ends = book.next_change(plan, begins)
-        yield book.in_force(plan, begins), begins, ends or NEVER
-        if ends is None or not alarm.reached(ends):
-            return
-        begins = ends
+    policy, begins, ends = book.in_force(plan, since), since, book.next_change(plan, since)
+    while ends is not None and alarm.reached(ends):
+        following = book.in_force(plan, ends)
+        if following is not policy:  # before its first day the first version holds all the same
+            yield policy, begins, ends
+            policy, begins = following, ends
+        ends = book.next_change(plan, ends)
+    yield policy, begins, ends or NEVER
 
 
 def _tiers_under(sight: _Sight, begins: Instant, ends: Instant, alarm: Alarm) -> Iterable[TierSpan]:
