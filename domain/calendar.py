@@ -79,6 +79,16 @@ def add_business_days(day: date, count: int, holidays: Holidays) -> date | None:
     return day
 
 
+def business_days_before(day: date, count: int, holidays: Holidays) -> date:
+    """The `count`-th business day before `day`: what is to be done so many business days before an end is done on it."""
+    assert 0 <= count <= BUSINESS_DAYS_MAX, count
+    while count > 0:
+        day -= timedelta(days=1)
+        if holidays.is_business_day(day):
+            count -= 1
+    return day
+
+
 def add_days(day: date, count: int, basis: str, holidays: Holidays) -> date | None:
     """Day `count` after `day`, counted in calendar or business days; None beyond a holiday calendar's reach."""
     if basis == "business":

@@ -16,7 +16,9 @@ from domain.core import Decider, Fact, Process, StreamId
 from domain.episode import assessments, authorisations, care_plans, closing, enrolment
 from domain.episode import decider as episode
 from domain.episode import facts as episode_facts
+from domain.followup import decider as followup
 from domain.followup import facts as followup_facts
+from domain.followup import plan as followup_plan
 from domain.member import circumstances
 from domain.member import decider as member
 from domain.member import facts as member_facts
@@ -171,6 +173,7 @@ FACTS: tuple[Entry, ...] = (
     Entry("transition.resumed", 1, transition_facts.TransitionalCareResumed),
     Entry("followup.opened", 1, followup_facts.FollowUpOpened),
     Entry("followup.entrusted", 1, followup_facts.FollowUpEntrusted),
+    Entry("followup.stay-noticed", 1, followup_facts.StayNoticed),
     Entry("followup.contact-made", 1, followup_facts.FollowUpContactMade),
     Entry("followup.attempt-made", 1, followup_facts.FollowUpAttemptMade),
     Entry("followup.cadence-agreed", 1, followup_facts.CadenceAgreed),
@@ -211,13 +214,16 @@ DECIDERS: dict[str, Decider] = {
         outreach.DECIDER,
         stay.DECIDER,
         transition.DECIDER,
+        followup.DECIDER,
         staff.DECIDER,
         caseload.DECIDER,
         adoption.DECIDER,
     )
 }
 
-PROCESSES: dict[str, Process] = {process.kind: process for process in (outreach_plan.PROCESS, transition_plan.PROCESS)}
+PROCESSES: dict[str, Process] = {
+    process.kind: process for process in (outreach_plan.PROCESS, transition_plan.PROCESS, followup_plan.PROCESS)
+}
 
 _BY_TYPE = {entry.type: entry for entry in FACTS}
 _BY_NAME = {entry.name: entry for entry in FACTS}

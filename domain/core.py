@@ -266,13 +266,26 @@ class Decider:
     reads: Callable[[Any, Any, Context], tuple[StreamId, ...]]
 
 
+def no_tags(fact: Any) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A decider that also plans: `plan(state, context, book, now)` after `reads(ref, state, context)` was followed."""
+    """A decider that also plans: `plan(state, context, book, now)` after `reads(ref, state, context)` was followed.
+
+    There is one of each kind per episode, under the episode's uuid. The rest says how it is found and woken, once for everybody
+    who has to know (routing, the router's index, the read models): its own facts that open, end and resume it; `tags`, the streams
+    whose facts concern it from a fact of its own on; `heeds`, facts of its episode's other processes that concern it too."""
 
     kind: str
     plan: Planner
     reads: Callable[[ProcessRef, Any, Context], tuple[StreamId, ...]]
+    opens: type[Fact] | None = None
+    ends: type[Fact] | None = None
+    resumes: type[Fact] | None = None
+    tags: Callable[[Any], tuple[str, ...]] = no_tags
+    heeds: tuple[type[Fact], ...] = ()
 
 
 READ_ROUNDS = 4

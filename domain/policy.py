@@ -306,6 +306,11 @@ class PolicyBook:
         return min((p.effective_at for p in self._of(plan) if p.effective_at > after), default=None)
 
 
+def policy_tags(plan: str) -> tuple[str, str]:
+    """The streams whose facts change which version of a plan's policy is in force."""
+    return (f"policy-{plan}", f"policy-{DEFAULT_PLAN}")
+
+
 # --- reading a file ------------------------------------------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ class RecordStruckOut(Fact):
 
 
 RecordFact = BackdatedRecordApproved | BackdatedRecordRejected | RecordStruckOut
+FACTS: tuple[type[Fact], ...] = (BackdatedRecordApproved, BackdatedRecordRejected, RecordStruckOut)
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
 

@@ -1,19 +1,15 @@
 """Which processes a fact wakes (design.md 3, `route`), and the tags by which the router finds the open ones.
 
-A process that is woken for nothing plans and finds nothing to do: routing errs on the side of waking.
+A process that is woken for nothing plans and finds nothing to do: routing errs on the side of waking. What differs from process to
+process is said where each is registered (`domain.core.Process`), and not here.
 """
 
 from __future__ import annotations
 
 from domain.adoption.facts import PolicyAdopted
+from domain.catalog import PROCESSES
 from domain.core import AllOpen, ProcessRef, Recorded, StreamId
 from domain.member.facts import Claimed, EpisodeBegun, Released, StayAttributed
-from domain.outreach.facts import OutreachEnded, OutreachOpened, OutreachResumed
-from domain.requests import MessageRequested
-from domain.transition.facts import TransitionalCareEnded, TransitionalCareOpened, TransitionalCareResumed, TransitionEntrusted
-
-PER_EPISODE = ("outreach", "transition")
-"""The kinds of process that run once per episode and carry its uuid."""
 
 
 def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
@@ -28,8 +24,9 @@ def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
             return (*_every(recorded.stream), *_of_episode(episode))
         case StayAttributed(episode=episode):
             return (*_every(recorded.stream), *(_of_episode(episode) if episode else ()))
-        case _ if kind in PER_EPISODE:
-            return (ProcessRef(kind, id),)
+        case fact if kind in PROCESSES:
+            heeding = (p.kind for p in PROCESSES.values() if p.kind != kind and isinstance(fact, p.heeds))
+            return (ProcessRef(kind, id), *(ProcessRef(other, id) for other in heeding))
         case _ if kind == "episode":
             return _of_episode(recorded.stream)
         case _:
@@ -41,33 +38,22 @@ def tags(recorded: Recorded) -> tuple[str, ...]:
 
     The index keeps a process's tags for good, since a late fact about a member or a stay may concern one that has ended. Only
     a policy's sweep (a tag that begins with `policy-`) is limited to the processes that are open, see `ends`."""
-    match recorded.fact:
-        case OutreachOpened(member=member, episode=episode, plan=plan):
-            return (member, episode, f"policy-{plan}", "policy-default")
-        case TransitionalCareOpened(stay=stay, member=member, episode=episode, plan=plan):
-            return (stay, member, episode, f"policy-{plan}", "policy-default")
-        case TransitionEntrusted(lead=lead, supervisor=supervisor):
-            return tuple(stream for stream in (lead, supervisor) if stream)
-        case MessageRequested(about=about) if about.startswith("stay-"):
-            return (about,)
-        case _:
-            return ()
+    process = PROCESSES.get(recorded.stream.partition("-")[0])
+    return process.tags(recorded.fact) if process is not None else ()
 
 
 def ends(recorded: Recorded) -> bool | None:
     """Whether a process's own fact says that it ended (True) or is open (False); None: it says neither."""
-    match recorded.fact:
-        case OutreachEnded() | TransitionalCareEnded():
-            return True
-        case OutreachOpened() | OutreachResumed() | TransitionalCareOpened() | TransitionalCareResumed():
-            return False
-        case _:
-            return None
+    process = PROCESSES.get(recorded.stream.partition("-")[0])
+    if process is None:
+        return None
+    kind = type(recorded.fact)
+    return True if kind is process.ends else False if kind in (process.opens, process.resumes) else None
 
 
 def _every(stream: StreamId) -> tuple[AllOpen, ...]:
-    return tuple(AllOpen(kind, stream) for kind in PER_EPISODE)
+    return tuple(AllOpen(kind, stream) for kind in PROCESSES)
 
 
 def _of_episode(episode: StreamId) -> tuple[ProcessRef, ...]:
-    return tuple(ProcessRef(kind, episode.partition("-")[2]) for kind in PER_EPISODE)
+    return tuple(ProcessRef(kind, episode.partition("-")[2]) for kind in PROCESSES)

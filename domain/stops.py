@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from domain.core import Alarm, EventId, Instant
-from domain.episode.decider import Episode
+from domain.core import Alarm, EventId, Instant, later
+from domain.episode.state import Episode
 from domain.member.decider import Member
+from domain.member.facts import DeathReportWithdrawn
+from domain.stay.decider import Course
+from domain.timeline import so_far
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +48,12 @@ def stop_of(
         if (stop is None or lapses_at < stop.at) and alarm.reached(lapses_at):
             return Stop(gap.since, gap.begun_by, "coverage_lost", lapses_at)
     return stop
+
+
+def deaths_in_hospital(courses: Iterable[Course], member: Member, alarm: Alarm) -> tuple[Stop, ...]:
+    """A hospital's word of a death stops everything even before it is reported to the member's own stream, unless somebody has
+    found since that it was wrong."""
+    reversed_at = later(*(e.at for e in so_far(member.deaths, alarm) if isinstance(e.fact, DeathReportWithdrawn)))
+    deaths = (course.death for course in courses if course.death is not None)
+    standing = (d for d in deaths if alarm.reached(d.at) and (reversed_at is None or reversed_at < d.known_at))
+    return tuple(Stop(death.at, death.event_id, "death_reported") for death in standing)

@@ -8,13 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from domain.catalog import PROCESSES
 from domain.episode.facts import AssignmentReceived
 from domain.member.facts import MemberRegistered, StayAttributed, StayDetached
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
-
-PROCESSES_OF_AN_EPISODE = ("outreach", "transition", "followup")
-"""They carry their episode's uuid (design.md 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,8 @@ def _pairs(stored: StoredFact) -> tuple[tuple[str, str], ...]:
         case MemberRegistered():
             return ((stream, stream),)
         case AssignmentReceived(member=member):
-            uuid = stream.partition("-")[2]
-            return ((stream, member), *((f"{kind}-{uuid}", member) for kind in PROCESSES_OF_AN_EPISODE))
+            uuid = stream.partition("-")[2]  # which every process of the episode carries (design.md 2)
+            return ((stream, member), *((f"{kind}-{uuid}", member) for kind in PROCESSES))
         case StayAttributed(stay=stay) | StayDetached(stay=stay):
             return ((stay, stream),)
         case _:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 from domain import catalog, routing
 from domain.core import AllOpen, Decider, Process, ProcessRef, Recorded
 from eventlog.codec import NamedFact
-from workflows.outreach import Outreach
 from workflows.shell import Shell
-from workflows.transition import Transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,5 +39,13 @@ def the_programme() -> Programme:
         route=routing.route,
         tags=routing.tags,
         ends=routing.ends,
-        workflows=(Outreach, Transition),
+        workflows=tuple(workflow_of(kind) for kind in catalog.PROCESSES),
     )
+
+
+def workflow_of(kind: str) -> type[Shell]:
+    """The workflow of a process: the one shell in `workflows/<kind>.py`."""
+    module = import_module(f"workflows.{kind}")
+    own = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, Shell) and v.__module__ == module.__name__]
+    assert len(own) == 1, f"workflows/{kind}.py must define one workflow"
+    return own[0]

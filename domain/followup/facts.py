@@ -49,6 +49,13 @@ class FollowUpEntrusted(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StayNoticed(Fact):
+    """A stay is said to be the member's: from now on what hospitals say of it concerns their follow-up."""
+
+    stay: StreamId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUpContactMade(Fact):
     """A two-way exchange. `approval_needed`: dated back further than the grace, so it counts only once a supervisor approves."""
 

@@ -59,7 +59,7 @@ from domain.outreach.facts import (
     UnableToReachProposalWithdrawn,
     UnableToReachProposed,
 )
-from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies
+from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies, policy_tags
 from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
 from domain.staff.decider import present_now, staff_in
 from domain.stay.decider import Stay
@@ -882,4 +882,14 @@ def reads(ref: ProcessRef, state: Outreach, context: Context) -> tuple[StreamId,
     return tuple(wanted)
 
 
-PROCESS = Process("outreach", plan, reads)
+def _tags(fact: Any) -> tuple[StreamId, ...]:
+    match fact:
+        case OutreachOpened(member=member, episode=episode, plan=plan_name):
+            return (member, episode, *policy_tags(plan_name))
+        case MessageRequested(about=about) if about.startswith("stay-"):
+            return (about,)
+        case _:
+            return ()
+
+
+PROCESS = Process("outreach", plan, reads, opens=OutreachOpened, ends=OutreachEnded, resumes=OutreachResumed, tags=_tags)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain
+from typing import Any
 
 from domain import records
 from domain.alerts import ANY_SUPERVISOR, MISS_ALERT_DAYS, Recipients, alert, misses, present_or, warnings
@@ -38,13 +39,12 @@ from domain.core import (
 from domain.episode.decider import Episode
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
 from domain.member.decider import Member
-from domain.member.facts import DeathReportWithdrawn
-from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook
-from domain.requests import USELESS, Request, Requests, RequestState, Want, pursue
+from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook, policy_tags
+from domain.requests import USELESS, MessageRequested, Request, Requests, RequestState, Want, pursue
 from domain.staff.decider import present_now, staff_in
 from domain.stay.decider import Admission, Course, Stay
 from domain.stay.facts import StayClass
-from domain.stops import Stop, earliest, stop_of
+from domain.stops import Stop, deaths_in_hospital, earliest, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
 from domain.transition.checklist import closes
 from domain.transition.decider import RECORDS, CarryTransition, Transition, reopened
@@ -248,14 +248,8 @@ def _reapplied(episode: Episode, book: PolicyBook, alarm: Alarm) -> Iterator[tup
 def _stop(
     episode: Episode, member: Member, courses: tuple[tuple[StreamId, Course, Instant], ...], book: PolicyBook, alarm: Alarm
 ) -> Stop | None:
-    """What ends every promise of the episode.
-
-    A hospital's word of a death stops everything even before it is reported to the member's own stream, unless somebody has found
-    since that it was wrong."""
-    reversed_at = later(*(e.at for e in so_far(member.deaths, alarm) if isinstance(e.fact, DeathReportWithdrawn)))
-    deaths = (course.death for _, course, _ in courses if course.death is not None)
-    standing = (d for d in deaths if alarm.reached(d.at) and (reversed_at is None or reversed_at < d.known_at))
-    died = [Stop(death.at, death.event_id, "death_reported") for death in standing]
+    """What ends every promise of the episode."""
+    died = deaths_in_hospital((course for _, course, _ in courses), member, alarm)
     return stop_of(episode, member, lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days, alarm, died)
 
 
@@ -773,4 +767,18 @@ def reads(ref: ProcessRef, state: Transition, context: Context) -> tuple[StreamI
     return tuple(wanted)
 
 
-PROCESS = Process("transition", plan, reads)
+def _tags(fact: Any) -> tuple[StreamId, ...]:
+    match fact:
+        case TransitionalCareOpened(stay=stay, member=member, episode=episode, plan=plan_name):
+            return (stay, member, episode, *policy_tags(plan_name))
+        case TransitionEntrusted(lead=lead, supervisor=supervisor):
+            return tuple(stream for stream in (lead, supervisor) if stream)
+        case MessageRequested(about=about) if about.startswith("stay-"):
+            return (about,)
+        case _:
+            return ()
+
+
+PROCESS = Process(
+    "transition", plan, reads, opens=TransitionalCareOpened, ends=TransitionalCareEnded, resumes=TransitionalCareResumed, tags=_tags
+)

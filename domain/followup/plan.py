@@ -1,0 +1,303 @@
+"""What is owed to a member in the year after enrolment, and what happens next (domain.md 2.2, 2.6, 2.8, 4).
+
+Top-down: `plan`; the clocks of the year; what the rules find of tier, populations and weight; alerts; the end. Before the enrolment
+only the findings are written and conflicts waited for. Every clock that the timeline implies is enumerated, past ones included;
+`domain.clocks` writes and judges them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from domain import records
+from domain.alerts import alert, misses, warnings
+from domain.caseload.decider import WeighCase
+from domain.caseload.state import Weight, caseload_of, load_in, weight
+from domain.clocks import Clock, Clocks, keep
+from domain.core import (
+    SYSTEM,
+    Alarm,
+    Context,
+    Fact,
+    Obligation,
+    ObligationState,
+    Plan,
+    Process,
+    ProcessRef,
+    Step,
+    StreamId,
+)
+from domain.episode.enrolment import Conflict, RaiseConflict, exclusions_to_raise
+from domain.followup import cadence, minimums, year
+from domain.followup.cadence import Chain, Overlaid
+from domain.followup.decider import CarryFollowUp, FollowUp
+from domain.followup.facts import (
+    NO_TIER,
+    FollowUpEnded,
+    FollowUpEntrusted,
+    FollowUpOpened,
+    FollowUpResumed,
+    PopulationProposalWithdrawn,
+    PopulationProposed,
+    StayNoticed,
+    TierFound,
+)
+from domain.followup.sight import Sight, attributed, left_within, look, streams
+from domain.followup.waits import looks
+from domain.outreach.facts import AttemptMade, ContactMade
+from domain.policy import PolicyBook, policy_tags
+from domain.requests import Want, pursue
+from domain.transition.facts import ChecklistItemDone, TransitionContactMade
+
+
+def plan(state: FollowUp, context: Context, book: PolicyBook, now: Any) -> Plan:
+    """What is owed to an assigned member, above all once they are enrolled, and the next steps."""
+    alarm = Alarm(now)
+    sight = look(state, context, book, alarm)
+    if sight is None:
+        return Plan(waiting_for="assignment", done=True)
+    if opening := tuple(_opening(sight)):
+        return Plan(steps=opening, wake_at=alarm.at, waiting_for="opening")
+
+    found = _year(sight)
+    kept = keep(state.stream, found.clocks, found.written, alarm)
+    waits = tuple(looks(sight, found.contacts))
+    obligations = (*kept.obligations, *waits)
+    wants = tuple(_alerts(sight, kept.obligations, found.written, waits))
+    sent = pursue(state.stream, wants, state.requests, lambda asked: "", sight.guard.messages.retry, alarm)
+    findings = (*_findings(sight), *_weighed(sight, found.overlays, context), *_entrusted(sight, waits))
+
+    waiting = any(o.state is ObligationState.OPEN for o in obligations)
+    busy = bool(kept.steps or sent.steps or sent.effects or sent.waiting or waiting)
+    owed = busy or sight.ahead or (sight.stop is None and alarm.at is not None)
+    steps = (*kept.steps, *sent.steps, *findings, *_ending(sight, owed))
+    return Plan(
+        steps=steps,
+        effects=sent.effects,
+        obligations=obligations,
+        wake_at=alarm.at,
+        waiting_for=_waiting_for(sight, obligations),
+        done=not owed and not steps,
+    )
+
+
+def _opening(sight: Sight) -> Iterator[Step]:
+    """Opened with the assignment, and once more with the enrolment, which chooses the policy version that the year keeps."""
+    opened, policy = sight.state.opened, sight.versions[0].policy.id
+    if opened is None or (opened.policy, opened.since) != (policy, sight.since):
+        fact = FollowUpOpened(
+            member=sight.episode.member, episode=sight.state.episode, plan=sight.episode.plan, policy=policy, since=sight.since
+        )
+        yield _carry(sight, f"opened/{sight.state.openings_ever}", fact)
+
+
+# --- the clocks of the year ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Year:
+    """Every clock in sight, and the written dues that belong to them."""
+
+    clocks: tuple[Clock, ...]
+    written: Clocks
+    contacts: Chain | None = None
+    overlays: tuple[Overlaid, ...] = ()
+
+
+def _year(sight: Sight) -> Year:
+    if sight.enrolled is None or all(version.rules is None for version in sight.versions):
+        return Year((), sight.state.clocks)
+    pace = cadence.contact_pace(sight, agreed=True)
+    contacts = cadence.contact_chain(sight, pace)
+    overlays = tuple(cadence.overlays(sight))
+    reviews = tuple(year.chains(sight))
+    clocks = chain(
+        cadence.contact_clocks(sight, contacts, pace),
+        *(cadence.overlay_clocks(sight, overlaid) for overlaid in overlays),
+        minimums.in_person(sight),
+        minimums.minimum_count(sight),
+        year.clocks(sight),
+        year.chain_clocks(sight, reviews),
+    )
+    chains = (("contact", contacts), *((o.name, o.chain) for o in overlays), *((r.name, r.chain) for r in reviews))
+    past = {f"{name}/{id}" for name, chain_ in chains for id in chain_.past} | minimums.past_periods(sight)
+    return Year(tuple(clocks), _in_sight(sight.state.clocks, past, year.past_keys(sight)), contacts, overlays)
+
+
+def _in_sight(written: Clocks, past: set[str], past_keys: frozenset[str]) -> Clocks:
+    """The written dues without those that have left the sight: of these stands what is written."""
+    if not past and not past_keys:
+        return written
+    kept = {key: due for key, due in written.written.items() if key not in past_keys and key.rpartition("/")[0] not in past}
+    return Clocks(kept)
+
+
+# --- what the rules find -------------------------------------------------------------------------------------------------------
+
+
+def _findings(sight: Sight) -> Iterator[Step]:
+    """Stays, tier, populations of focus and excluding programmes, where what is known differs from what is written."""
+    if sight.stop is not None:
+        return
+    state = sight.state
+    for stay in attributed(state, sight.member):
+        if stay not in state.stays:
+            yield _carry(sight, f"stay/{stay}", StayNoticed(stay=stay))
+    yield from _tier(sight)
+    met = {found.key: found for found in sight.populations}
+    for key, found in met.items():
+        last_word = state.populations.get(key)
+        if last_word is None or isinstance(last_word.fact, PopulationProposalWithdrawn):
+            fact = PopulationProposed(population=key, grounds=found.grounds, policy=found.policy)
+            yield _carry(sight, f"population/{key}/{state.proposals_ever}", fact)
+    for key, last_word in state.populations.items():
+        if isinstance(last_word.fact, PopulationProposed) and key not in met:
+            yield _carry(sight, f"population/{key}/{state.proposals_ever}", PopulationProposalWithdrawn(population=key))
+    for exclusion in exclusions_to_raise(sight.told, sight.member.life, sight.now):
+        raised = RaiseConflict(
+            stream=state.episode,
+            by=SYSTEM,
+            occurred_at=exclusion.since,
+            conflict=Conflict.EXCLUSIVE_PROGRAMME,
+            programme=exclusion.programme,
+        )
+        yield Step(f"exclusion/{exclusion.noted_by}", raised, exclusion.since)
+
+
+def _tier(sight: Sight) -> Iterator[Step]:
+    """The tier that the rules find now, as of the instant from which they do."""
+    if not sight.found:
+        return
+    now, written = sight.found[-1], sight.state.found
+    known = (written.tier, written.grounds) if written is not None else (NO_TIER, ())
+    if (now.tier, now.grounds) != known:
+        fact = TierFound(tier=now.tier, grounds=now.grounds, policy=now.policy)
+        command = CarryFollowUp(stream=sight.state.stream, by=SYSTEM, occurred_at=now.since, fact=fact)
+        yield Step(f"tier/{sight.state.found_ever}", command, now.since)
+
+
+def _weighed(sight: Sight, overlays: tuple[Overlaid, ...], context: Context) -> Iterator[Step]:
+    """The case weighs on its lead care manager what the policy says now (domain.md 4)."""
+    rules = sight.guard.caseload
+    if sight.lead is None or sight.stop is not None or rules is None:
+        return
+    load = load_in(context, sight.lead)
+    episode = sight.state.episode
+    enrolled = sight.enrolled is not None
+    wanted: Weight = weight(
+        rules,
+        sight.tier_at(sight.now),
+        enrolled=enrolled,
+        in_transition=enrolled and left_within(sight, rules.transition_days),
+        overlays=cadence.overlays_now(overlays),
+    )
+    if load.cases.get(episode, wanted) != wanted:
+        command = WeighCase(
+            stream=caseload_of(sight.lead),
+            by=SYSTEM,
+            occurred_at=sight.now,
+            episode=episode,
+            weight_tenths=wanted.tenths,
+            grounds=wanted.grounds,
+        )
+        yield Step(f"weigh/{caseload_of(sight.lead)}/{load.generation(episode)}", command, sight.now)
+
+
+def _entrusted(sight: Sight, waits: tuple[Obligation, ...]) -> Iterator[Step]:
+    fact = FollowUpEntrusted(lead=sight.lead, supervisor=sight.boss)
+    concerned = sight.enrolled is not None or bool(waits) or sight.lead is not None
+    if sight.stop is None and concerned and fact != sight.state.entrusted:
+        yield _carry(sight, f"entrusted/{sight.state.entrusted_ever}", fact)
+
+
+# --- alerts --------------------------------------------------------------------------------------------------------------------
+
+
+def _alerts(sight: Sight, kept: tuple[Obligation, ...], written: Clocks, waits: tuple[Obligation, ...]) -> Iterator[Want]:
+    """To staff: dues that are near or missed, waits that nobody has looked at. None after everything stopped."""
+    if sight.stop is not None:
+        return
+    if sight.rules is not None:
+        yield from warnings(_one_per_due(kept), sight.rules.warn, sight.to, sight.alarm)
+    yield from misses(_one_per_miss(kept, written), written, sight.to, sight.alarm)
+    for wait in waits:
+        if wait.state is ObligationState.OPEN and (turn := int(wait.key.rpartition("/")[2])) > 0:
+            recipient = wait.owed_by if turn == 1 else sight.to.supervisor
+            yield alert(f"look/{wait.key}", recipient, "please_look", wait.key, wait.window.due, wait.because.policy)
+
+
+def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
+    """One warning for all that a rule wants by the same instant, as long as any of it is open."""
+    groups: dict[tuple[str, Any], Obligation] = {}
+    for obligation in owed:
+        if obligation.state is ObligationState.OPEN and not obligation.suspended:
+            groups.setdefault((obligation.because.rule, obligation.window.due), obligation)
+    return tuple(groups.values())
+
+
+def _one_per_miss(owed: Iterable[Obligation], written: Clocks) -> tuple[Obligation, ...]:
+    groups: dict[tuple[str, Any], Obligation] = {}
+    for obligation in owed:
+        due = written.written.get(obligation.key)
+        if due is not None and due.missed is not None:
+            groups.setdefault((obligation.because.rule, due.missed.due_at), obligation)
+    return tuple(groups.values())
+
+
+# --- the end -------------------------------------------------------------------------------------------------------------------
+
+
+def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
+    generation = sight.state.endings_ever
+    if not owed and not sight.state.ended:
+        reason = sight.stop.reason if sight.stop is not None else "nothing_asked" if sight.enrolled is not None else "not_enrolled"
+        yield _carry(sight, f"ended/{generation}", FollowUpEnded(reason=reason))
+    elif owed and sight.state.ended:
+        yield _carry(sight, f"resumed/{generation}", FollowUpResumed(reason="owed_again"))
+
+
+def _waiting_for(sight: Sight, obligations: tuple[Obligation, ...]) -> str:
+    """The summary of the timer: a rule or a reason, never anything about the member."""
+    pending = [o for o in obligations if o.state is ObligationState.OPEN]
+    if pending:
+        return min(pending, key=lambda o: o.window.due).because.rule
+    if sight.stop is not None:
+        return sight.stop.reason
+    return "nothing" if sight.enrolled is not None else "enrolment"
+
+
+def _carry(sight: Sight, key: str, fact: Fact) -> Step:
+    command = CarryFollowUp(stream=sight.state.stream, by=SYSTEM, occurred_at=sight.now, fact=fact)  # type: ignore[arg-type]
+    return Step(key, command, sight.now)
+
+
+def _reads(ref: ProcessRef, state: FollowUp, context: Context) -> tuple[StreamId, ...]:
+    return streams(state, context)
+
+
+def _tags(fact: Any) -> tuple[StreamId, ...]:
+    match fact:
+        case FollowUpOpened(member=member, episode=episode, plan=plan_name):
+            return (member, episode, *policy_tags(plan_name))
+        case FollowUpEntrusted(lead=lead, supervisor=supervisor):
+            found = (lead, supervisor, caseload_of(lead) if lead else None)
+            return tuple(stream for stream in found if stream)
+        case StayNoticed(stay=stay):
+            return (stay,)
+        case _:
+            return ()
+
+
+PROCESS = Process(
+    "followup",
+    plan,
+    _reads,
+    opens=FollowUpOpened,
+    ends=FollowUpEnded,
+    resumes=FollowUpResumed,
+    tags=_tags,
+    heeds=(AttemptMade, ContactMade, TransitionContactMade, ChecklistItemDone, *records.FACTS),
+)

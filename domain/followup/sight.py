@@ -1,0 +1,416 @@
+"""What the follow-up plan looks at: everything that is known of one episode's year, as far as it has happened by now.
+
+Nothing is decided here. Contacts count wherever they were recorded; a tier is what the rules find unless a person says otherwise;
+of a hospital stay only its times matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import chain
+
+from domain import criteria, records
+from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, present_or
+from domain.calendar import end_of_day, local_date
+from domain.caseload.state import caseload_of
+from domain.core import Alarm, Context, EventId, Instant, StreamId, earlier
+from domain.criteria import PopulationMet, TierSpan
+from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
+from domain.episode.state import Episode
+from domain.follow_up_policy import FollowUp as Rules
+from domain.followup.decider import RECORDS, FollowUp, covers, overrides
+from domain.followup.facts import NO_TIER, FollowUpContactMade, FollowUpReviewed
+from domain.interactions import SYNCHRONOUS, Interaction, SpokenTo
+from domain.member.decider import Member
+from domain.member.facts import Channel
+from domain.outreach import decider as outreach
+from domain.outreach.facts import ContactMade, Outcome
+from domain.policy import Policy, PolicyBook
+from domain.staff.decider import present_now, staff_in
+from domain.stay.decider import Course, Stay
+from domain.stay.facts import StayClass
+from domain.stops import Stop, deaths_in_hospital, stop_of
+from domain.timeline import Entry, Span, Timeline, before, merged, so_far
+from domain.transition import decider as transition
+from domain.transition.departures import ELSEWHERE, HOSPITAL, inside
+from domain.transition.facts import TransitionAttemptMade
+
+STAYS_MAX = 100
+"""The newest stays of a member are in sight; a decision may read at most 256 streams."""
+
+IN_PERSON_CHANNELS = (Channel.VISIT, Channel.MEETING)
+CONFINED = (*HOSPITAL, StayClass.JAIL)
+"""Where nobody can be visited at home: time inside rests the cadence, where the policy says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A policy, and the word by which a person re-applied it (None: the one of the opening)."""
+
+    policy: Policy
+    at: Instant | None = None
+
+    @property
+    def rules(self) -> Rules | None:
+        return self.policy.follow_up
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A two-way exchange about the member's care. `with_member`: with themselves; otherwise with their caregiver."""
+
+    at: Instant
+    event_id: EventId
+    recorded_at: Instant
+    in_person: bool
+    with_member: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Something happened in a house: the member came, left, or was seen in an emergency room."""
+
+    at: Instant
+    cause: EventId
+
+
+@dataclass(frozen=True, slots=True)
+class Stays:
+    """What the member's stays mean here. `inside`: the times in a hospital or jail; `known`: when somebody is or was inside."""
+
+    admissions: tuple[Turn, ...] = ()
+    exits: tuple[Turn, ...] = ()
+    emergencies: tuple[Turn, ...] = ()
+    inside: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TierHeld:
+    """The tier that counts from `since` until `until` (None: still): by the rules, or by a person's word."""
+
+    since: Instant
+    until: Instant | None
+    tier: str
+    overridden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that the plan looks at.
+
+    `versions` are the policies that clocks keep: the one of the opening, then each that a person re-applied. `guard` is the one in
+    force now, for what protects member and staff. `lost` are the times in which no clock could run; `rests` those in which the
+    cadence rests besides. `told` is what was said of the episode, `said` what was said here. `ahead`: something is announced for an
+    instant that has not come."""
+
+    state: FollowUp
+    episode: Episode
+    member: Member
+    enrolled: Entry | None
+    since: Instant
+    guard: Policy
+    versions: tuple[Version, ...]
+    alarm: Alarm
+    told: Timeline
+    said: Timeline
+    contacts: tuple[Contact, ...]
+    unapproved: Timeline
+    reviews: Timeline
+    stays: Stays
+    found: tuple[TierSpan, ...]
+    tiers: tuple[TierHeld, ...]
+    populations: tuple[PopulationMet, ...]
+    stop: Stop | None
+    lost: tuple[Span, ...]
+    rests: tuple[Span, ...]
+    ahead: bool
+    lead: StreamId | None
+    boss: StreamId | None
+    to: Recipients
+
+    @property
+    def now(self) -> Instant:
+        return self.alarm.now
+
+    @property
+    def policy(self) -> Policy:
+        return self.versions[-1].policy
+
+    @property
+    def office(self) -> str:
+        return self.policy.timezone
+
+    @property
+    def rules(self) -> Rules | None:
+        """What the plan asks of the year; None before the enrolment, or where it asks for nothing."""
+        return self.policy.follow_up if self.enrolled is not None else None
+
+    @property
+    def started(self) -> Entry:
+        """The enrolment, from which the year counts."""
+        assert self.enrolled is not None
+        return self.enrolled
+
+    def version_at(self, at: Instant) -> Version:
+        return [v for v in self.versions if v.at is None or v.at <= at][-1]
+
+    def tier_at(self, at: Instant) -> str:
+        return next((t.tier for t in self.tiers if t.since <= at and (t.until is None or at < t.until)), NO_TIER)
+
+    def over(self, at: Instant) -> bool:
+        """Whether everything had stopped by an instant."""
+        return self.stop is not None and self.stop.at <= at
+
+
+def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> Sight | None:
+    """None where no episode was assigned."""
+    loaded = context.get(state.episode)
+    episode: Episode = loaded.state if loaded is not None else Episode()
+    if episode.assignment is None:
+        return None
+    member: Member = context[episode.member].state
+    life = member.life
+    dated = chain(episode.said, member.deaths, member.coverage, state.said, life.noted, life.diagnoses, life.visits, life.counties)
+    ahead = [entry.at for entry in dated if not alarm.reached(entry.at)]
+    alarm.reached(book.next_change(episode.plan, alarm.now))
+    guard = book.in_force(episode.plan, alarm.now)
+    courses = tuple(_courses(state, member, context))
+    died = deaths_in_hospital(courses, member, alarm)
+    stop = stop_of(episode, member, lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days, alarm, died)
+    enrolled = _enrolled(episode, alarm)
+    since = enrolled.at if enrolled is not None else episode.assignment.received_at
+    versions = tuple(_versions(state, episode, since, book, alarm))
+    stays = _stays(courses, alarm)
+    stopped_at = stop.at if stop is not None else None
+    lost = (*episode.holds(), *member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake())
+    confined = stays.inside if _rests_inside(versions[-1]) else ()
+    evidence = criteria.evidence_of(member, episode, context, state.said)
+    found = criteria.tiers(evidence, book, episode.plan, min(since, episode.assignment.received_at), alarm)
+    said = so_far(state.said, alarm)
+    unapproved = records.counted(said, RECORDS)[1]
+    lead, boss, to = _people(episode, context, alarm)
+    return Sight(
+        state=state,
+        episode=episode,
+        member=member,
+        enrolled=enrolled,
+        since=since,
+        guard=guard,
+        versions=versions,
+        alarm=alarm,
+        told=so_far(episode.said, alarm),
+        said=said,
+        contacts=_contacts(state, context, enrolled, stopped_at, alarm) if enrolled is not None else (),
+        unapproved=unapproved,
+        reviews=tuple(e for e in said if isinstance(e.fact, FollowUpReviewed)),
+        stays=stays,
+        found=found,
+        tiers=tuple(_held(found, said, since)),
+        populations=criteria.populations(evidence, book, episode.plan, alarm),
+        stop=stop,
+        lost=before(merged(lost, alarm), stopped_at),
+        rests=before(merged((*lost, *confined), alarm), stopped_at),
+        ahead=bool(ahead),
+        lead=lead,
+        boss=boss,
+        to=to,
+    )
+
+
+def _enrolled(episode: Episode, alarm: Alarm) -> Entry | None:
+    agreed = episode.enrolled()
+    if agreed is None or not alarm.reached(agreed[1]):
+        return None
+    return next(e for e in episode.said if e.event_id == agreed[0])
+
+
+def _versions(state: FollowUp, episode: Episode, since: Instant, book: PolicyBook, alarm: Alarm) -> Iterator[Version]:
+    """The version of the opening, chosen anew only where the enrolment is learned of or corrected; then those re-applied."""
+    opened = state.opened
+    pinned = book.named(opened.policy) if opened is not None and opened.since == since else None
+    yield Version(pinned or book.in_force(episode.plan, since))
+    for word in so_far(episode.said, alarm):
+        policy = book.named(word.fact.policy) if isinstance(word.fact, PolicyReapplied) and word.at >= since else None
+        if policy is not None:
+            yield Version(policy, word.at)
+
+
+def kept_version(
+    sight: Sight, since: Instant, done_at: Instant | None, due_of: Callable[[Version], Instant | None]
+) -> tuple[Version, Instant] | None:
+    """The version that a clock keeps, and its due: that of its beginning, or one that was re-applied while it was open, whose due
+    never comes before the end of that day. None where nothing is asked for."""
+    version = sight.version_at(since)
+    due = due_of(version)
+    for later_one in sight.versions:
+        if later_one.at is None or later_one.at <= since:
+            continue
+        over_at = earlier(due, done_at, sight.stop.at if sight.stop is not None else None)
+        if over_at is None or later_one.at < over_at:
+            zone = later_one.policy.timezone
+            version, due = later_one, due_of(later_one)
+            due = max(due, end_of_day(local_date(later_one.at, zone), zone)) if due is not None else None
+    return (version, due) if due is not None else None
+
+
+def _rests_inside(version: Version) -> bool:
+    return version.rules is not None and version.rules.cadence.rests_in_hospital
+
+
+# --- who was spoken with -------------------------------------------------------------------------------------------------------
+
+
+def _contacts(state: FollowUp, context: Context, enrolled: Entry, stopped_at: Instant | None, alarm: Alarm) -> tuple[Contact, ...]:
+    """The exchanges from the enrolment until everything stopped, whichever process recorded them, earliest first.
+
+    What one visit wrote down more than once (a contact and the items that were gone through in it) is one contact."""
+    id = state.stream.partition("-")[2]
+    own = _exchanges(so_far(state.said, alarm), RECORDS)
+    transitions = context.get(f"transition-{id}")
+    if transitions is not None:
+        own = (*own, *_exchanges(so_far(transitions.state.said, alarm), transition.RECORDS))
+    searches = context.get(f"outreach-{id}")
+    if searches is not None:
+        own = (*own, *_search_contacts(so_far(searches.state.said, alarm)))
+    found: dict[tuple[Instant, bool], Contact] = {}
+    for contact in sorted(own, key=lambda c: (c.at, not c.in_person, c.event_id)):
+        if contact.at >= enrolled.at and (stopped_at is None or contact.at <= stopped_at):
+            found.setdefault((contact.at, contact.with_member), contact)
+    return tuple(found.values())
+
+
+def _exchanges(said: Timeline, kinds: records.Kinds) -> tuple[Contact, ...]:
+    counts, _ = records.counted(said, kinds)
+    spoken = (e for e in counts if not isinstance(e.fact, TransitionAttemptMade) and hasattr(e.fact, "spoken_to"))
+    return tuple(
+        Contact(
+            entry.at,
+            entry.event_id,
+            entry.recorded_at,
+            entry.fact.interaction is Interaction.IN_PERSON,
+            entry.fact.spoken_to is SpokenTo.MEMBER,
+        )
+        for entry in spoken
+        if entry.fact.interaction in SYNCHRONOUS and entry.fact.spoken_to in (SpokenTo.MEMBER, SpokenTo.CAREGIVER)
+    )
+
+
+def _search_contacts(said: Timeline) -> Iterator[Contact]:
+    """Of the search for the member: whoever was reached, and whoever came or called by themselves."""
+    counts, _ = records.counted(said, outreach.RECORDS)
+    for entry in counts:
+        if isinstance(entry.fact, ContactMade) or entry.fact.outcome is Outcome.REACHED:
+            in_person = entry.fact.in_person or entry.fact.channel in IN_PERSON_CHANNELS
+            yield Contact(entry.at, entry.event_id, entry.recorded_at, in_person, True)
+
+
+def attempts(sight: Sight, since: Instant, until: Instant) -> int:
+    """How often somebody tried in vain to reach the member in an interval."""
+    counts, _ = records.counted(sight.said, RECORDS)
+    return sum(1 for e in counts if not isinstance(e.fact, FollowUpContactMade) and since <= e.at < until)
+
+
+# --- stays ---------------------------------------------------------------------------------------------------------------------
+
+
+def attributed(state: FollowUp, member: Member) -> tuple[StreamId, ...]:
+    """The member's stays in sight: the newest ones; another episode's count for the tier all the same."""
+    return tuple(member.stays)[-STAYS_MAX:]
+
+
+def _courses(state: FollowUp, member: Member, context: Context) -> Iterator[Course]:
+    """The stays that may concern this episode."""
+    for stay in attributed(state, member):
+        loaded = context.get(stay)
+        if member.stays[stay].episode in (None, state.episode) and loaded is not None and isinstance(loaded.state, Stay):
+            yield loaded.state.course()
+
+
+def _stays(courses: Iterable[Course], alarm: Alarm) -> Stays:
+    admissions: list[Turn] = []
+    exits: list[Turn] = []
+    emergencies: list[Turn] = []
+    confined: list[Span] = []
+    for course in courses:
+        came = [Turn(run.at, run.cause[-1]) for run in course.admissions if run.at is not None and run.stopped_by is None]
+        came = [turn for turn in came if alarm.reached(turn.at)]
+        if course.stay_class is StayClass.EMERGENCY:
+            emergencies.extend(came)
+        if course.stay_class in HOSPITAL:
+            admissions.extend(came)
+        if course.stay_class in (*HOSPITAL, *ELSEWHERE):
+            left = (d for d in course.discharges if d.stopped_by is None and not d.doubt)
+            exits.extend(Turn(d.at, d.cause[-1]) for d in left if alarm.reached(d.at))
+        if course.stay_class in CONFINED:
+            confined.extend(Span(s.since, s.until, "in_hospital", s.cause) for s in inside(course, alarm))
+    return Stays(_in_order(admissions), _in_order(exits), _in_order(emergencies), tuple(confined))
+
+
+def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
+    return tuple(sorted(turns, key=lambda turn: (turn.at, turn.cause)))
+
+
+def left_within(sight: Sight, days: int) -> bool:
+    """Whether the member left a house so many days ago or less; the alarm keeps the end of it."""
+    return any(
+        not sight.alarm.reached(end_of_day(local_date(turn.at, sight.office) + timedelta(days=days), sight.office))
+        for turn in sight.stays.exits
+    )
+
+
+# --- tiers and populations -----------------------------------------------------------------------------------------------------
+
+
+def _held(found: tuple[TierSpan, ...], said: Timeline, since: Instant) -> Iterator[TierHeld]:
+    """What the rules found, but for the times in which a person's word held."""
+    words = overrides(said)
+    ruled = criteria.changes(found)
+    edges = {t.since for t in ruled} | {edge for span, _ in words for edge in (span.since, span.until) if edge is not None}
+    instants = sorted(edge for edge in edges if edge > since)
+    for begins, ends in zip((since, *instants), (*instants, None), strict=True):
+        said_tier = next((tier for span, tier in words if covers(span, begins)), None)
+        ruled_span = criteria.tier_at(ruled, begins)
+        ruled_tier = ruled_span.tier if ruled_span is not None else NO_TIER
+        yield TierHeld(begins, ends, ruled_tier if said_tier is None else said_tier, said_tier is not None)
+
+
+# --- people --------------------------------------------------------------------------------------------------------------------
+
+
+def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId | None, StreamId | None, Recipients]:
+    """The lead care manager, their supervisor, and who of them is there to be told now."""
+    lead = episode.lead_care_manager(alarm.now)
+    person = staff_in(context, lead)
+    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
+    owner = present_or(supervisor if lead else ANY_CARE_MANAGER, lead, present_now(person, alarm))
+    return lead, person.supervisor, Recipients(owner, supervisor)
+
+
+def streams(state: FollowUp, context: Context) -> tuple[StreamId, ...]:
+    """What the plan reads: the episode and its other processes; then member and leads; then stays, supervisors and caseloads."""
+    id = state.stream.partition("-")[2]
+    wanted: list[StreamId] = [state.episode, f"outreach-{id}", f"transition-{id}"]
+    loaded = context.get(state.episode)
+    if loaded is None or loaded.state.assignment is None:
+        return tuple(wanted)
+    episode: Episode = loaded.state
+    wanted.append(episode.member)
+    member = context.get(episode.member)
+    if member is not None:
+        wanted.extend(attributed(state, member.state))
+    leads = dict.fromkeys(
+        entry.fact.receiver if isinstance(entry.fact, LeadCareManagerHandedOver) else entry.fact.staff
+        for entry in episode.said
+        if isinstance(entry.fact, LeadCareManagerAssigned | LeadCareManagerHandedOver)
+    )
+    wanted.extend(leads)
+    wanted.extend(caseload_of(lead) for lead in leads)
+    wanted.extend(dict.fromkeys(boss for lead in leads if (boss := staff_in(context, lead).supervisor) is not None))
+    return tuple(wanted)
+
+
+def clipped(rests: Iterable[Span], since: Instant) -> tuple[Span, ...]:
+    """The rests from an instant on."""
+    return tuple(replace(s, since=max(s.since, since)) for s in rests if s.until is None or s.until > since)

@@ -1,0 +1,127 @@
+"""What goes on in a year until a person says otherwise: somebody is asked to look, again and again, so that it is not forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from domain.calendar import end_of_day
+from domain.core import Because, EventId, Instant, Obligation, ObligationState, Window
+from domain.episode.enrolment import open_conflicts, undone_steps
+from domain.followup.cadence import Chain
+from domain.followup.facts import PopulationProposed
+from domain.followup.minimums import MINIMUM, Count, without_a_day
+from domain.followup.sight import Sight
+from domain.followup.year import lapsed_on
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Somebody looks every so many days. `about` and `reason` name it for good; `cause` are the facts that it rests on."""
+
+    reason: str
+    about: str
+    cause: tuple[EventId, ...]
+    since: Instant
+    owed_by: str
+    how: str = ""
+    rule: str = ""
+
+
+def looks(sight: Sight, contacts: Chain | None) -> Iterator[Obligation]:
+    """The turn of each wait that runs now: due at its end, met by a review in it; then comes the next."""
+    every = timedelta(days=_often(sight))
+    for wait in _waits(sight, contacts):
+        turn = max(0, (sight.now - wait.since) // every)
+        opens, due = wait.since + every * turn, wait.since + every * (turn + 1)
+        sight.alarm.reached(due)
+        name = f"{wait.reason}/{wait.about}"
+        looked = [e for e in sight.reviews if opens <= e.at < due and e.fact.about in (name, f"{name}/{turn}")]
+        yield Obligation(
+            key=f"{name}/{turn}",
+            window=Window(opens, due, due),
+            act_by=due,
+            state=ObligationState.MET if looked else ObligationState.OPEN,
+            owed_by=wait.owed_by,
+            because=Because(
+                wait.rule or f"followup.review.{wait.reason}", sight.guard.id, (*wait.cause, *(e.event_id for e in looked[:1]))
+            ),
+            subject=sight.episode.member,
+            met_at=looked[0].at if looked else None,
+            how=wait.how,
+        )
+    if sight.enrolled is not None and (count := without_a_day(sight)) is not None and count.reached:
+        yield _reached(sight, count)
+
+
+def _often(sight: Sight) -> int:
+    rules = sight.guard.follow_up
+    return rules.review_every_days if rules is not None else sight.guard.transition.review_every_days
+
+
+def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
+    """What is waited for. Nothing but approvals is, once everything has stopped; while it rests, its resumption as well."""
+    for entry in sight.unapproved:
+        yield Wait("approval", entry.event_id, (entry.event_id,), entry.at, sight.to.supervisor)
+    if sight.stop is not None:
+        return
+    for raised in open_conflicts(sight.told):
+        how = f"settle: {raised.fact.conflict}" + (f", {raised.fact.programme}" if raised.fact.programme else "")
+        yield Wait("conflict", raised.event_id, (raised.event_id,), raised.at, sight.to.owner, how)
+    yield from _populations(sight)
+    resting = next((span for span in sight.rests if span.until is None), None)
+    if resting is not None and sight.enrolled is not None:
+        yield Wait(f"rest_{resting.reason}", resting.begun_by, (resting.begun_by,), resting.since, sight.to.supervisor)
+    if sight.enrolled is not None and sight.rules is not None and not any(span.until is None for span in sight.lost):
+        yield from _of_the_year(sight, contacts)
+
+
+def _of_the_year(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
+    start = sight.started
+    if undone := undone_steps(sight.told):
+        yield Wait("enrolment_steps", start.event_id, (start.event_id,), start.at, sight.to.owner, f"undone: {', '.join(undone)}")
+    if contacts is not None and contacts.silent is not None:
+        link = contacts.silent
+        how = f"no contact in {link.ordinal + 1} intervals: decide how to go on"
+        yield Wait("silence", link.anchor.event_id, (link.anchor.event_id,), link.due, sight.to.supervisor, how)
+    count = without_a_day(sight)
+    if count is not None and not count.reached:
+        facts = (count.start.event_id, *(c.event_id for c in count.done))
+        yield Wait("minimum_count", count.start.event_id, facts, count.start.at, sight.to.owner, count.how, MINIMUM)
+    rules = sight.rules
+    lapsed = lapsed_on(sight) if rules is not None and rules.authorisation is not None else None
+    if lapsed is not None:
+        span, last_day = lapsed
+        since = max(end_of_day(last_day, sight.office), start.at)
+        how = f"nothing is authorised since {last_day.isoformat()}; care goes on"
+        yield Wait("authorisation_lapsed", span.fact.authorisation, (span.said.event_id,), since, sight.to.supervisor, how)
+
+
+def _populations(sight: Sight) -> Iterator[Wait]:
+    """Populations of focus that were proposed, until staff confirm or reject them."""
+    for met in sight.populations:
+        last_word = sight.state.populations.get(met.key)
+        if last_word is not None and isinstance(last_word.fact, PopulationProposed):
+            facts = tuple(dict.fromkeys(fact for ground in met.grounds for fact in ground.facts))
+            how = f"confirm or reject population of focus {met.code}"
+            yield Wait("population", met.key, facts, max(met.since, sight.since), sight.to.owner, how)
+
+
+def _reached(sight: Sight, count: Count) -> Obligation:
+    last = count.done[count.wanted - 1]
+    return Obligation(
+        key=f"minimum_count/{count.start.event_id}",
+        window=Window(count.start.at, last.at, last.at),
+        act_by=last.at,
+        state=ObligationState.MET,
+        owed_by=sight.to.owner,
+        because=Because(
+            MINIMUM,
+            sight.policy.id,
+            (count.start.event_id, *(c.event_id for c in count.done[: count.wanted])),
+        ),
+        subject=sight.episode.member,
+        met_at=last.at,
+        how=count.how,
+    )
