@@ -74,9 +74,10 @@ from domain.episode.facts import (
     MemberEnrolled,
 )
 from domain.episode.holds import Hold, Resume, why_held
+from domain.episode.milestones import PREGNANCY_ENDED, TURNED_21, Milestone, milestones, to_consider
 from domain.episode.state import claim_on_open_episode
-from domain.member.circumstances import Circumstance, CircumstanceNoted
-from domain.member.facts import Claimed, CoverageLost, CoverageRestored, EpisodeBegun, MemberRegistered, Released
+from domain.member.circumstances import Circumstance, CircumstanceEnded, CircumstanceNoted
+from domain.member.facts import Claimed, CoverageLost, CoverageRestored, EpisodeBegun, IdentityCorrected, MemberRegistered, Released
 from domain.staff.facts import Role, RoleGranted, StaffJoined
 from domain.timeline import Timeline
 from tests.given import BOSS, EPISODE, LEAD, MEMBER, NURSE, OFFICE, Given, Told, at, given, told, varied
@@ -670,3 +671,23 @@ def test_a_new_episode_names_one_of_the_same_member_as_the_one_before() -> None:
     theirs = ReceiveAssignment(stream=NEW, by=BOSS, member=MEMBER, plan="valley", received_at=at(DAY_TWO), previous="episode-9")
     programme(*over).when(theirs, DAY_TWO).refused("not_their_episode")
     programme().when(ReinstateEpisode(stream=EPISODE, by=BOSS, reason="mistake"), DAY_TWO).then()
+
+
+# --- turning points that end nothing -------------------------------------------------------------------------------------------
+
+
+def test_a_21st_birthday_and_the_end_of_a_pregnancy_ask_for_a_look_at_the_criteria() -> None:
+    born = told(MEMBER, IdentityCorrected(birth_date="2006-02-15", reason="card"), DAY_ONE, id="born-1")
+    pregnant = told(MEMBER, CircumstanceNoted(circumstance=Circumstance.PREGNANT, learned_from="member"), DAY_ONE)
+    ended = told(MEMBER, CircumstanceEnded(circumstance=Circumstance.PREGNANT), "2027-01-10 10:00 PST", id="ended-1")
+    after = programme(ENROLLED, born, pregnant, ended)
+    member, episode = after.memory.load(MEMBER).state, after.memory.load(EPISODE).state
+    zone = "America/Los_Angeles"
+    assert milestones(member, at(DAY_ONE), zone) == (
+        Milestone(PREGNANCY_ENDED, at("2027-01-10 10:00 PST"), "ended-1"),
+        Milestone(TURNED_21, at("2027-02-15 00:00 PST"), "born-1"),
+    )
+    assert [m.reason for m in to_consider(episode.said, member, at(DAY_ONE), zone)] == [PREGNANCY_ENDED, TURNED_21]
+    looked = episode_said(ENROLLED, said(DiscontinuationConsidered(outcome="continue"), "2027-01-20 10:00 PST"))
+    assert [m.reason for m in to_consider(looked, member, at(DAY_ONE), zone)] == [TURNED_21]
+    assert milestones(member, at("2027-02-15 00:00 PST"), zone) == ()
