@@ -154,11 +154,11 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
 def _untimely(command: Any, state: Episode, context: Context, book: PolicyBook, at: Instant, now: Instant) -> Refusal | None:
     """What the member said to us is a contact, so it cannot lie ahead; and where it is dated back further than the policy's grace,
     a supervisor has to stand for it, as for every other record (domain.md scenario 14). As said today, everybody may record it."""
-    if not isinstance(command, Dated):
+    if not isinstance(command, Dated | EnrolmentCommand | AuthorisationCommand | StepDownCommand):
         return None
     if refusal := records.untimely(at, now):
         return refusal
-    if now - at < ONE_DAY or not records.approval_needed(at, book.in_force(state.plan, now), now):
+    if not isinstance(command, Dated) or now - at < ONE_DAY or not records.approval_needed(at, book.in_force(state.plan, now), now):
         return None
     if refused(command.by, context, now, Role.SUPERVISOR) is None:
         return None

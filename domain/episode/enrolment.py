@@ -391,7 +391,7 @@ def _raise(command: RaiseConflict, state: Episode, context: Context, now: Instan
         return Refusal("programme_unknown", f"programme: must be one of {', '.join(PROGRAMMES)}")
     if command.checked_on is not None and command.checked_on > local_date(now, zone_of(state, context)):
         return Refusal("checked_in_the_future", "checked_on: lies ahead; name the day on which it was looked up")
-    for waiting in open_conflicts(state.said):
+    for waiting in open_conflicts(until(state.said, now)):
         if (waiting.fact.conflict, waiting.fact.programme) == (command.conflict, command.programme):
             return ()
     return (ConflictRaised(conflict=command.conflict, programme=command.programme, checked_on=command.checked_on),)

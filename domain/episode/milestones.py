@@ -1,6 +1,6 @@
 """Turning points in a member's life at which the criteria of discontinuation are looked at, and that end nothing by themselves.
 
-A 21st birthday and the end of a pregnancy are no reasons to leave (domain.md 1.7, scenario 45): what they ask for is a person's look.
+A 21st birthday and the end of a pregnancy are no reasons to leave (domain.md 1.7, scenario 45); they ask for a person's look.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ def milestones(member: Member, since: Instant, zone: str) -> tuple[Milestone, ..
     found = []
     if (born := born_on(member)) is not None:
         found.append(Milestone(TURNED_21, start_of_day(birthday(born, OF_AGE), zone), member.born_by))
-    for spell in member.life.spells(Circumstance.PREGNANT):
-        if spell.until is not None and spell.ended_by is not None:
-            found.append(Milestone(PREGNANCY_ENDED, spell.until, spell.ended_by))
+    pregnancies = member.life.spells(Circumstance.PREGNANT)
+    found += [
+        Milestone(PREGNANCY_ENDED, s.until, s.ended_by) for s in pregnancies if s.until is not None and s.ended_by is not None
+    ]
     return tuple(sorted((m for m in found if m.at > since), key=lambda m: (m.at, m.reason)))
 
 
 def to_consider(said: Timeline, member: Member, since: Instant, zone: str) -> tuple[Milestone, ...]:
-    """The turning points since which nobody looked at the criteria; of one that lies ahead nobody did yet. `since`: the enrolment."""
+    """The turning points since which nobody looked at the criteria; `since`: the enrolment."""
     looks = [e.at for e in said if isinstance(e.fact, DiscontinuationConsidered)]
     return tuple(m for m in milestones(member, since, zone) if not any(at >= m.at for at in looks))
