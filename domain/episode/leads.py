@@ -177,7 +177,7 @@ def reads(command: Any, state: Episode) -> tuple[StreamId, ...]:
 
 def reads_of_weight(episode: StreamId, state: Episode) -> tuple[StreamId, ...]:
     """Where it stands what the member weighs: the caseload that they are on, and the follow-up with their tier."""
-    return carried(state)
+    return (*carried(state), follow_up_of(episode))
 
 
 def carried(state: Episode) -> tuple[StreamId, ...]:
@@ -189,4 +189,4 @@ def carried(state: Episode) -> tuple[StreamId, ...]:
 def carried_again(episode: StreamId, state: Episode) -> tuple[StreamId, ...]:
     """What the undoing of a closure needs: the lead's share of full time, their caseload and the member's tier."""
     lead = last_lead(state)
-    return () if lead is None else (lead, caseload_of(lead))
+    return () if lead is None else (lead, caseload_of(lead), follow_up_of(episode))
