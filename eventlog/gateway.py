@@ -282,9 +282,13 @@ class Gateway:
 
     def load(self, stream: StreamId) -> Loaded:
         """A stream's folded state and its version."""
-        work = _Work(self)
-        work.load((stream,))
-        return work.loaded(stream)
+        return self.load_many((stream,))[stream]
+
+    def load_many(self, streams: Iterable[StreamId]) -> dict[StreamId, Loaded]:
+        """Several streams at once, in one round trip."""
+        work, wanted = _Work(self), tuple(dict.fromkeys(streams))
+        work.load(wanted)
+        return {stream: work.loaded(stream) for stream in wanted}
 
     def load_process(self, ref: ProcessRef) -> LoadedProcess:
         """A process's state with everything that its plan reads, and the watermark from before."""

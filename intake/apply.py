@@ -6,13 +6,16 @@ What a statement means for a member is decided by the core; what is odd about on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from datetime import date
+from itertools import islice
 from typing import Any, Final
+from uuid import UUID
 
-from psycopg import Connection
-from psycopg.rows import TupleRow
+from opentelemetry import trace as otel
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from domain.core import Command, Instant, Recorded, Refusal, StreamId
 from domain.episode.decider import Episode, claim_on_open_episode
@@ -29,10 +32,11 @@ from domain.stay.facts import (
     StayStatement,
     order_of,
 )
-from eventlog.gateway import Conflict, Gateway, Order
+from eventlog.gateway import Accepted, Conflict, Gateway, Order
+from intake.claims import Heard, Messages, Question
 from intake.er7 import DELETED, Message, Unreadable, read
 from intake.identity import IdentityKeys
-from intake.inbox import FLAG_PROBABLE_RESEND, Claim, Settlement, Status
+from intake.inbox import Row, Settlement, Status
 from intake.index import IdentityIndex
 from intake.matching import Candidate, Match, Matched, Reason, Review, Unmatched, match
 from intake.notification import (
@@ -44,14 +48,17 @@ from intake.notification import (
     Notification,
     normalise,
 )
-from intake.sources import Source
+from intake.sources import Source, Sources
 from intake.times import Precision
 
+FLAG_PROBABLE_RESEND: Final = "probable_resend"
 FLAG_DISCHARGE_TIME_DELETED: Final = "discharge_time_deleted"
 FLAG_REPLAY_DIFFERS: Final = "replay_differs"
 BY_HAND: Final = "by_hand"
 
 _EXPIRED: Final = ("20", "40", "41", "42")
+_tracer = otel.get_tracer("throughline.intake")
+_propagator = TraceContextTextMapPropagator()
 
 
 class Busy(Exception):
@@ -59,7 +66,7 @@ class Busy(Exception):
 
 
 class Sight:
-    """The streams that one message needs to be seen, each loaded once."""
+    """The streams that messages need to be seen, each loaded once, as many as possible in one round trip."""
 
     __slots__ = ("_gateway", "_states")
 
@@ -67,9 +74,13 @@ class Sight:
         self._gateway = gateway
         self._states: dict[StreamId, Any] = {}
 
+    def fetch(self, streams: Iterable[StreamId]) -> None:
+        wanted = [stream for stream in dict.fromkeys(streams) if stream not in self._states]
+        if wanted:
+            self._states |= {stream: loaded.state for stream, loaded in self._gateway.load_many(wanted).items()}
+
     def of(self, stream: StreamId) -> Any:
-        if stream not in self._states:
-            self._states[stream] = self._gateway.load(stream).state
+        self.fetch((stream,))
         return self._states[stream]
 
     def member(self, stream: StreamId) -> Member:
@@ -92,117 +103,234 @@ class Found:
     erased: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A message that could be read, and what it is about. `trace` is the span in which it is worked off."""
+
+    row: Row
+    source: Source
+    said: Notification | Ignored
+    semantic: bytes
+    trace: str
+    stay: StreamId | None = None
+    statement_key: bytes | None = None
+
+    @property
+    def question(self) -> Question:
+        return Question(self.row, self.semantic, self.stay, self.statement_key)
+
+    def settled(self, status: Status, reason: str = "", flags: Sequence[str] = (), **more: Any) -> Settlement:
+        return Settlement(
+            status=status, reason=reason, flags=tuple(flags), stay=self.stay, semantic_hash=self.semantic,
+            parser=PARSER_VERSION, **more,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a message asks of the log: whose it is, on which evidence, and the commands that say so."""
+
+    reading: Reading
+    flags: tuple[str, ...]
+    member: StreamId
+    evidence: str
+    orders: tuple[Order, ...]
+
+
 class Applier:
-    """Works off one message. Thread-safe."""
+    """Works off batches of messages. Thread-safe."""
 
     def __init__(self, gateway: Gateway, identity: IdentityKeys, index: IdentityIndex) -> None:
         self._gateway = gateway
         self._identity = identity
         self._index = index
 
-    def apply(self, claim: Claim, source: Source) -> Settlement:
-        """What becomes of a message. Raises Busy, LogAway, CannotUnwrap: then it is tried again."""
-        row = claim.row
-        raw = claim.raw()
+    def apply(self, batch: Messages, sources: Sources, now: Instant) -> Iterable[tuple[Row, Settlement]]:
+        """Settle every message of the batch; what became of each. Raises Busy, LogAway, CannotUnwrap: then they are tried again.
+
+        Messages of the same stay, and those that say the same, are worked off one after the other; all others side by side."""
+        settled: list[tuple[Row, Settlement]] = []
+        with ExitStack() as spans:
+            pending: list[Reading] = []
+            for row in batch.rows:
+                found = self._read(batch, row, sources, spans.enter_context(_span(row)))
+                if isinstance(found, Settlement):
+                    settled.append((row, found))
+                else:
+                    pending.append(found)
+            batch.settle(settled, now)
+            batch.one_at_a_time(r.stay for r in pending if r.stay is not None)
+            while pending:
+                wave, pending = _apart(pending)
+                done = self._wave(batch, wave, now)
+                batch.settle(done, now)
+                settled += done
+        return settled
+
+    def _read(self, batch: Messages, row: Row, sources: Sources, trace: str) -> Settlement | Reading:
+        source = sources.named(row.source_id)
+        if source is None:
+            return Settlement(status=Status.WAITING, reason="source_unknown")
+        raw = batch.raw(row)
         if raw is None:
             return Settlement(status=Status.DEAD, reason="bytes_erased")
-        charset = row.charset or source.charset
-        message = read(raw, charset or None)
+        message = read(raw, row.charset or source.charset or None)
         if isinstance(message, Unreadable):
             return Settlement(status=Status.DEAD, reason="not_hl7", parser=PARSER_VERSION)
         said = normalise(message, source, row.received_at)
-        semantic = self._semantic_hash(message)
-        flags = (FLAG_PROBABLE_RESEND,) if claim.resent(semantic) else ()
+        reading = Reading(row=row, source=source, said=said, semantic=self._semantic_hash(message), trace=trace)
         if isinstance(said, Ignored):
-            return Settlement(status=Status.IGNORED, reason=said.reason, flags=flags, semantic_hash=semantic, parser=PARSER_VERSION)
-        return self._apply(claim, said, source, (*flags, *said.flags), semantic)
-
-    def _apply(self, claim: Claim, said: Notification, source: Source, flags: tuple[str, ...], semantic: bytes) -> Settlement:
-        row = claim.row
+            return reading
         stay = self._identity.stay(said.visit.scope, said.visit.value)
-        claim.one_at_a_time(stay)
-        statement_key = self._statement_key(stay, said)
-        known_member = claim.member_of(stay)
+        return replace(reading, stay=stay, statement_key=self._statement_key(stay, said))
+
+    def _wave(self, batch: Messages, wave: Sequence[Reading], now: Instant) -> list[tuple[Row, Settlement]]:
+        """Messages of which none bears on another."""
+        heard = batch.heard([r.question for r in wave])
+        sight = self._sight(batch, wave, heard)
+        settled: list[tuple[Row, Settlement]] = []
+        wanted: list[Wanted] = []
+        for reading in wave:
+            found = self._asked(sight, reading, heard[reading.row.inbox_id])
+            if isinstance(found, Wanted):
+                wanted.append(found)
+            else:
+                settled.append((reading.row, found))
+        if wanted:
+            settled += self._carried_out(batch, wanted, now)
+        return settled
+
+    def _sight(self, batch: Messages, wave: Sequence[Reading], heard: Mapping[UUID, Heard]) -> _Seen:
+        """Everybody whom the messages may be about, and their open episodes, in three round trips."""
+        said = [r.said.member for r in wave if isinstance(r.said, Notification)]
+        people = {(m.family_name, m.birth_date) for m in said if m.family_name and m.birth_date is not None}
+        named = self._index.named(batch.conn, people)
         sight = Sight(self._gateway)
+        claims = [self._identity.cin_claim(cin) for m in said for cin in m.cins]
+        sight.fetch(claims)
+        holders = [holder for claim in claims if (holder := sight.holder(claim)) is not None]
+        of_stays = [h.member for h in heard.values() if h.member is not None]
+        by_hand = [r.row.member for r in wave if r.row.released_by and r.row.member]
+        members = (*holders, *of_stays, *by_hand, *(member for found in named.values() for member in found))
+        sight.fetch((*members, *(claim_on_open_episode(member) for member in members)))
+        return _Seen(sight, named)
 
-        def settled(status: Status, reason: str = "", **more: object) -> Settlement:
-            return Settlement(
-                status=status, reason=reason, flags=(*flags, *extra), stay=stay, semantic_hash=semantic,
-                parser=PARSER_VERSION, **more,  # type: ignore[arg-type]
-            )  # fmt: skip
-
-        extra: list[str] = [FLAG_DISCHARGE_TIME_DELETED] if said.discharged is DELETED else []
-        if known_member is None and said.stay_class == StayClass.OUTPATIENT and said.kind in _ABOUT_A_STAY_ONLY:
-            return settled(Status.IGNORED, "outpatient_visit")
+    def _asked(self, seen: _Seen, reading: Reading, heard: Heard) -> Wanted | Settlement:
+        row, said, source = reading.row, reading.said, reading.source
+        flags = (FLAG_PROBABLE_RESEND,) if heard.resent else ()
+        if isinstance(said, Ignored):
+            return reading.settled(Status.IGNORED, said.reason, flags)
+        assert reading.stay is not None
+        flags = (*flags, *said.flags, *((FLAG_DISCHARGE_TIME_DELETED,) if said.discharged is DELETED else ()))
+        if heard.member is None and said.stay_class == StayClass.OUTPATIENT and said.kind in _ABOUT_A_STAY_ONLY:
+            return reading.settled(Status.IGNORED, "outpatient_visit", flags)
         if row.released_by and row.member:
             who, evidence, by = row.member, BY_HAND, _actor(row.released_by, source)
         else:
-            found = self._match(claim.conn, sight, said.member, known_member)
+            found = self._match(seen, said.member, heard.member)
             if found.erased:
-                return settled(Status.IGNORED, Reason.ERASED.value)
+                return reading.settled(Status.IGNORED, Reason.ERASED.value, flags)
             match found.match:
                 case Matched(member=who, evidence=evidence):
                     by = f"source:{source.name}"
                 case Review(reason=why, proposed=proposed):
-                    return settled(Status.WAITING, why.value, proposed=proposed)
+                    return reading.settled(Status.WAITING, why.value, flags, proposed=proposed)
                 case Unmatched(reason=why, proposed=proposed):
                     lookup = self._lookup_keys(said.member)
-                    return settled(Status.UNMATCHED, why.value, proposed=proposed, lookup=lookup)
-        if claim.said_before(statement_key) is not None:
-            return settled(Status.DUPLICATE, "said_before", member=who, evidence=evidence)
+                    return reading.settled(Status.UNMATCHED, why.value, flags, proposed=proposed, lookup=lookup)
+        if heard.said_before:
+            return reading.settled(Status.DUPLICATE, "said_before", flags, member=who, evidence=evidence)
+        orders = tuple(self._orders(seen.sight, reading, said, who, evidence, by))
+        return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=orders)
 
-        statements = tuple(self._statements(said, source, row.received_at, row.control_id, row.sha256.hex()))
+    def _orders(
+        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str
+    ) -> Iterable[Order]:
+        """The statements for the stay; and for the member that the stay is theirs, where that is not known yet."""
+        row, source, stay = reading.row, reading.source, reading.stay
+        assert stay is not None
         occurred_at = self._occurred_at(said, row.received_at)
-        orders = [
-            self._order(claim, f"statement|{n}", RecordStatement(
+        statements = self._statements(said, source, row.received_at, row.control_id, row.sha256.hex())
+        for n, statement in enumerate(statements):
+            yield self._order(reading, f"statement|{n}", RecordStatement(
                 stream=stay, by=f"source:{source.name}", occurred_at=occurred_at, said_at=said.said_at,
                 message_id=str(row.inbox_id), statement=statement,
-            ))
-            for n, statement in enumerate(statements)
-        ]  # fmt: skip
-        attribution = self._attribution(sight, who, stay, occurred_at)
+            ))  # fmt: skip
+        attribution = self._attribution(sight, member, stay, occurred_at)
         if attribution is not None:
-            episode = attribution[0]
-            orders.append(
-                self._order(claim, f"attribution|{who}|{episode}", AttributeStay(
-                    stream=who, by=by, occurred_at=occurred_at, said_at=said.said_at, message_id=str(row.inbox_id),
-                    stay=stay, episode=episode, evidence=evidence,
-                ))
-            )  # fmt: skip
-        outcome = self._gateway.handle_many(orders)
-        if isinstance(outcome, Conflict):
-            raise Busy
+            (episode,) = attribution
+            yield self._order(reading, f"attribution|{member}|{episode}", AttributeStay(
+                stream=member, by=by, occurred_at=occurred_at, said_at=said.said_at, message_id=str(row.inbox_id),
+                stay=stay, episode=episode, evidence=evidence,
+            ))  # fmt: skip
+
+    def _carried_out(self, batch: Messages, wanted: Sequence[Wanted], now: Instant) -> list[tuple[Row, Settlement]]:
+        outcomes = self._outcomes(wanted)
+        done = [w for w in wanted if isinstance(outcomes[w.reading.row.inbox_id], tuple)]
+        stays = {w.reading.stay: w.member for w in done if w.reading.stay is not None}
+        courses: dict[StreamId, Course] = {}
+        if stays:
+            batch.attribute(stays)
+            for stay, loaded in self._gateway.load_many(stays).items():
+                assert isinstance(loaded.state, Stay)
+                courses[stay] = loaded.state.course()
+        settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], courses)) for w in wanted]
+        if stays:
+            standing = {stay: tuple(doubt.code for doubt in course.doubts) for stay, course in courses.items()}
+            batch.settle_doubts(standing, [w.reading.row.inbox_id for w in done], now)
+        return settled
+
+    def _outcomes(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:
+        """What the log made of each message: all in one append; one by one where they do not go together. Raises Busy."""
+        if len(wanted) > 1:
+            together = self._gateway.handle_many([order for w in wanted for order in w.orders])
+            if isinstance(together, tuple):
+                rest = iter(together)
+                return {w.reading.row.inbox_id: tuple(islice(rest, len(w.orders))) for w in wanted}
+        found: dict[UUID, tuple[Accepted, ...] | Refusal] = {}
+        for w in wanted:
+            outcome = self._gateway.handle_many(w.orders)
+            if isinstance(outcome, Conflict):
+                raise Busy
+            found[w.reading.row.inbox_id] = outcome
+        return found
+
+    def _settled(self, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, courses: Mapping[StreamId, Course]) -> Settlement:
+        reading, row = w.reading, w.reading.row
         if isinstance(outcome, Refusal):
             if outcome.code == "command-id-reused":
-                extra.append(FLAG_REPLAY_DIFFERS)
-                return settled(Status.APPLIED, member=who, evidence=evidence, statement_key=statement_key)
-            return settled(Status.WAITING, outcome.code, member=who, evidence=evidence)
-        claim.attribute(stay, who)
+                return reading.settled(
+                    Status.APPLIED, "", (*w.flags, FLAG_REPLAY_DIFFERS), member=w.member, evidence=w.evidence,
+                    statement_key=reading.statement_key,
+                )  # fmt: skip
+            return reading.settled(Status.WAITING, outcome.code, w.flags, member=w.member, evidence=w.evidence)
+        assert reading.stay is not None and isinstance(reading.said, Notification)
+        course = courses[reading.stay]
         caused = [recorded for accepted in outcome for recorded in accepted.facts]
-        course = self._course(stay)
-        caused += self._report_death(claim, course, who, source, said)
-        doubts = {d.event_id: d.code for d in course.doubts}
-        claim.settle_doubts(stay, tuple(doubts.values()), row.received_at)
+        caused += self._report_death(reading, course, w.member, reading.said)
+        doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
         mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), "")
-        return settled(
+        return reading.settled(
             Status.WAITING if mine and not row.released_by else Status.APPLIED,
             mine,
-            member=who,
-            evidence=evidence,
-            statement_key=statement_key,
+            w.flags,
+            member=w.member,
+            evidence=w.evidence,
+            statement_key=reading.statement_key,
             caused=tuple((recorded, self._gateway.log.codec.name_of(recorded.fact)) for recorded in caused),
         )
 
     # -- whose it is
 
-    def _match(self, conn: Connection[TupleRow], sight: Sight, said: MemberKeys, of_stay: StreamId | None) -> Found:
+    def _match(self, seen: _Seen, said: MemberKeys, of_stay: StreamId | None) -> Found:
+        sight = seen.sight
         holders = [h for cin in said.cins if (h := sight.holder(self._identity.cin_claim(cin))) is not None]
         by_cin = [_candidate(sight, member) for member in dict.fromkeys(holders)]
         if any(erased for _, erased in by_cin):
             return Found(Unmatched(Reason.ERASED), erased=True)
         by_name: list[Candidate] = []
         if said.family_name and said.birth_date is not None:
-            by_name = [_candidate(sight, member)[0] for member in self._index.named(conn, said.family_name, said.birth_date)]
+            by_name = [_candidate(sight, member)[0] for member in seen.named[said.family_name, said.birth_date]]
         of_visit = _candidate(sight, of_stay) if of_stay is not None else None
         if of_visit is not None and of_visit[1]:
             return Found(Unmatched(Reason.ERASED), erased=True)
@@ -316,9 +444,7 @@ class Applier:
         begun = episode.assignment is not None and occurred_at >= episode.assignment.received_at
         return (open_episode,) if begun else None
 
-    def _report_death(
-        self, claim: Claim, course: Course, member: StreamId, source: Source, said: Notification
-    ) -> tuple[Recorded, ...]:
+    def _report_death(self, reading: Reading, course: Course, member: StreamId, said: Notification) -> tuple[Recorded, ...]:
         """A death that the stay's statements tell of is reported to the member's own stream, where it stops all contact. A report
         that was withdrawn since is not repeated."""
         death = course.death
@@ -329,28 +455,56 @@ class Applier:
         if state.death() is not None or any(entry.recorded_at >= death.known_at for entry in state.deaths):
             return ()
         command = ReportDeath(
-            stream=member, by=f"source:{source.name}", occurred_at=death.at, said_at=said.said_at,
-            message_id=str(claim.row.inbox_id), source="hospital",
+            stream=member, by=f"source:{reading.source.name}", occurred_at=death.at, said_at=said.said_at,
+            message_id=str(reading.row.inbox_id), source="hospital",
         )  # fmt: skip
-        outcome = self._gateway.handle_many((self._order(claim, f"death|{death.event_id}", command),))
+        outcome = self._gateway.handle_many((self._order(reading, f"death|{death.event_id}", command),))
         if isinstance(outcome, Conflict):
             raise Busy
         return () if isinstance(outcome, Refusal) else tuple(r for accepted in outcome for r in accepted.facts)
 
-    def _order(self, claim: Claim, what: str, command: Command) -> Order:
-        row = claim.row
+    def _order(self, reading: Reading, what: str, command: Command) -> Order:
+        row = reading.row
         return Order(
             command=command,
             command_id=self._identity.command(row.inbox_id, what),
             causation=str(row.inbox_id),
             correlation=str(row.inbox_id),
-            trace=row.trace or None,
+            trace=reading.trace or None,
         )
 
-    def _course(self, stay: StreamId) -> Course:
-        state = self._gateway.load(stay).state
-        assert isinstance(state, Stay)
-        return state.course()
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was loaded for a wave: the streams, and who has which last name and birth date."""
+
+    sight: Sight
+    named: Mapping[tuple[str, date], tuple[StreamId, ...]]
+
+
+def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
+    """Those of which none bears on another, and the rest, in order."""
+    wave: list[Reading] = []
+    rest: list[Reading] = []
+    taken: set[StreamId | bytes] = set()
+    for reading in readings:
+        keys = {key for key in (reading.stay, reading.semantic) if key is not None}
+        (rest if keys & taken else wave).append(reading)
+        taken |= keys
+    return wave, rest
+
+
+@contextmanager
+def _span(row: Row) -> Iterator[str]:
+    """The message's own span under the one in which it was received; as a traceparent."""
+    parent = _propagator.extract({"traceparent": row.trace}) if row.trace else None
+    span = _tracer.start_span("intake.apply", context=parent, attributes={"throughline.inbox_id": str(row.inbox_id)})
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, context=otel.set_span_in_context(span))
+    try:
+        yield carrier.get("traceparent", row.trace)
+    finally:
+        span.end()
 
 
 def _candidate(sight: Sight, stream: StreamId) -> tuple[Candidate, bool]:

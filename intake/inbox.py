@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -23,7 +22,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow, class_row
-from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.core import Recorded, StreamId
@@ -36,22 +34,16 @@ ATTEMPTS_MAX: Final = 5
 RETRY_SECONDS: Final = (1, 5, 30, 120)
 """Before the second, third, fourth and fifth attempt."""
 
-RESEND_WITHIN: Final = timedelta(hours=72)
-"""The same content under another control id within this time is a probable resend."""
-
 STORE_SECONDS_MAX: Final = 5.0
 """To wait for a connection: well below the time after which no acknowledgement is sent any more."""
 
 LIST_MAX: Final = 1_000
 REPLAY_MAX: Final = 10_000
-CAUSED_MAX: Final = 64
 LINES_PER_INSERT: Final = 500
 
 FLAG_CONTROL_ID_REUSED: Final = "control_id_reused"
-FLAG_PROBABLE_RESEND: Final = "probable_resend"
 
 _CREATE_LOCK: Final = 0x696E746B
-_VISIT_LOCK_CLASS: Final = 0x7669
 _NONCE_BYTES: Final = 12
 
 
@@ -125,7 +117,7 @@ class Row:
         object.__setattr__(self, "status", Status(self.status))
 
 
-_ROW_COLUMNS: Final[LiteralString] = (
+ROW_COLUMNS: Final[LiteralString] = (
     "inbox_id, source_id, transport, peer, control_id, kind, sha256, received_at, charset, status, reason, flags, error, attempts,"
     " next_attempt_at, settled_at, parser, trace, repeats, stay, member, evidence, proposed, released_by, part_of, line, outcome"
 )
@@ -306,26 +298,6 @@ class Inbox:
 
     # -- working
 
-    @contextmanager
-    def claim(self, now: datetime, inbox_id: UUID | None = None) -> Iterator[Claim | None]:
-        """The next message that is due, held for this caller alone until the block ends; None where there is none.
-
-        Held by a row lock: a worker that dies lets go of it. Rows of files are taken by their importer first (`inbox_id`).
-        """
-        with self.pool.connection() as conn, conn.transaction(), conn.cursor(row_factory=class_row(Row)) as cursor:
-            if inbox_id is None:
-                query = (
-                    f"SELECT {_ROW_COLUMNS} FROM intake.inbox WHERE status = 'received' AND next_attempt_at <= %(now)s"
-                    " ORDER BY next_attempt_at, inbox_id LIMIT 1 FOR UPDATE SKIP LOCKED"
-                )
-            else:
-                query = (
-                    f"SELECT {_ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %(id)s AND status = 'received'"
-                    " FOR UPDATE SKIP LOCKED"
-                )
-            row = cursor.execute(query, {"now": now, "id": inbox_id}).fetchone()
-            yield None if row is None else Claim(self, conn, row)
-
     def fail(self, inbox_id: UUID, error: str, now: datetime) -> Status:
         """An attempt went wrong: again later, dead after the fifth. `error` is a code."""
         with self.pool.connection() as conn, conn.transaction():
@@ -340,7 +312,7 @@ class Inbox:
                 " WHERE inbox_id = %s",
                 (attempts, status.value, reason, error, now + pause, now if status is Status.DEAD else None, inbox_id),
             )
-            _tell(conn, inbox_id, now, status, reason, error, "system")
+            tell(conn, inbox_id, now, status, reason, error, "system")
         return status
 
     # -- showing
@@ -349,7 +321,7 @@ class Inbox:
         """A message with its bytes, the facts that it caused and how it came to its state. Raises UnknownMessage."""
         with self.pool.connection() as conn:
             with conn.cursor(row_factory=class_row(Row)) as cursor:
-                row = cursor.execute(f"SELECT {_ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (inbox_id,)).fetchone()
+                row = cursor.execute(f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (inbox_id,)).fetchone()
             if row is None:
                 raise UnknownMessage(f"there is no message {inbox_id} in the inbox")
             caused = conn.execute(
@@ -366,7 +338,7 @@ class Inbox:
             row = conn.execute("SELECT sealed, key_id FROM intake.inbox WHERE inbox_id = %s", (inbox_id,)).fetchone()
         if row is None:
             raise UnknownMessage(f"there is no message {inbox_id} in the inbox")
-        return self._unseal(row[0], inbox_id, row[1])
+        return self.unseal(row[0], inbox_id, row[1])
 
     def find(
         self,
@@ -395,7 +367,7 @@ class Inbox:
         if files is not None:
             where.append(sql.SQL("transport = 'file'" if files else "transport <> 'file'"))
         query = sql.SQL("SELECT {} FROM intake.inbox WHERE {} ORDER BY inbox_id DESC LIMIT {}").format(
-            sql.SQL(_ROW_COLUMNS), sql.SQL(" AND ").join([sql.SQL("true"), *where]), sql.Placeholder("limit")
+            sql.SQL(ROW_COLUMNS), sql.SQL(" AND ").join([sql.SQL("true"), *where]), sql.Placeholder("limit")
         )
         with self.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
             return tuple(cursor.execute(query, {**values, "since": since, "before": before, "limit": limit}).fetchall())
@@ -466,7 +438,7 @@ class Inbox:
             ).fetchone()
             if found is None:
                 raise UnknownMessage(f"there is no message {inbox_id} that could be replayed")
-            _tell(conn, inbox_id, now, Status.RECEIVED, "replayed", "", by)
+            tell(conn, inbox_id, now, Status.RECEIVED, "replayed", "", by)
 
     def replay_many(
         self,
@@ -511,7 +483,7 @@ class Inbox:
             ).fetchone()
             if found is None:
                 raise UnknownMessage(f"there is no open message {inbox_id}: only unmatched, waiting and dead ones can be discarded")
-            _tell(conn, inbox_id, now, Status.IGNORED, reason, "", by)
+            tell(conn, inbox_id, now, Status.IGNORED, reason, "", by)
 
     def wake_unmatched(self, keys: Sequence[bytes], now: datetime) -> int:
         """Somebody became known under one of these look-up keys: the messages that wait for them are taken up again."""
@@ -522,7 +494,7 @@ class Inbox:
                 (now, list(keys)),
             ).fetchall()
             for (inbox_id,) in rows:
-                _tell(conn, inbox_id, now, Status.RECEIVED, "member_became_known", "", "system")
+                tell(conn, inbox_id, now, Status.RECEIVED, "member_became_known", "", "system")
         return len(rows)
 
     # -- inside
@@ -537,13 +509,14 @@ class Inbox:
             ).fetchone()
             if found is None:
                 raise UnknownMessage(f"there is no message {inbox_id} that is unmatched or waits; see `throughline inbox`")
-            _tell(conn, inbox_id, now, Status.RECEIVED, reason, "", by)
+            tell(conn, inbox_id, now, Status.RECEIVED, reason, "", by)
 
     def _seal(self, raw: bytes, inbox_id: UUID, key_id: str) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._keys.to_seal(key_id).encrypt(nonce, raw, inbox_id.bytes)
 
-    def _unseal(self, sealed: bytes, inbox_id: UUID, key_id: str) -> bytes | None:
+    def unseal(self, sealed: bytes, inbox_id: UUID, key_id: str) -> bytes | None:
+        """The bytes in the clear; None where their month's key was destroyed. Raises CannotUnwrap."""
         cipher = self._keys.to_unseal(key_id)
         if cipher is None:
             return None
@@ -553,106 +526,14 @@ class Inbox:
             raise CannotUnwrap(f"the stored bytes of message {inbox_id} are damaged: restore the inbox") from None
 
 
-class Claim:
-    """A message in work. Everything written here is committed with the claim."""
-
-    def __init__(self, inbox: Inbox, conn: Connection[TupleRow], row: Row) -> None:
-        self._inbox = inbox
-        self.conn = conn
-        self.row = row
-
-    def raw(self) -> bytes | None:
-        row = self.conn.execute("SELECT sealed, key_id FROM intake.inbox WHERE inbox_id = %s", (self.row.inbox_id,)).fetchone()
-        assert row is not None
-        return self._inbox._unseal(row[0], self.row.inbox_id, row[1])
-
-    def one_at_a_time(self, stay: StreamId) -> None:
-        """Holds back other workers from messages of the same stay until this claim ends."""
-        self.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_VISIT_LOCK_CLASS, stay))
-
-    def said_before(self, statement_key: bytes) -> UUID | None:
-        """An applied message that said exactly the same of the same stay at the same time."""
-        row = self.conn.execute(
-            "SELECT inbox_id FROM intake.inbox WHERE statement_key = %s AND status = 'applied' AND inbox_id <> %s LIMIT 1",
-            (statement_key, self.row.inbox_id),
-        ).fetchone()
-        return None if row is None else row[0]
-
-    def resent(self, semantic_hash: bytes) -> bool:
-        """Whether the same content came under another control id lately."""
-        row = self.conn.execute(
-            "SELECT FROM intake.inbox WHERE semantic_hash = %s AND inbox_id <> %s AND received_at BETWEEN %s AND %s LIMIT 1",
-            (semantic_hash, self.row.inbox_id, self.row.received_at - RESEND_WITHIN, self.row.received_at + RESEND_WITHIN),
-        ).fetchone()
-        return row is not None
-
-    def member_of(self, stay: StreamId) -> StreamId | None:
-        row = self.conn.execute("SELECT member FROM intake.stay_member WHERE stay = %s", (stay,)).fetchone()
-        return None if row is None else row[0]
-
-    def attribute(self, stay: StreamId, member: StreamId) -> None:
-        self.conn.execute(
-            "INSERT INTO intake.stay_member VALUES (%s, %s) ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member",
-            (stay, member),
-        )
-
-    def roster(self, plan: str, cin_key: bytes) -> tuple[StreamId, bytes, bool] | None:
-        """(member, digest of the row, whether listed) of what a plan's file last said of a CIN."""
-        row = self.conn.execute(
-            "SELECT member, row_digest, listed FROM intake.roster WHERE plan = %s AND cin_key = %s", (plan, cin_key)
-        ).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
-
-    def keep_roster(self, plan: str, cin_key: bytes, member: StreamId, digest: bytes, *, listed: bool, file_id: UUID) -> None:
-        self.conn.execute(
-            "INSERT INTO intake.roster VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (plan, cin_key) DO UPDATE SET"
-            " member = EXCLUDED.member, row_digest = EXCLUDED.row_digest, listed = EXCLUDED.listed, file_id = EXCLUDED.file_id",
-            (plan, cin_key, member, digest, listed, file_id),
-        )
-
-    def seen_again(self, plan: str, cin_key: bytes, file_id: UUID) -> None:
-        self.conn.execute("UPDATE intake.roster SET file_id = %s WHERE plan = %s AND cin_key = %s", (file_id, plan, cin_key))
-
-    def settle_doubts(self, stay: StreamId, standing: Sequence[str], now: datetime) -> None:
-        """Messages of a stay wait only as long as the stay's doubt about them stands: a later message may have settled it."""
-        rows = self.conn.execute(
-            "UPDATE intake.inbox SET status = 'applied', reason = 'settled_by_later_message', settled_at = %s"
-            " WHERE stay = %s AND status = 'waiting' AND statement_key IS NOT NULL AND inbox_id <> %s"
-            " AND NOT reason = ANY(%s::text[]) RETURNING inbox_id",
-            (now, stay, self.row.inbox_id, list(standing)),
-        ).fetchall()
-        for (inbox_id,) in rows:
-            _tell(self.conn, inbox_id, now, Status.APPLIED, "settled_by_later_message", "", "system")
-
-    def settle(self, to: Settlement, now: datetime) -> None:
-        """Write down what became of the message."""
-        assert to.status is not Status.RECEIVED and len(to.caused) <= CAUSED_MAX
-        flags = list(dict.fromkeys((*self.row.flags, *to.flags)))
-        self.conn.execute(
-            "UPDATE intake.inbox SET status = %(status)s, reason = %(reason)s, flags = %(flags)s, error = '', stay = %(stay)s,"
-            " member = coalesce(%(member)s, member), evidence = %(evidence)s, lookup = %(lookup)s, proposed = %(proposed)s,"
-            " statement_key = %(statement)s, semantic_hash = %(semantic)s, parser = %(parser)s, outcome = %(outcome)s,"
-            " attempts = attempts + 1, settled_at = %(now)s WHERE inbox_id = %(id)s",
-            {
-                "status": to.status.value, "reason": to.reason, "flags": flags, "stay": to.stay, "member": to.member,
-                "evidence": to.evidence, "lookup": list(to.lookup), "proposed": list(to.proposed), "statement": to.statement_key,
-                "semantic": to.semantic_hash, "parser": to.parser, "now": now, "id": self.row.inbox_id,
-                "outcome": None if to.outcome is None else Jsonb(to.outcome),
-            },
-        )  # fmt: skip
-        for recorded, name in to.caused:
-            self.conn.execute(
-                "INSERT INTO intake.caused VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (self.row.inbox_id, recorded.position, recorded.event_id, recorded.stream, name),
-            )
-        _tell(self.conn, self.row.inbox_id, now, to.status, to.reason, "", self.row.released_by or "system")
+def tell(conn: Connection[TupleRow], inbox_id: UUID, at: datetime, status: Status, reason: str, error: str, by: str) -> None:
+    """Write down how a message came to its state."""
+    conn.execute(TELL, (inbox_id, at, status.value, reason, error, by))
 
 
-def _tell(conn: Connection[TupleRow], inbox_id: UUID, at: datetime, status: Status, reason: str, error: str, by: str) -> None:
-    conn.execute(
-        "INSERT INTO intake.transitions (inbox_id, at, status, reason, error, by) VALUES (%s, %s, %s, %s, %s, %s)",
-        (inbox_id, at, status.value, reason, error, by),
-    )
+TELL: Final[LiteralString] = (
+    "INSERT INTO intake.transitions (inbox_id, at, status, reason, error, by) VALUES (%s, %s, %s, %s, %s, %s)"
+)
 
 
 def _filter(**wanted: Any) -> tuple[list[sql.Composable], dict[str, Any]]:

@@ -6,6 +6,7 @@ position 0. New members found here wake the messages that wait for them, whoever
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 
@@ -54,13 +55,15 @@ class IdentityIndex:
                     break
         return self._inbox.wake_unmatched(learned, now) if learned else 0
 
-    def named(self, conn: Connection[TupleRow], family_name: str, born: date) -> tuple[StreamId, ...]:
-        """The members of a last name and birth date."""
+    def named(self, conn: Connection[TupleRow], people: Iterable[tuple[str, date]]) -> dict[tuple[str, date], tuple[StreamId, ...]]:
+        """The members of each last name and birth date, in one round trip."""
+        keys = {person: self._identity.name_and_birth_date(*person) for person in people}
+        if not keys:
+            return {}
         rows = conn.execute(
-            "SELECT member FROM intake.member_lookup WHERE key = %s ORDER BY member LIMIT %s",
-            (self._identity.name_and_birth_date(family_name, born), PROPOSED_MAX),
+            "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (list(keys.values()),)
         ).fetchall()
-        return tuple(row[0] for row in rows)
+        return {person: tuple(m for k, m in rows if k == key)[:PROPOSED_MAX] for person, key in keys.items()}
 
     def _position(self, conn: Connection[TupleRow], incarnation: object) -> int:
         """Where to go on. A log that was restored since is read from its beginning."""

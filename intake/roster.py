@@ -27,9 +27,10 @@ from eventlog.gateway import Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
 from intake.apply import Busy
+from intake.claims import Claim, next_of_files
 from intake.identifiers import cin_of, names_agree
 from intake.identity import IdentityKeys
-from intake.inbox import Claim, Inbox, Row, Settlement, Status
+from intake.inbox import Inbox, Row, Settlement, Status
 from intake.index import IdentityIndex
 from intake.memberfile import FileRefused, RosterRow, RowProblem, load_profile, read_row, read_sheet
 
@@ -180,7 +181,7 @@ class MemberFiles:
     def work_off(self, line_id: UUID) -> Status | None:
         """Applies one row; None where somebody else has it or had it. What fails on a row is the row's alone. Raises LogAway."""
         try:
-            with self._inbox.claim(self._clock.now(), line_id) as claim:
+            with next_of_files(self._inbox, self._clock.now(), line_id) as claim:
                 if claim is None:
                     return None
                 settlement = self.apply(claim)
@@ -350,7 +351,7 @@ class MemberFiles:
         )
 
     def _finish(self, row: Row, receipt: Receipt) -> Receipt:
-        with self._inbox.claim(self._clock.now(), row.inbox_id) as claim:
+        with next_of_files(self._inbox, self._clock.now(), row.inbox_id) as claim:
             if claim is not None:
                 outcome = {k: v for k, v in asdict(receipt).items() if k not in ("file_id", "problems", "missing")}
                 outcome["missing"] = list(receipt.missing)

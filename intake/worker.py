@@ -1,4 +1,4 @@
-"""Works the inbox off: one message at a time a thread, any number of threads and processes, none of them in the others' way.
+"""Works the inbox off, batch by batch: any number of threads and processes, none of them in the others' way.
 
 What fails is tried again with growing pauses and is dead after the fifth time, visibly. Where the database is away nothing counts
 as an attempt: the message was not at fault.
@@ -7,33 +7,34 @@ as an attempt: the message was not at fault.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import psycopg
 import structlog
-from opentelemetry import trace as otel
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from psycopg_pool import PoolTimeout
 
 from eventlog.clock import Clock
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
 from intake.apply import Applier
-from intake.inbox import Claim, Inbox, Settlement, Status
+from intake.claims import next_messages, next_of_files
+from intake.inbox import Inbox, Row, Settlement
 from intake.index import IdentityIndex
 from intake.roster import MemberFiles
 from intake.sources import Sources
 
 IDLE_SECONDS: Final = 0.1
 AWAY_SECONDS: Final = 1.0
-CATCH_UP_EVERY: Final = 20
+BATCH_MAX: Final = 16
+"""Messages of one batch. Each asks for three commands at most, and locks six streams or so; an append takes 64 and 256."""
+
+CATCH_UP_EVERY: Final = 100
 """Messages between two looks at who became known; when idle, every time."""
 
 log = structlog.get_logger("intake.worker")
-_tracer = otel.get_tracer("throughline.intake")
-_propagator = TraceContextTextMapPropagator()
 
 
 class Away(Exception):
@@ -56,13 +57,13 @@ class Worker:
         since = 0
         while not stop.is_set():
             try:
-                if since % CATCH_UP_EVERY == 0:
+                if since >= CATCH_UP_EVERY or since == 0:
                     self.index.catch_up(self.clock.now())
-                if self.work_one() is None:
                     since = 0
+                done = self.work_some()
+                since += done
+                if not done:
                     stop.wait(IDLE_SECONDS)
-                else:
-                    since += 1
             except (Away, LogAway, CannotUnwrap, psycopg.Error, PoolTimeout) as away:
                 log.warning("intake_waits", failure=type(away).__name__)
                 stop.wait(AWAY_SECONDS)
@@ -72,49 +73,70 @@ class Worker:
         done = 0
         self.index.catch_up(self.clock.now())
         while done < limit:
-            if self.work_one() is not None:
-                done += 1
-            elif not self.index.catch_up(self.clock.now()):
+            some = self.work_some()
+            done += some
+            if not some and not self.index.catch_up(self.clock.now()):
                 break
         return done
 
-    def work_one(self) -> Status | None:
-        """Settles the next message that is due; None where there is none. Raises Away."""
-        claimed: UUID | None = None
-        whole_file: UUID | None = None
+    def work_some(self) -> int:
+        """Settles a batch of messages and a file, or a row of one, that are due; how many that were. Raises Away."""
         try:
-            with self.inbox.claim(self.clock.now()) as claim:
-                if claim is None:
-                    return None
-                row = claim.row
-                claimed = row.inbox_id
-                if row.transport == "file" and row.line is None:
-                    whole_file = row.inbox_id
-                else:
-                    parent = _propagator.extract({"traceparent": row.trace}) if row.trace else None
-                    with _tracer.start_as_current_span("intake.apply", context=parent) as span:
-                        span.set_attribute("throughline.inbox_id", str(row.inbox_id))
-                        settlement = self._settlement(claim)
-                        claim.settle(settlement, self.clock.now())
-                        span.set_attribute("throughline.status", settlement.status.value)
-            if whole_file is not None:
-                self.files.carry_on(whole_file)
-                return Status.APPLIED
-        except (LogAway, CannotUnwrap, psycopg.OperationalError, PoolTimeout) as away:
+            return self._messages() + self._file()
+        except _ABSENCES as away:
             raise Away(type(away).__name__) from None
+
+    def _messages(self) -> int:
+        taken: tuple[Row, ...] = ()
+        try:
+            with next_messages(self.inbox, self.clock.now(), limit=BATCH_MAX) as batch:
+                taken = batch.rows
+                self._tell(self.applier.apply(batch, self.sources, self.clock.now()) if taken else ())
+        except _ABSENCES:
+            raise
+        except Exception:
+            for row in taken:  # one of them is at fault: the others shall not suffer
+                self._alone(row)
+        return len(taken)
+
+    def _alone(self, row: Row) -> None:
+        try:
+            with next_messages(self.inbox, self.clock.now(), limit=1, inbox_id=row.inbox_id) as batch:
+                self._tell(self.applier.apply(batch, self.sources, self.clock.now()) if batch.rows else ())
+        except _ABSENCES:
+            raise
+        except Exception as failure:
+            self._failed(row.inbox_id, failure)
+
+    def _file(self) -> int:
+        claimed: Row | None = None
+        try:
+            with next_of_files(self.inbox, self.clock.now()) as claim:
+                if claim is None:
+                    return 0
+                claimed = claim.row
+                if claimed.line is not None:
+                    settlement = self.files.apply(claim)
+                    claim.settle(settlement, self.clock.now())
+                    self._tell(((claimed, settlement),))
+            if claimed.line is None:
+                self.files.carry_on(claimed.inbox_id)
+        except _ABSENCES:
+            raise
         except Exception as failure:
             assert claimed is not None, "nothing was claimed, and yet something failed"
-            # Only the kind of failure is kept: its text may quote what the message says.
-            status = self.inbox.fail(claimed, type(failure).__name__, self.clock.now())
-            log.error("message_failed", inbox_id=str(claimed), failure=type(failure).__name__, status=status.value)
-            return status
-        log.info("message_settled", inbox_id=str(claimed), status=settlement.status.value, reason=settlement.reason)
-        return settlement.status
+            self._failed(claimed.inbox_id, failure)
+        return 1
 
-    def _settlement(self, claim: Claim) -> Settlement:
-        if claim.row.transport == "file":
-            return self.files.apply(claim)
-        source = self.sources.named(claim.row.source_id)
-        if source is None:
-            return Settlement(status=Status.WAITING, reason="source_unknown")
-        return self.applier.apply(claim, source)
+    def _failed(self, inbox_id: UUID, failure: Exception) -> None:
+        # Only the kind of failure is kept: its text may quote what the message says.
+        status = self.inbox.fail(inbox_id, type(failure).__name__, self.clock.now())
+        log.error("message_failed", inbox_id=str(inbox_id), failure=type(failure).__name__, status=status.value)
+
+    def _tell(self, settled: Iterable[tuple[Row, Settlement]]) -> None:
+        for row, to in settled:
+            log.info("message_settled", inbox_id=str(row.inbox_id), status=to.status.value, reason=to.reason)
+
+
+_ABSENCES: Final = (LogAway, CannotUnwrap, psycopg.OperationalError, PoolTimeout)
+"""Nothing counts as an attempt while one of these is raised: the message was not at fault."""

@@ -44,7 +44,7 @@ def test_what_fails_is_tried_again_and_is_dead_after_the_fifth_time(world: World
     world.register(MARISOL)
     world.send(adt("A01"))
 
-    def broken(self: Applier, claim: object, source: object) -> None:
+    def broken(self: Applier, batch: object, sources: object, now: object) -> None:
         raise KeyError(MARISOL.family)
 
     with monkeypatch.context() as patch:
@@ -175,5 +175,5 @@ def test_without_the_database_nothing_is_stored_and_nothing_is_attempted(world: 
     with pytest.raises(CannotStore):
         world.door.inbox.store(b"x", source_id="s", transport="mllp", control_id="c", kind="", now=NOW)
     with pytest.raises(Away):
-        world.door.worker.work_one()
+        world.door.worker.work_some()
     assert isinstance(uuid7(NOW), UUID)

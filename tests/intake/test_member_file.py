@@ -14,7 +14,8 @@ from domain.member.decider import MarkContactPoint
 from domain.member.facts import ContactPointLearned
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
-from intake.inbox import Claim, Settlement, Status
+from intake.claims import Claim
+from intake.inbox import Settlement, Status
 from intake.memberfile import FileRefused, RosterRow, load_profile, read_date, read_row, read_sheet
 from intake.roster import MemberFiles, Receipt
 from tests.intake.conftest import World

@@ -1,0 +1,212 @@
+"""Messages in work: held by row locks, so that a worker that dies lets go of them, and settled in one transaction with everything
+else that was written about them.
+
+Messages are taken in batches, because what the front door costs is its round trips; rows of member files one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import TupleRow, class_row
+from psycopg.types.json import Jsonb
+
+from domain.core import StreamId
+from intake.inbox import ROW_COLUMNS, TELL, Inbox, Row, Settlement, Status
+
+RESEND_WITHIN: Final = timedelta(hours=72)
+"""The same content under another control id within this time is a probable resend."""
+
+CAUSED_MAX: Final = 64
+_VISIT_LOCK_CLASS: Final = 0x7669
+
+_DUE: Final = "status = 'received' AND next_attempt_at <= %(now)s"
+
+
+@contextmanager
+def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | None = None) -> Iterator[Messages]:
+    """The messages that are due, or the one with the id, held for this caller alone until the block ends; none of a file."""
+    with inbox.pool.connection() as conn, conn.transaction():
+        rows = conn.execute(
+            f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE {_DUE} AND transport <> 'file'"
+            " AND (%(id)s::uuid IS NULL OR inbox_id = %(id)s)"
+            " ORDER BY next_attempt_at, inbox_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED",
+            {"now": now, "id": inbox_id, "limit": limit},
+        ).fetchall()
+        yield Messages(inbox, conn, rows)
+
+
+@contextmanager
+def next_of_files(inbox: Inbox, now: datetime, inbox_id: UUID | None = None) -> Iterator[Claim | None]:
+    """The file, or row of one, that is due, or the one with the id whenever it is due; None where there is none."""
+    which = f"{_DUE} AND transport = 'file'" if inbox_id is None else "status = 'received' AND inbox_id = %(id)s"
+    with inbox.pool.connection() as conn, conn.transaction(), conn.cursor(row_factory=class_row(Row)) as cursor:
+        row = cursor.execute(
+            f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE {which}"
+            " ORDER BY next_attempt_at, inbox_id LIMIT 1 FOR UPDATE SKIP LOCKED",
+            {"now": now, "id": inbox_id},
+        ).fetchone()
+        yield None if row is None else Claim(inbox, conn, row)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be found out about a message that could be read. Without a stay only whether it is a resend."""
+
+    row: Row
+    semantic_hash: bytes
+    stay: StreamId | None = None
+    statement_key: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the inbox has heard already. `resent`: the same content under another control id lately; `said_before`: an applied
+    message said exactly the same of the same stay at the same time; `member`: whose the stay is."""
+
+    resent: bool
+    said_before: bool
+    member: StreamId | None
+
+
+class Messages:
+    """A batch of messages in work. Everything written here is committed with it."""
+
+    def __init__(self, inbox: Inbox, conn: Connection[TupleRow], found: Sequence[TupleRow]) -> None:
+        names = tuple(name.strip() for name in ROW_COLUMNS.split(","))
+        self._inbox = inbox
+        self.conn = conn
+        self.rows = tuple(Row(**dict(zip(names, row[2:], strict=True))) for row in found)
+        self._sealed = {row.inbox_id: (sealed, key_id) for row, (sealed, key_id, *_) in zip(self.rows, found, strict=True)}
+
+    def raw(self, row: Row) -> bytes | None:
+        """The bytes as they came; None where their month's key was destroyed. Raises CannotUnwrap."""
+        sealed, key_id = self._sealed[row.inbox_id]
+        return self._inbox.unseal(sealed, row.inbox_id, key_id)
+
+    def one_at_a_time(self, stays: Iterable[StreamId]) -> None:
+        """Holds back other workers from messages of the same stays until this batch ends."""
+        self.conn.execute(
+            "SELECT pg_advisory_xact_lock(%s, hashed.key) FROM"
+            " (SELECT DISTINCT hashtext(stay) AS key FROM unnest(%s::text[]) AS stay ORDER BY key) AS hashed",
+            (_VISIT_LOCK_CLASS, list(stays)),
+        )
+
+    def heard(self, questions: Sequence[Question]) -> dict[UUID, Heard]:
+        """What was heard before each of the messages, those of this batch that are settled included."""
+        columns = (
+            [q.row.inbox_id for q in questions], [q.semantic_hash for q in questions], [q.row.received_at for q in questions],
+            [q.stay for q in questions], [q.statement_key for q in questions],
+        )  # fmt: skip
+        rows = self.conn.execute(
+            """
+            SELECT asked.id,
+                EXISTS (SELECT FROM intake.inbox i WHERE i.semantic_hash = asked.semantic AND i.inbox_id <> asked.id
+                        AND i.received_at BETWEEN asked.received_at - %s AND asked.received_at + %s),
+                EXISTS (SELECT FROM intake.inbox i WHERE i.statement_key = asked.statement AND i.status = 'applied'
+                        AND i.inbox_id <> asked.id),
+                (SELECT s.member FROM intake.stay_member s WHERE s.stay = asked.stay)
+            FROM unnest(%s::uuid[], %s::bytea[], %s::timestamptz[], %s::text[], %s::bytea[])
+                AS asked (id, semantic, received_at, stay, statement)
+            """,
+            (RESEND_WITHIN, RESEND_WITHIN, *columns),
+        ).fetchall()
+        return {id: Heard(resent, said_before, member) for id, resent, said_before, member in rows}
+
+    def attribute(self, members: Mapping[StreamId, StreamId]) -> None:
+        """Whose each stay is, from now on."""
+        self.conn.execute(
+            "INSERT INTO intake.stay_member SELECT * FROM unnest(%s::text[], %s::text[])"
+            " ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member",
+            (list(members), list(members.values())),
+        )
+
+    def settle_doubts(self, standing: Mapping[StreamId, Sequence[str]], besides: Sequence[UUID], now: datetime) -> None:
+        """Messages of a stay wait only as long as the stay's doubt about them stands: a later message may have settled it."""
+        doubts = [(stay, code) for stay, codes in standing.items() for code in codes]
+        rows = self.conn.execute(
+            "UPDATE intake.inbox SET status = 'applied', reason = 'settled_by_later_message', settled_at = %s"
+            " WHERE stay = ANY(%s) AND status = 'waiting' AND statement_key IS NOT NULL AND inbox_id <> ALL(%s)"
+            " AND (stay, reason) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[])) RETURNING inbox_id",
+            (now, list(standing), list(besides), [stay for stay, _ in doubts], [code for _, code in doubts]),
+        ).fetchall()
+        told = [(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for (inbox_id,) in rows]
+        if told:
+            with self.conn.cursor() as cursor:
+                cursor.executemany(TELL, told)
+
+    def settle(self, settled: Sequence[tuple[Row, Settlement]], now: datetime) -> None:
+        """Write down what became of messages."""
+        _settle(self.conn, settled, now)
+
+
+class Claim:
+    """A file, or a row of one, in work. Everything written here is committed with the claim."""
+
+    def __init__(self, inbox: Inbox, conn: Connection[TupleRow], row: Row) -> None:
+        self._inbox = inbox
+        self.conn = conn
+        self.row = row
+
+    def raw(self) -> bytes | None:
+        return self._inbox.raw(self.row.inbox_id)
+
+    def one_at_a_time(self, key: str) -> None:
+        """Holds back other workers from what goes by the same key until this claim ends."""
+        self.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_VISIT_LOCK_CLASS, key))
+
+    def roster(self, plan: str, cin_key: bytes) -> tuple[StreamId, bytes, bool] | None:
+        """(member, digest of the row, whether listed) of what a plan's file last said of a CIN."""
+        row = self.conn.execute(
+            "SELECT member, row_digest, listed FROM intake.roster WHERE plan = %s AND cin_key = %s", (plan, cin_key)
+        ).fetchone()
+        return None if row is None else (row[0], row[1], row[2])
+
+    def keep_roster(self, plan: str, cin_key: bytes, member: StreamId, digest: bytes, *, listed: bool, file_id: UUID) -> None:
+        self.conn.execute(
+            "INSERT INTO intake.roster VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (plan, cin_key) DO UPDATE SET"
+            " member = EXCLUDED.member, row_digest = EXCLUDED.row_digest, listed = EXCLUDED.listed, file_id = EXCLUDED.file_id",
+            (plan, cin_key, member, digest, listed, file_id),
+        )
+
+    def seen_again(self, plan: str, cin_key: bytes, file_id: UUID) -> None:
+        self.conn.execute("UPDATE intake.roster SET file_id = %s WHERE plan = %s AND cin_key = %s", (file_id, plan, cin_key))
+
+    def settle(self, to: Settlement, now: datetime) -> None:
+        """Write down what became of it."""
+        _settle(self.conn, ((self.row, to),), now)
+
+
+def _settle(conn: Connection[TupleRow], settled: Iterable[tuple[Row, Settlement]], now: datetime) -> None:
+    rows: list[dict[str, Any]] = []
+    caused: list[tuple[Any, ...]] = []
+    told: list[tuple[Any, ...]] = []
+    for row, to in settled:
+        assert to.status is not Status.RECEIVED and len(to.caused) <= CAUSED_MAX
+        rows.append(
+            {
+                "status": to.status.value, "reason": to.reason, "flags": list(dict.fromkeys((*row.flags, *to.flags))),
+                "stay": to.stay, "member": to.member, "evidence": to.evidence, "lookup": list(to.lookup),
+                "proposed": list(to.proposed), "statement": to.statement_key, "semantic": to.semantic_hash, "parser": to.parser,
+                "now": now, "id": row.inbox_id, "outcome": None if to.outcome is None else Jsonb(to.outcome),
+            }
+        )  # fmt: skip
+        caused += [(row.inbox_id, fact.position, fact.event_id, fact.stream, name) for fact, name in to.caused]
+        told.append((row.inbox_id, now, to.status.value, to.reason, "", row.released_by or "system"))
+    with conn.cursor() as cursor, conn.pipeline():
+        cursor.executemany(
+            "UPDATE intake.inbox SET status = %(status)s, reason = %(reason)s, flags = %(flags)s, error = '', stay = %(stay)s,"
+            " member = coalesce(%(member)s, member), evidence = %(evidence)s, lookup = %(lookup)s, proposed = %(proposed)s,"
+            " statement_key = %(statement)s, semantic_hash = %(semantic)s, parser = %(parser)s, outcome = %(outcome)s,"
+            " attempts = attempts + 1, settled_at = %(now)s WHERE inbox_id = %(id)s",
+            rows,
+        )
+        if caused:
+            cursor.executemany("INSERT INTO intake.caused VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", caused)
+        cursor.executemany(TELL, told)
