@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import assert_never
 
 from domain.calendar import end_of_day, local_date, start_of_day
@@ -302,11 +302,26 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """A visit as one source tells it, known from `since` until another word took its place. `last_day`: until when it may have
+    turned into an admission."""
+
+    id: str
+    by_hospital: bool
+    kind: str
+    day: date
+    last_day: date
+    since: Instant
+    until: Instant
+    facts: tuple[EventId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Visit:
-    """A visit as one source tells it, known from `since` until another word took its place. All with one `key` are one visit."""
+    """A visit, for as long as the same sources tell it: a hospital, a claim, or both."""
 
     key: str
-    id: str
+    ids: tuple[str, ...]
     kind: str
     day: date
     last_day: date
@@ -323,7 +338,7 @@ class _Sight:
         self._items: dict[tuple[ConditionKind, tuple[str, ...], int], tuple[_Item, ...]] = {}
         self._met: dict[Condition, Spans] = {}
         self._formulas: dict[Formula, Spans] = {}
-        self._visits: tuple[_Visit, ...] | None = None
+        self._visits: tuple[tuple[_Visit, Spans], ...] | None = None
 
     # --- formulas ---
 
@@ -579,51 +594,46 @@ class _Sight:
 
     def _avoidable(self, kinds: tuple[str, ...], days: int) -> Iterable[_Item]:
         """Visits while the last word on them, of a person or of a plan's code list, is that they could have been avoided."""
-        words = self._judgements()
+        words = self._words_on_visits()
         for visit, since, until in self._counting(kinds, days):
-            said = words.get(visit.key, ())
-            for (at, avoidable, event_id), following in zip_longest(said, said[1:]):
-                if avoidable:
-                    upto = min(until, following[0] if following else NEVER)
-                    yield _Item(visit.key, max(since, at), upto, tuple(dict.fromkeys((*visit.facts, event_id))))
+            said = _last_words(entry for id in visit.ids for entry in words.get(id, ()))
+            for entry, following in zip_longest(said, said[1:]):
+                upto = min(until, following.at if following else NEVER)
+                if entry.fact.avoidable:
+                    yield _Item(visit.key, max(since, entry.at), upto, tuple(dict.fromkeys((*visit.facts, entry.event_id))))
 
-    def _judgements(self) -> dict[str, tuple[tuple[Instant, bool, EventId], ...]]:
-        """By visit: who said when whether it could have been avoided. Once a person has said so, no claim outweighs it."""
-        keys: dict[str, set[str]] = {}
-        for visit in self._all_visits():
-            keys.setdefault(visit.id, set()).add(visit.key)
-        found: dict[str, list[tuple[Instant, bool, EventId]]] = {}
-        judged: set[str] = set()
-        for entry in sorted(self.evidence.member.life.visits, key=lambda e: (e.at, isinstance(e.fact, VisitJudged), e.event_id)):
-            by_person = isinstance(entry.fact, VisitJudged)
-            for key in keys.get(entry.fact.visit, ()):
-                if entry.fact.avoidable is not None and (by_person or key not in judged):
-                    found.setdefault(key, []).append((entry.at, entry.fact.avoidable, entry.event_id))
-                if by_person:
-                    judged.add(key)
-        return {key: tuple(said) for key, said in found.items()}
+    def _words_on_visits(self) -> dict[str, list[Entry]]:
+        """By the id of a visit or stay: who said whether it could have been avoided."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.evidence.member.life.visits:
+            if entry.fact.avoidable is not None:
+                found.setdefault(entry.fact.visit, []).append(entry)
+        return found
 
     def _counting(self, kinds: tuple[str, ...], days: int) -> Iterable[tuple[_Visit, Instant, Instant]]:
-        """The visits of some kinds, with when each counts: in sight, and not as what it turned into."""
-        admissions: dict[date, list[_Visit]] = {}
-        for visit in self._all_visits():
-            if visit.kind == VisitKind.INPATIENT:
-                admissions.setdefault(visit.day, []).append(visit)
-        for visit in (v for v in self._all_visits() if v.kind in kinds):
-            spans: Spans = ((visit.since, min(visit.until, self._out_of_sight(visit.day, days))),)
-            if visit.kind == VisitKind.EMERGENCY:
-                reach = range((visit.last_day - visit.day).days + 1)
-                became = [a for ahead in reach for a in admissions.get(visit.day + timedelta(days=ahead), ())]
-                spans = _without(spans, _union((a.since, a.until) for a in became)) if became else spans
-            yield from ((visit, since, until) for since, until in spans if since < until)
+        """The visits of some kinds, with when each counts."""
+        for visit, spans in self._all_visits():
+            if visit.kind in kinds:
+                gone = self._out_of_sight(visit.day, days)
+                yield from ((visit, since, min(until, gone)) for since, until in spans if since < gone)
 
-    def _all_visits(self) -> tuple[_Visit, ...]:
-        """Stays and reported visits. Of one kind and day a stay and a report are one visit, told twice."""
+    def _all_visits(self) -> tuple[tuple[_Visit, Spans], ...]:
+        """Each visit with when it was one: an emergency until it turned into an admission. Of one kind and day a stay and a
+        reported visit are one, told twice."""
         if self._visits is None:
-            self._visits = (*_keyed(self._stays()), *_keyed(self._reports()))
+            of_day: dict[tuple[str, date], list[_Told]] = {}
+            for told in (*self._stays(), *self._reports()):
+                if told.since < told.until:
+                    of_day.setdefault((told.kind, told.day), []).append(told)
+            visits = [visit for told in of_day.values() for visit in _paired(told)]
+            admissions: dict[date, list[tuple[Instant, Instant]]] = {}
+            for visit in visits:
+                if visit.kind == VisitKind.INPATIENT:
+                    admissions.setdefault(visit.day, []).append((visit.since, visit.until))
+            self._visits = tuple((visit, _until_admitted(visit, admissions)) for visit in visits)
         return self._visits
 
-    def _stays(self) -> Iterable[_Visit]:
+    def _stays(self) -> Iterable[_Told]:
         """The stays that are the member's and were not cancelled."""
         for id, attribution in self.evidence.member.stays.items():
             course = self.evidence.stays.get(id)
@@ -636,9 +646,9 @@ class _Sight:
                 day = admission.on or self._day(at)
                 last_day = max(day, self._day(left)) if left is not None else day + ONE_DAY
                 facts = (attribution.event_id, *admission.cause)
-                yield _Visit("", id, course.stay_class, day, last_day, at, NEVER, facts)
+                yield _Told(id, True, course.stay_class, day, last_day, at, NEVER, facts)
 
-    def _reports(self) -> Iterable[_Visit]:
+    def _reports(self) -> Iterable[_Told]:
         """What was reported, each until it was reported otherwise."""
         said: dict[str, list[Entry]] = {}
         for entry in self.evidence.member.life.visits:
@@ -646,19 +656,46 @@ class _Sight:
                 said.setdefault(entry.fact.visit, []).append(entry)
         for id, reports in said.items():
             for entry, following in zip_longest(reports, reports[1:]):
-                since = max(entry.at, _start_of_day(entry.fact.on, self.zone))
+                fact = entry.fact
+                since = max(entry.at, _start_of_day(fact.on, self.zone))
                 until = following.at if following else NEVER
-                yield _Visit("", id, entry.fact.kind, entry.fact.on, entry.fact.on + ONE_DAY, since, until, (entry.event_id,))
+                yield _Told(id, False, fact.kind, fact.on, fact.on + ONE_DAY, since, until, (entry.event_id,))
 
 
-def _keyed(visits: Iterable[_Visit]) -> Iterable[_Visit]:
-    """The visits of one source, each with its kind, its day and its place among those of that day: the first of them that a
-    hospital told of is the first one that a claim tells of."""
-    listed = tuple(visits)
-    ids: dict[tuple[str, date], set[str]] = {}
-    for visit in listed:
-        ids.setdefault((visit.kind, visit.day), set()).add(visit.id)
-    places = {day: sorted(of_day) for day, of_day in ids.items()}
-    for visit in listed:
-        place = places[(visit.kind, visit.day)].index(visit.id)
-        yield replace(visit, key=f"{visit.kind}/{visit.day}/{place}")
+def _paired(told: list[_Told]) -> Iterable[_Visit]:
+    """The visits of one kind and day: between any two turns the first that a hospital tells of is the first of the claims. What
+    both tell of rests on the hospital's word."""
+    if len(told) == 1:
+        (only,) = told
+        yield _visit((only,), 0, only.since, only.until)
+        return
+    turns = sorted({turn for one in told for turn in (one.since, one.until)})
+    for since, until in pairwise(turns):
+        active = sorted((one for one in told if one.since <= since < one.until), key=lambda one: one.id)
+        stays = [one for one in active if one.by_hospital]
+        claims = [one for one in active if not one.by_hospital]
+        for place, pair in enumerate(zip_longest(stays, claims)):
+            yield _visit(tuple(one for one in pair if one is not None), place, since, until)
+
+
+def _visit(told: tuple[_Told, ...], place: int, since: Instant, until: Instant) -> _Visit:
+    first = told[0]
+    key = f"{first.kind}/{first.day}/{place}"
+    return _Visit(key, tuple(one.id for one in told), first.kind, first.day, first.last_day, since, until, first.facts)
+
+
+def _until_admitted(visit: _Visit, admissions: Mapping[date, list[tuple[Instant, Instant]]]) -> Spans:
+    """An emergency visit that ended in an admission counts as inpatient only (G p21)."""
+    spans: Spans = ((visit.since, visit.until),)
+    if visit.kind != VisitKind.EMERGENCY:
+        return spans
+    days = (visit.day + timedelta(days=ahead) for ahead in range((visit.last_day - visit.day).days + 1))
+    admitted = _union(span for day in days for span in admissions.get(day, ()))
+    return _without(spans, admitted) if admitted else spans
+
+
+def _last_words(said: Iterable[Entry]) -> list[Entry]:
+    """Whether a visit could have been avoided, in the order of the world: once a person has said so, no claim outweighs it."""
+    ordered = sorted(said, key=lambda e: (e.at, isinstance(e.fact, VisitJudged), e.event_id))
+    judged = next((e.at for e in ordered if isinstance(e.fact, VisitJudged)), NEVER)
+    return [e for e in ordered if isinstance(e.fact, VisitJudged) or e.at < judged]
