@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from projections.assessments import ASSESSMENTS
 from projections.authorisations import AUTHORISATIONS
 from projections.belonging import BELONGING
+from projections.care_plans import CARE_PLANS
 from projections.caseloads import CASELOAD_RULES, CASES
 from projections.contacts import CONTACTS
 from projections.counts import FACT_COUNTS
@@ -39,6 +41,8 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
         TRANSITION_CARE,
         ENROLMENTS,
         AUTHORISATIONS,
+        ASSESSMENTS,
+        CARE_PLANS,
         TIERS,
         POPULATIONS,
         FOLLOW_UPS,

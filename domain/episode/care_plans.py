@@ -19,7 +19,7 @@ from domain.core import Command, Context, Decision, Fact, Instant, Refusal, Stre
 from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.member.sharing import Audience, Sharing, Why, withheld_because
-from domain.staff.decider import staff_in
+from domain.staff.decider import OFFICE_ZONE, staff_in
 from domain.staff.facts import Licence
 from domain.timeline import Timeline
 
@@ -338,7 +338,7 @@ def _folded(plan: CarePlan, said: Timeline) -> CarePlan:
             case GoalGivenUp(version=version, goal=id) if version == plan.version:
                 plan = replace(plan, goals=_with_state(plan.goals, id, GoalState.GIVEN_UP))
             case CareTaskFinished(version=version, task=id) if version == plan.version:
-                day = local_date(entry.at, OFFICE)
+                day = local_date(entry.at, OFFICE_ZONE)
                 plan = replace(plan, tasks=tuple(replace(t, done_on=day) if t.task == id else t for t in plan.tasks))
             case CarePlanCopyGiven(version=version) as f if version == plan.version:
                 plan = replace(plan, copies=(*plan.copies, Copy(f.to, f.how, entry.at, entry.actor, f.withheld)))
@@ -347,10 +347,6 @@ def _folded(plan: CarePlan, said: Timeline) -> CarePlan:
             case _:
                 pass
     return plan
-
-
-OFFICE = "America/Los_Angeles"
-"""Days of tasks are counted in the office's zone, as everybody's work is."""
 
 
 def _with_state(goals: tuple[Goal, ...], id: str, state: GoalState) -> tuple[Goal, ...]:
