@@ -45,7 +45,7 @@ def looks(sight: Sight, contacts: Chain | None) -> Iterator[Obligation]:
             state=ObligationState.MET if looked else ObligationState.OPEN,
             owed_by=wait.owed_by,
             because=Because(
-                wait.rule or f"followup.review.{wait.reason}", sight.guard.id, (*wait.cause, *(e.event_id for e in looked[:1]))
+                wait.rule or f"followup.{wait.reason}", sight.guard.id, (*wait.cause, *(e.event_id for e in looked[:1]))
             ),
             subject=sight.episode.member,
             met_at=looked[0].at if looked else None,
