@@ -21,7 +21,8 @@ STATES = (PROPOSED, CONFIRMED, REJECTED, WITHDRAWN)
 
 @dataclass(frozen=True, slots=True)
 class PopulationRow:
-    """`key` is `<episode>|<population>`. `state` is the last word of the world's order; grounds and policy are the proposal's."""
+    """`key` is `<episode>|<population>`. `state` is the last word that was recorded, as it is for the follow-up itself; grounds and
+    policy are the proposal's."""
 
     key: str
     episode: str
@@ -46,9 +47,7 @@ def _fold(key: str, row: PopulationRow | None, stored: StoredFact) -> Population
     row = row or PopulationRow(key, episode, population, "", r.occurred_at, r.actor)
     match r.fact:
         case PopulationProposed(grounds=grounds, policy=policy):
-            if row.proposed_at is None or row.proposed_at <= r.occurred_at:
-                row = replace(row, grounds=grounds, policy=policy, proposed_at=r.occurred_at)
-            return _said(row, stored, PROPOSED, "")
+            return _said(replace(row, grounds=grounds, policy=policy, proposed_at=r.occurred_at), stored, PROPOSED, "")
         case PopulationProposalWithdrawn():
             return _said(row, stored, WITHDRAWN, "")
         case PopulationConfirmed(reason=reason):
@@ -60,10 +59,7 @@ def _fold(key: str, row: PopulationRow | None, stored: StoredFact) -> Population
 
 
 def _said(row: PopulationRow, stored: StoredFact, state: str, reason: str) -> PopulationRow:
-    """The later word in the world's order holds."""
     r = stored.recorded
-    if row.state and row.since > r.occurred_at:
-        return row
     return replace(row, state=state, since=r.occurred_at, by=r.actor, reason=reason)
 
 

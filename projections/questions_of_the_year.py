@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-CONTACT_RULE = "follow_up.contact"
+CONTACT_RULE = "followup.contact"
 """How the rule of a contact's due begins."""
 
 LAST_CONTACT = """(SELECT c.occurred_at, c.how FROM read.contacts c

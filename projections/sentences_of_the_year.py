@@ -55,6 +55,7 @@ from domain.followup.facts import (
     PopulationProposalWithdrawn,
     PopulationProposed,
     PopulationRejected,
+    StayNoticed,
     TierFound,
     TierOverridden,
     TierOverrideLifted,
@@ -206,6 +207,8 @@ def _of_follow_up(fact: Fact) -> str:
             return "Follow-up opened"
         case FollowUpEntrusted(lead=lead):
             return "Follow-up rests with a lead care manager" if lead else "Follow-up rests with nobody yet"
+        case StayNoticed():
+            return "Follow-up heeds a stay of the member"
         case FollowUpContactMade() as met:
             how = f"{plain(met.interaction)} with {whom(met.spoken_to)}{minutes(met.minutes)}"
             return f"Follow-up contact by {how}{approval(met.approval_needed)}"

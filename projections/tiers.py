@@ -1,6 +1,7 @@
 """The tier of each episode: what the rules found and on which grounds, what a person said otherwise, and what the plan says.
 
-The plan's tier stands beside ours and never in its place. Facts may become known in any order: the last in the world's order holds.
+The plan's tier stands beside ours and never in its place. Of people's words the last in the world's order holds; of what the rules
+found the last that was written, because each says what they find from its day on, over all that is known by then.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ KEPT_MAX = 100
 
 @dataclass(frozen=True, slots=True)
 class TierSaid:
-    """One word on a tier, whoever had it. `what`: found, overridden, lifted, or the plan's."""
+    """One word on a tier, whoever had it. `what`: found, overridden, lifted, or the plan's. `at` is when it holds from."""
 
     at: datetime
     event_id: str
+    position: int
     what: str
     tier: str
     by: str
@@ -67,8 +69,8 @@ def _fold(key: str, row: TierRow | None, stored: StoredFact) -> TierRow | None:
 
 
 def standing(said: tuple[TierSaid, ...]) -> dict[str, Any]:
-    """What holds after all that was said, in the world's order."""
-    found = next((s for s in reversed(said) if s.what == FOUND), None)
+    """What holds after all that was said; `said` is in the world's order."""
+    found = max((s for s in said if s.what == FOUND), key=lambda s: s.position, default=None)
     word = next((s for s in reversed(said) if s.what in (OVERRIDDEN, LIFTED)), None)
     plans = next((s for s in reversed(said) if s.what == PLANS), None)
     over = word if word is not None and word.what == OVERRIDDEN else None
@@ -92,15 +94,15 @@ def _word(stored: StoredFact) -> TierSaid | None:
     r = stored.recorded
     match r.fact:
         case TierFound(tier=tier, grounds=grounds, policy=policy):
-            return TierSaid(r.occurred_at, r.event_id, FOUND, tier, r.actor, grounds, policy)
+            return TierSaid(r.occurred_at, r.event_id, r.position, FOUND, tier, r.actor, grounds, policy)
         case TierOverridden(tier=tier, reason=reason):
-            return TierSaid(r.occurred_at, r.event_id, OVERRIDDEN, tier, r.actor, reason=reason)
+            return TierSaid(r.occurred_at, r.event_id, r.position, OVERRIDDEN, tier, r.actor, reason=reason)
         case TierOverrideLifted(reason=reason):
-            return TierSaid(r.occurred_at, r.event_id, LIFTED, "", r.actor, reason=reason)
+            return TierSaid(r.occurred_at, r.event_id, r.position, LIFTED, "", r.actor, reason=reason)
         case PlanTierReported(tier=tier):
-            return TierSaid(r.occurred_at, r.event_id, PLANS, tier, r.actor)
+            return TierSaid(r.occurred_at, r.event_id, r.position, PLANS, tier, r.actor)
         case AssignmentReceived(plan_tier=tier) if tier:
-            return TierSaid(r.occurred_at, r.event_id, PLANS, tier, r.actor)
+            return TierSaid(r.occurred_at, r.event_id, r.position, PLANS, tier, r.actor)
         case _:
             return None
 

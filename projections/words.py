@@ -5,9 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _PROMISES = {
-    "followup": "follow-up",
-    "follow_up": "follow-up",
+    "contact": "contact with the member",
+    "in_person": "contact in person",
+    "minimum": "least number of contacts",
+    "assessment.begin": "begin the assessment",
+    "assessment.complete": "complete the assessment",
+    "assessment.again": "assess again",
+    "care_plan.first": "write the care plan",
+    "care_plan.copy": "give a copy of the care plan",
+    "care_plan.clinical_review": "clinical review of the care plan",
+    "care_plan.review": "review the care plan",
+    "authorisation.renewal_request": "ask for the authorisation again",
+    "authorisation.streamlined_request": "ask for the authorisation after the streamlined one",
+    "authorisation.discontinuation": "look at the criteria of discontinuation",
+    "provider_change": "settle the change of provider",
+    "review.approval": "approve a record dated back",
+    "review.conflict": "settle a conflict",
+    "review.population": "confirm or reject a population of focus",
+    "review.enrolment_steps": "finish the steps of the enrolment",
+    "review.silence": "decide how to go on, nobody was reached",
+    "review.authorisation_lapsed": "nothing is authorised any more",
 }
+"""What the follow-up owes, by rule; the others are their own words."""
 
 
 def plain(code: str) -> str:
@@ -18,8 +37,19 @@ def plain(code: str) -> str:
 def promise(rule: str) -> str:
     """What is owed under a rule, in words: `transition.call_within_days` -> `transition: call within days`."""
     kind, _, what = rule.partition(".")
-    kind = _PROMISES.get(kind, plain(kind))
-    return f"{kind}: {plain(what.replace('.', ', '))}" if what else kind
+    if kind == "followup":
+        return f"follow-up: {_of_follow_up(what)}"
+    return f"{plain(kind)}: {plain(what.replace('.', ', '))}" if what else plain(kind)
+
+
+def _of_follow_up(what: str) -> str:
+    if what in _PROMISES:
+        return _PROMISES[what]
+    if what.startswith("overlay."):
+        return f"contact for {plain(what.removeprefix('overlay.'))}"
+    if what.startswith("review.rest_"):
+        return f"look whether it still rests ({plain(what.removeprefix('review.rest_'))})"
+    return plain(what.removeprefix("review.").replace(".", ", "))
 
 
 def listed(codes: Iterable[str]) -> str:

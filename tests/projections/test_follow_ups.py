@@ -162,7 +162,7 @@ def test_populations_are_proposed_confirmed_rejected_or_no_longer_proposed(year:
     grounds = (Ground("homeless_and_ill", ("e-1", "e-2")),)
     for name in ("homelessness", "utilisation", "nursing_facility", "birth_equity"):
         year.followup(PopulationProposed(population=name, grounds=grounds, policy="sunrise@1"), day=1)
-    year.followup(PopulationConfirmed(population="homelessness"), day=2, by=STAFF)
+    year.followup(PopulationConfirmed(population="homelessness"), day=0.5, by=STAFF)
     year.followup(PopulationRejected(population="utilisation", reason="visits of another person"), day=2, by=STAFF)
     year.followup(PopulationProposalWithdrawn(population="birth_equity"), day=3)
     found = {p.population: p for p in year.programme.shown().populations(member=year.member).items}
@@ -206,16 +206,16 @@ def test_the_next_contact_due_and_what_is_overdue_come_from_the_worklist(year: Y
     due = NOON + 7 * DAY
     year.programme.planned(
         process, year.member, "sunrise",
-        owed("contact/a/1", due + 7 * DAY, rule="follow_up.contact"),
-        owed("contact/a/0", due, rule="follow_up.contact", state=ObligationState.MISSED),
-        owed("assessment", due - timedelta(days=3), rule="follow_up.assessment"),
+        owed("contact/a/1", due + 7 * DAY, rule="followup.contact"),
+        owed("contact/a/0", due, rule="followup.contact", state=ObligationState.MISSED),
+        owed("assessment", due - timedelta(days=3), rule="followup.assessment.begin"),
     )  # fmt: skip
     row = year.row(day=9)
     assert row.next_contact_due_at == due + 7 * DAY
     assert (row.open, row.overdue, row.missed) == (2, 1, 1)
     assert year.programme.queries.follow_ups(now=NOON + 9 * DAY, overdue=True).items
-    (item,) = year.programme.queries.worklist(now=NOON, kind="followup", rule="follow_up.assessment").items
-    assert item.what == "follow-up: assessment"
+    (item,) = year.programme.queries.worklist(now=NOON, kind="followup", rule="followup.assessment.begin").items
+    assert item.what == "follow-up: begin the assessment"
 
 
 def test_only_who_is_enrolled_is_followed_up_unless_asked(programme: Programme) -> None:
@@ -237,3 +237,9 @@ def test_a_page_ends_and_goes_on(programme: Programme) -> None:
         first = ask(limit=2)
         rest = ask(limit=2, cursor=first.next_cursor)
         assert len(first.items) == 2 and len(rest.items) == 1 and rest.next_cursor is None
+
+
+def test_what_the_rules_find_last_holds_though_it_holds_from_an_earlier_day(year: Year) -> None:
+    year.followup(TierFound(tier="high", grounds=(), policy="sunrise@1"), day=10)
+    year.followup(TierFound(tier="low", grounds=(), policy="sunrise@1"), day=1)
+    assert (year.row().tier, year.row().tier_found) == ("low", "low")

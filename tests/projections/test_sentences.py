@@ -73,3 +73,7 @@ def test_words() -> None:
     assert (listed(()), listed(("a_b",)), listed(("a", "b", "c"))) == ("", "a b", "a, b and c")
     assert [several(n, "person", "people") for n in (1, 2)] == ["1 person", "2 people"]
     assert promise("transition.call_within_days") == "transition: call within days"
+    assert promise("followup.in_person") == "follow-up: contact in person"
+    assert promise("followup.overlay.transitional_rent") == "follow-up: contact for transitional rent"
+    assert promise("followup.review.rest_held") == "follow-up: look whether it still rests (held)"
+    assert promise("followup.something.new") == "follow-up: something, new"
