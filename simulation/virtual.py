@@ -11,8 +11,9 @@ from datetime import timedelta
 
 from activities.channels.port import Outgoing, Sent, Told
 from activities.delivery import Delivery
-from activities.rounds import Rounds
+from activities.rounds import Look, Rounds
 from domain.core import Instant, ProcessRef
+from domain.policy import PolicyBook
 from domain.routing import route, tags
 from eventlog.clock import FixedClock
 from eventlog.log import Log
@@ -20,7 +21,7 @@ from eventlog.log import Log
 UNSURE_AFTER = timedelta(minutes=1)
 TURNS_MAX = 1_000_000
 
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 
 class Accepting:
@@ -33,7 +34,7 @@ class Accepting:
 
 
 class VirtualProgramme:
-    """Runs scripted actions and the processes that they wake, each at its instant."""
+    """Runs scripted actions and the processes that they wake, each at its instant. `looks`: each process as it was seen last."""
 
     def __init__(self, log: Log, rounds: Rounds, delivery: Delivery, clock: FixedClock, kinds: frozenset[str]) -> None:
         self._log = log
@@ -45,11 +46,20 @@ class VirtualProgramme:
         self._index: dict[str, set[ProcessRef]] = {}
         self._agenda: list[tuple[Instant, int, Action]] = []
         self._wakes: dict[ProcessRef, Instant] = {}
+        self.looks: dict[ProcessRef, Look] = {}
         self._number = 0
 
     @property
     def now(self) -> Instant:
         return self._clock.now()
+
+    @property
+    def book(self) -> PolicyBook:
+        """The policies as a process saw them last. AssertionError before any process ran."""
+        look = next(iter(self.looks.values()), None)
+        assert look is not None, "no process ran yet"
+        book: PolicyBook = look.loaded.book
+        return book
 
     def at(self, instant: Instant, action: Action) -> None:
         """Have something done at an instant that is not over yet."""
@@ -106,6 +116,7 @@ class VirtualProgramme:
     def _advance(self, ref: ProcessRef) -> None:
         quiet = self._rounds.until_quiet(ref, self.now)
         assert not quiet.stuck, f"{ref.kind} is stuck: {quiet.stuck}"
+        self.looks[ref] = quiet.look
         plan = quiet.look.plan
         for effect in plan.effects:
             self._delivery.deliver(ref, effect.key, self.now, UNSURE_AFTER)

@@ -41,8 +41,8 @@ from workers.rebuild import rebuild
 from workers.reconcile import nudge_all
 from workers.settings import Settings
 
-HISTORY_DAYS = 150
-MEMBERS = 54
+HISTORY_DAYS = 400
+MEMBERS = 24
 DATABASE = "throughline_demo"
 SOURCE = "valley-general"
 FOLDER = "demo"

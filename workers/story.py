@@ -20,8 +20,8 @@ from domain.core import StreamId
 from domain.staff.facts import Role
 from eventlog.clock import OffsetClock
 from intake.identity import IdentityKeys
+from simulation.desk import PACIFIC
 from simulation.health_plan import member_file
-from simulation.history import PACIFIC
 from simulation.hospital import Hospital, send_over_mllp
 from simulation.people import Person, cast
 from workers.clock import StoredOffset
