@@ -305,9 +305,9 @@ def _links(
         opens = pace.asked_from(base)
         if opens is None or opens > now or (until is not None and until <= opens):
             return
-        if after is not None and ordinal > 0 and after.at < opens:
+        if after is not None and after.at < opens:
             return
-        due, lapsed_at, step = walked(opens, pace, days, turned=opens != anchor.at)
+        due, lapsed_at, step = walked(opens, pace, days, turned=opens != anchor.at, until=after.at if after is not None else None)
         rests = days.resting_since(opens)
         resting = rests if rests is not None and rests < due else None
         yield Link(anchor, ordinal, opens, due, step.every_days or 0, step.why, after, lapsed_at, resting)
@@ -317,14 +317,17 @@ def _links(
         base = ends
 
 
-def walked(opens: Instant, pace: Pace, days: DayCount, *, turned: bool) -> tuple[Instant, Instant | None, Step]:
+def walked(
+    opens: Instant, pace: Pace, days: DayCount, *, turned: bool, until: Instant | None = None
+) -> tuple[Instant, Instant | None, Step]:
     """The due of what opens at an instant, through every change of the interval before it; and from when on nothing is asked for
-    any more, where that comes before the due. `turned`: it opened by a due or a change, and not by what somebody did."""
+    any more, where that comes before the due. `turned`: it opened by a due or a change, and not by what somebody did. `until`: what
+    changed after the contact that met it changes it no more."""
     step = pace.at(opens)
     assert step.every_days is not None
     due = days.due(opens, step.every_days, turned=turned)
     for turn in pace.after(opens):
-        if turn.at >= due:
+        if turn.at >= due or (until is not None and turn.at >= until):
             break
         if turn.every_days is None:
             return due, turn.at, step
