@@ -204,7 +204,12 @@ FOLLOW_UPS: tuple[FollowUp, ...] = (
         ),
         caregiver_counts=True,
     ),
-    _cadence(rests_in_hospital=True, closes_after_days=0, overlay=(AT_HOME,)),
+    _cadence(
+        rests_in_hospital=True,
+        closes_after_days=0,
+        overlay=(AT_HOME,),
+        phase=(phase(25, 15), phase(45, {HIGH: 6, ANY_TIER: 9}, from_day=25), phase(3660, 25, from_day=50)),
+    ),
     _cadence(
         basis=Basis.BUSINESS,
         holiday_calendar="federal",

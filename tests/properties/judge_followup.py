@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from domain.core import Instant
-from domain.episode.assessments import AssessmentCompleted
-from domain.episode.enrolment import PlanTierReported, ScreeningAnswered
+from domain.episode.assessments import AssessmentBegun, AssessmentCompleted
+from domain.episode.care_plans import CarePlanCopyGiven, CarePlanReviewed, CarePlanWritten
+from domain.episode.enrolment import PlanTierReported, ProviderChangeRequested, ProviderChangeSettled, ScreeningAnswered
 from domain.episode.facts import AssignmentReceived, EpisodeHeld, EpisodeResumed, MemberEnrolled, PolicyReapplied
 from domain.follow_up_policy import Cadence, Condition, ConditionKind, CountedFrom, PhaseAnchor, StepUpAfter
 from domain.followup.facts import (
@@ -105,7 +106,7 @@ def year(history: History) -> Verdicts:
     if policy.follow_up is None or (stopped is not None and stopped <= enrolled.at):
         return {}
     seen = Year(history, said, enrolled, policy, stopped)
-    return dict([*contacts(seen), *overlays(seen), *visits(seen), *least_number(seen)])
+    return dict([*contacts(seen), *overlays(seen), *visits(seen), *least_number(seen), *settling(seen)])
 
 
 # --- the tier ------------------------------------------------------------------------------------------------------------------
@@ -263,29 +264,44 @@ def _always(every: int) -> Interval:
 
 
 def chained(
-    seen: Year, name: str, first: Told, begins: Instant, talked: list[Told], stopped: Instant | None, interval: Interval
+    seen: Year,
+    name: str,
+    first: Told,
+    begins: Instant,
+    talked: list[Told],
+    stopped: Instant | None,
+    interval: Interval,
+    *,
+    care: bool = False,
+    links_max: int = SILENT_INTERVALS_MAX,
 ) -> Iterator[tuple[str, str]]:
-    """From the first anchor and from each contact: what becomes of each interval until the next contact."""
+    """From the first anchor and from each contact: what becomes of each interval until the next contact. `care`: it is not about
+    contacts, so that days are calendar days and a stay in a hospital does not matter."""
     anchors = [(first.id, begins), *((f.id, f.at) for f in talked)]
     for (id, start), (_, after) in zip(anchors, [*anchors[1:], ("", None)], strict=True):
         opens, day = _asked_from(seen, start, interval), day_of(start)
-        for n in range(SILENT_INTERVALS_MAX):
+        for n in range(links_max):
             if opens is None or opens > seen.history.until or (after is not None and after < opens):
                 break
             if stopped is not None and stopped <= opens:
                 break
-            day = day_of(opens) if opens > start else day
-            due, rests_since, lapsed = due_from(seen, opens, day, interval, after)
+            day = turned_on(opens) if opens > start else day
+            due, rests_since, lapsed = due_from(seen, opens, day, interval, after, care)
             ends = min((t for t in (stopped, lapsed) if t is not None), default=None)
             found = verdict([after] if after is not None else [], due, ends, rests_since, seen.history.until)
             yield f"{name}/{id}/{n}", found
             if found == "missed":
-                start, day = due, day_of(due) - DAY
+                start, day = due, turned_on(due)
             elif found == "withdrawn" and lapsed is not None and ends == lapsed:
-                start, day = lapsed, day_of(lapsed)
+                start, day = lapsed, turned_on(lapsed)
             else:
                 break
             opens = _asked_from(seen, start, interval)
+
+
+def turned_on(at: Instant) -> date:
+    """The day on which something turned; what turns at a midnight turned at the end of the day before."""
+    return day_of(at - timedelta(microseconds=1))
 
 
 def _asked_from(seen: Year, start: Instant, interval: Interval) -> Instant | None:
@@ -295,13 +311,13 @@ def _asked_from(seen: Year, start: Instant, interval: Interval) -> Instant | Non
 
 
 def due_from(
-    seen: Year, opens: Instant, day: date, interval: Interval, after: Instant | None
+    seen: Year, opens: Instant, day: date, interval: Interval, after: Instant | None, care: bool
 ) -> tuple[Instant, Instant | None, Instant | None]:
     """The due that counts from a day, as it stood when it came or the next contact was made; since when it rests, and from when on
     nothing is asked for any more."""
     every = interval(seen, opens)
     assert every is not None
-    due, rests_since = counted(seen, opens, day, every)
+    due, rests_since = counted(seen, opens, day, every, care)
     ends = min(t for t in (seen.history.until, after) if t is not None)
     for at in _turns(seen, opens, ends):
         now = interval(seen, at)
@@ -310,18 +326,19 @@ def due_from(
         if now is None:
             return due, rests_since, at
         if now < every:
-            due = min(due, counted(seen, at, day_of(at), now)[0])
+            due = min(due, counted(seen, at, turned_on(at), now, care)[0])
         elif now > every:
-            due = max(due, counted(seen, opens, day, now)[0])
+            due = max(due, counted(seen, opens, day, now, care)[0])
         every = now
     return due, rests_since, None
 
 
-def counted(seen: Year, start: Instant, day: date, every: int) -> tuple[Instant, Instant | None]:
+def counted(seen: Year, start: Instant, day: date, every: int, care: bool = False) -> tuple[Instant, Instant | None]:
     """The end of so many days, moved by what of them was lost since; and since when it rests."""
-    inside = [(max(s, start), u) for s, u in _inside(seen) if u is None or u > start]
+    inside = [] if care else [(max(s, start), u) for s, u in _inside(seen) if u is None or u > start]
     lost, rests_since = _seen_from(seen.stopped, [*_gaps(seen, start), *inside])
-    return _end_of(day, every, seen.cadence.basis, seen.cadence.holiday_calendar, seen.policy, lost), rests_since
+    basis, holidays = ("calendar", "none") if care else (seen.cadence.basis, seen.cadence.holiday_calendar)
+    return _end_of(day, every, basis, holidays, seen.policy, lost), rests_since
 
 
 def _turns(seen: Year, since: Instant, until: Instant) -> Iterator[Instant]:
@@ -337,7 +354,8 @@ def _turns(seen: Year, since: Instant, until: Instant) -> Iterator[Instant]:
 def visits(seen: Year) -> Iterator[tuple[str, str]]:
     """So many visits in each period from the enrolment on, as many as were asked for during the whole of it."""
     came = talks(seen, in_person=True)
-    lost, rests_since = _seen_from(seen.stopped, _gaps(seen, seen.enrolled.at))
+    inside = [(max(s, seen.enrolled.at), u) for s, u in _inside(seen) if u is None or u > seen.enrolled.at]
+    lost, rests_since = _seen_from(seen.stopped, [*_gaps(seen, seen.enrolled.at), *inside])
     for per_days in {rule.per_days for rule in seen.cadence.in_person}:
         opens = seen.enrolled.at
         for number in range(1000):
@@ -369,13 +387,14 @@ def least_number(seen: Year) -> Iterator[tuple[str, str]]:
         return
     start = seen.enrolled
     if rule.counted_from is CountedFrom.ASSESSMENT:
-        done = [f for f in seen.of(AssessmentCompleted) if f.at >= seen.enrolled.at]
+        done = seen.of(AssessmentCompleted)
         if not done:
             return
         start = done[0]
-    if seen.stopped is None or seen.stopped > start.at:
-        due, rests_since = counted(seen, start.at, day_of(start.at), rule.within_days)
-        made = [f.at for f in talks(seen) if f.at >= start.at]
+    begins = max(start.at, seen.enrolled.at)
+    if seen.stopped is None or seen.stopped > begins:
+        due, rests_since = counted(seen, begins, day_of(begins), rule.within_days)
+        made = [f.at for f in talks(seen) if f.at >= begins]
         for k in range(1, rule.count + 1):
             yield f"minimum/{start.id}/{k}", verdict(made[k - 1 : k], due, seen.stopped, rests_since, seen.history.until)
 
@@ -393,6 +412,59 @@ def _inside(seen: Year) -> Iterator[Gap]:
             own = [f for f in seen.said if f.stream == stay]
             if own[0].fact.stay_class is not StayClass.EMERGENCY:
                 yield from _pairs(own, MemberAdmitted, MemberDischarged)
+
+
+# --- assessment, care plan, authorisation --------------------------------------------------------------------------------------
+
+
+def settling(seen: Year) -> Iterator[tuple[str, str]]:
+    """What closes by content only: a completed assessment, a written plan, a request that was sent."""
+    rules = seen.policy.follow_up
+    assert rules is not None
+    completed, written = seen.of(AssessmentCompleted), seen.of(CarePlanWritten)
+    if rules.assessment is not None:
+        begun = seen.of(AssessmentBegun, AssessmentCompleted)
+        yield from promised(seen, "assessment_begin", seen.enrolled, rules.assessment.begin_days, begun)
+        yield from promised(seen, "assessment_complete", seen.enrolled, rules.assessment.complete_days, completed)
+        yield from again(seen, "assessment_again", completed, rules.assessment.again_days)
+    if rules.care_plan is not None:
+        asked = rules.care_plan
+        if completed and asked.written_within_days:
+            yield from promised(seen, "care_plan_first", completed[0], asked.written_within_days, written)
+        for version, newer in zip(written, [*written[1:], None], strict=False):
+            copies = [f for f in seen.of(CarePlanCopyGiven) if f.fact.version == version.fact.version]
+            reviews = [f for f in seen.of(CarePlanReviewed) if f.fact.version == version.fact.version]
+            if asked.copy_within_days:
+                yield from promised(seen, "care_plan_copy", version, asked.copy_within_days, copies, newer)
+            if asked.clinical_review_within_days:
+                yield from promised(seen, "care_plan_clinical_review", version, asked.clinical_review_within_days, reviews, newer)
+        yield from again(seen, "care_plan_review", seen.of(CarePlanWritten, CarePlanReviewed), asked.review_days)
+    for wanted in seen.of(ProviderChangeRequested):
+        settled = [f for f in seen.of(ProviderChangeSettled) if f.fact.requested == wanted.id and f.at >= wanted.at]
+        yield from promised(seen, "provider_change", wanted, rules.provider_change_days, settled, rests=False)
+
+
+def promised(
+    seen: Year, name: str, start: Told, days: int, done: list[Told], newer: Told | None = None, *, rests: bool = True
+) -> Iterator[tuple[str, str]]:
+    """One due: so many calendar days from something, or from the enrolment where that came later. `newer` took its place."""
+    begins = max(start.at, seen.enrolled.at)
+    ends = min((t for t in (seen.stopped, newer.at if newer is not None else None) if t is not None), default=None)
+    if ends is None or ends > begins:
+        due, rests_since = counted(seen, begins, day_of(begins), days, care=True)
+        if not rests:
+            due, rests_since = midnight_after(day_of(begins) + days * DAY), None
+        yield f"{name}/{start.id}", verdict([f.at for f in done], due, ends, rests_since, seen.history.until)
+
+
+def again(seen: Year, name: str, done: list[Told], every_days: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """Counted from the last time, by the tier."""
+
+    def interval(seen: Year, at: Instant) -> int | None:
+        return every_days.get(tier_at(seen, at), every_days.get("any")) if at >= seen.enrolled.at else None
+
+    if done:
+        yield from chained(seen, name, done[0], done[0].at, done[1:], seen.stopped, interval, care=True, links_max=1)
 
 
 # --- corrections ---------------------------------------------------------------------------------------------------------------
