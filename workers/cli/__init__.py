@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import audit, frame, inbox, looking, policy, projections, recording, running, sending, token, workflows
+from workers.cli import (
+    audit,
+    care_papers,
+    frame,
+    inbox,
+    looking,
+    policy,
+    projections,
+    recording,
+    running,
+    sending,
+    token,
+    workflows,
+)
 
 EPILOG = "Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 something is away, 4 a defect of ours."
 
@@ -34,6 +47,7 @@ def top(
 
 running.mount(app)
 looking.mount(app)
+care_papers.mount(app)
 recording.mount(app)
 sending.mount(app)
 app.add_typer(inbox.app, name="inbox", rich_help_panel="Front door")
