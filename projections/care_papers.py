@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
+from functools import cached_property
 from typing import Any
 
 from psycopg.rows import TupleRow
@@ -20,9 +21,9 @@ from domain.episode.care_plans import CarePlan, care_plans, shared
 from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.member.sharing import Audience
-from domain.policy import PolicyBook, read_policy
 from domain.questionnaires import Questionnaire
 from domain.timeline import until
+from eventlog.opening import PolicyShelf
 from projections import assessments as assessment_directory
 from projections.answers import BadFilter, Page
 from projections.asking import LIMIT_DEFAULT, Ask, away, known
@@ -288,7 +289,7 @@ class CarePaperQueries(Reader):
             found = _chosen(every, assessment)
             if found is None:
                 return None
-            questionnaire = questions_of(found.questionnaire, self._book())
+            questionnaire = questions_of(found.questionnaire, self._shelf())
             member = self._member(state.member, known_at)
         paper = _assessment_paper(episode, state.member, found, questionnaire, audience, member, at)
         paper = replace(paper, others=tuple(a.id for a in every if a.id != found.id))
@@ -334,6 +335,11 @@ class CarePaperQueries(Reader):
             reviews=tuple(replace(r, by_name=called.get(r.by, "")) for r in paper.reviews),
         )
 
+    @cached_property
+    def _shelf(self) -> PolicyShelf:
+        """Where the questions stand: read anew only when another policy was adopted."""
+        return PolicyShelf(self._log)
+
     def _episode(self, episode: StreamId, known_at: datetime | None) -> Episode:
         state = fold(DECIDERS["episode"], episode, self._log.read(episode, known_at=known_at)).state
         assert isinstance(state, Episode)
@@ -343,15 +349,6 @@ class CarePaperQueries(Reader):
         state = fold(DECIDERS["member"], member, self._log.read(member, known_at=known_at) if member else ()).state
         assert isinstance(state, Member)
         return state
-
-    def _book(self) -> PolicyBook:
-        """Every policy that was adopted: questions stand in them."""
-        book = PolicyBook()
-        for facts in self._log.read_many(self._log.streams("policy")).values():
-            for recorded in facts:
-                if isinstance(text := getattr(recorded.fact, "text", None), str):
-                    book = book.with_adopted(read_policy(text))
-        return book
 
 
 def _care_plan_row(row: TupleRow) -> CarePlanRow:
