@@ -9,6 +9,7 @@ from datetime import timedelta
 from domain.calendar import end_of_day
 from domain.core import Because, EventId, Instant, Obligation, ObligationState, Window
 from domain.episode.enrolment import open_conflicts, undone_steps
+from domain.episode.milestones import to_consider
 from domain.followup.cadence import Chain
 from domain.followup.facts import PopulationProposed
 from domain.followup.minimums import MINIMUM, Count, without_a_day
@@ -89,6 +90,10 @@ def _of_the_year(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
     if count is not None and not count.reached:
         facts = (count.start.event_id, *(c.event_id for c in count.done))
         yield Wait("minimum_count", count.start.event_id, facts, count.start.at, sight.to.owner, count.how, MINIMUM)
+    for turned in to_consider(sight.told, sight.member, start.at, sight.office):
+        if sight.alarm.reached(turned.at):
+            how = "look at the criteria of discontinuation; it is no reason by itself"
+            yield Wait(turned.reason, turned.known_by, (turned.known_by,), turned.at, sight.to.owner, how)
     rules = sight.rules
     lapsed = lapsed_on(sight) if rules is not None and rules.authorisation is not None else None
     if lapsed is not None:

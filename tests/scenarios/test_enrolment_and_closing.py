@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from domain.caseload.facts import CaseReleased, CaseTaken
 from domain.caseload.state import caseload_of
-from domain.core import Refusal
+from domain.core import SYSTEM, ObligationState, Refusal
 from domain.episode.authorisations import (
     AuthorisationBasis,
     AuthorisationGranted,
@@ -46,7 +47,6 @@ from domain.episode.enrolment import (
     RequestProviderChange,
     SettleConflict,
     SettleProviderChange,
-    exclusions_to_raise,
     open_conflicts,
     open_provider_change,
     undone_steps,
@@ -59,7 +59,9 @@ from domain.member.decider import CorrectIdentity, WithdrawConsent
 from domain.member.facts import ConsentGiven
 from tests.given import BOSS, DEPUTY, EPISODE, LEAD, MEMBER, NURSE, OFFICE, Story, at
 
-NEXT = "episode-2"
+NEXT, YEAR = "episode-2", "followup-1"
+CONFLICT, TURNED, CHANGE = "followup.conflict", "followup.turned_21", "followup.provider_change"
+RENEWAL, CRITERIA = "followup.authorisation.renewal_request", "followup.authorisation.discontinuation"
 
 
 def state(story: Story, stream: str = EPISODE) -> Episode:
@@ -68,8 +70,8 @@ def state(story: Story, stream: str = EPISODE) -> Episode:
     return found
 
 
-def enrolled(starts: str = "2026-11-20 10:00 PST") -> Story:
-    story = Story(starts).assigned()
+def enrolled(starts: str = "2026-11-20 10:00 PST", **changes: int) -> Story:
+    story = Story(starts, **changes).assigned()
     story.do(Enrol(stream=EPISODE, by=LEAD, agreed="verbal", how="in_person"))
     return story
 
@@ -136,9 +138,12 @@ def test_36_an_open_authorisation_with_another_provider_pauses_the_enrolment_unt
     enrol = Enrol(stream=EPISODE, by=LEAD, agreed="verbal")
     assert story.refused(enrol) == "conflict_open"
     assert closed_as(story) == [], "it pauses, and ends nothing"
+    task = story.owed(CONFLICT, YEAR)
+    assert (task.state, task.owed_by, task.how) == (ObligationState.OPEN, LEAD, "settle: other_provider, Bay Care")
     story.on("2026-11-30 10:00 PST")
     story.do(SettleConflict(stream=EPISODE, by=LEAD, outcome="ours", reason="their authorisation ended in October"))
     assert open_conflicts(state(story).said) == ()
+    assert story.all_owed(CONFLICT, YEAR) == []
     story.do(enrol)
     assert state(story).enrolled() is not None
 
@@ -168,9 +173,10 @@ def test_37_an_exclusive_programme_is_an_exclusion_and_the_choice_is_explained_b
 ) -> None:
     story = enrolled().on("2027-02-01 10:00 PST")
     story.do(NoteCircumstance(stream=MEMBER, by=LEAD, circumstance=circumstance, learned_from="hospital"))
-    raise_exclusions(story)
     (raised,) = story.recorded(ConflictRaised, EPISODE)
     assert (raised.fact.conflict, raised.fact.programme) == (Conflict.EXCLUSIVE_PROGRAMME, programme)
+    assert raised.actor == SYSTEM
+    assert story.owed(CONFLICT, YEAR).how == f"settle: exclusive_programme, {programme}"
     assert closed_as(story) == [], "the member chooses, not the programme"
     story.on("2027-02-03 10:00 PST")
     assert story.refused(close(ClosureReason.DUPLICATIVE_PROGRAM)) == "choice_not_explained"
@@ -184,22 +190,24 @@ def test_37_an_exclusive_programme_is_an_exclusion_and_the_choice_is_explained_b
 def test_37_a_member_who_chooses_us_stays() -> None:
     story = enrolled().on("2027-02-01 10:00 PST")
     story.do(NoteCircumstance(stream=MEMBER, by=LEAD, circumstance=Circumstance.IN_HOSPICE, learned_from="hospital"))
-    raise_exclusions(story)
     story.do(ExplainChoice(stream=EPISODE, by=LEAD))
     story.do(SettleConflict(stream=EPISODE, by=LEAD, outcome="member_chose_us"))
     story.do(EndCircumstance(stream=MEMBER, by=LEAD, circumstance=Circumstance.IN_HOSPICE))
     story.on("2027-04-01 10:00 PDT")
-    raise_exclusions(story)
     assert len(story.facts(ConflictRaised, EPISODE)) == 1
     assert story.refused(close(ClosureReason.DUPLICATIVE_PROGRAM)) == "no_conflict"
 
 
-def raise_exclusions(story: Story) -> None:
-    """What is still to be raised after the software had its turn."""
-    for found in exclusions_to_raise(state(story).said, story.memory.load(MEMBER).state.life, story.memory.now):
-        story.do(
-            RaiseConflict(stream=EPISODE, by=LEAD, conflict=Conflict.EXCLUSIVE_PROGRAMME, programme=found.programme)
-        )  # fmt: skip
+def test_37_before_the_enrolment_the_exclusion_is_raised_and_the_enrolment_waits() -> None:
+    story = Story("2026-11-20 10:00 PST").assigned().on("2026-11-21 10:00 PST")
+    pace = NoteCircumstance(stream=MEMBER, by=OFFICE, circumstance=Circumstance.IN_PACE, learned_from="plan_file")
+    story.do(replace(pace, occurred_at=at("2026-09-01 10:00 PDT")))
+    (raised,) = story.recorded(ConflictRaised, EPISODE)
+    assert raised.occurred_at == at("2026-09-01 10:00 PDT"), "it stands in the way since before the assignment"
+    assert story.refused(Enrol(stream=EPISODE, by=LEAD, agreed="written")) == "conflict_open"
+    story.do(SettleConflict(stream=EPISODE, by=LEAD, outcome="no_conflict", reason="left PACE in August"))
+    story.do(Enrol(stream=EPISODE, by=LEAD, agreed="written"))
+    assert len(story.facts(ConflictRaised, EPISODE)) == 1
 
 
 # --- from plan to plan ---------------------------------------------------------------------------------------------------------
@@ -249,9 +257,11 @@ def test_64_after_more_than_ninety_days_the_member_is_asked() -> None:
 
 
 def test_70_before_the_end_the_member_is_looked_at_anew_and_six_months_more_are_asked_for() -> None:
-    story = enrolled()
+    story = enrolled(follow_up__authorisation__renewal_request_days_before=60)
     story.do(GrantAuthorisation(stream=EPISODE, by="source:plan", basis=AuthorisationBasis.INITIAL, number="A-1"))
     assert runs_out_on(state(story).said, date(2026, 12, 1)) == date(2027, 11, 19)
+    for rule in (RENEWAL, CRITERIA):
+        assert story.owed(rule, YEAR).window.due == at("2027-09-20 24:00 PDT"), "sixty days before 19 November"
     story.on("2027-09-20 10:00 PDT")
     ask = RequestAuthorisation(stream=EPISODE, by=LEAD, basis=AuthorisationBasis.RENEWAL)
     assert story.refused(ask) == "not_reassessed"
@@ -259,6 +269,7 @@ def test_70_before_the_end_the_member_is_looked_at_anew_and_six_months_more_are_
     story.do(ask)
     (asked,) = story.facts(AuthorisationRequested, EPISODE)
     assert asked.following == "initial-2026-11-20"
+    assert [story.owed(rule, YEAR).state for rule in (RENEWAL, CRITERIA)] == [ObligationState.MET] * 2
     story.do(GrantAuthorisation(stream=EPISODE, by="source:plan", basis=AuthorisationBasis.RENEWAL, number="A-2"))
     assert runs_out_on(state(story).said, date(2027, 9, 20)) == date(2028, 5, 19)
     assert gaps(state(story).said, date(2026, 11, 20), date(2028, 5, 19)) == ()
@@ -269,6 +280,10 @@ def test_70_a_lapse_never_ends_the_episode_and_its_days_stay_visible() -> None:
     story.do(GrantAuthorisation(stream=EPISODE, by="source:plan", basis=AuthorisationBasis.INITIAL))
     story.on("2027-12-15 10:00 PST")
     assert closed_as(story) == []
+    assert story.owed(RENEWAL, YEAR).state is ObligationState.MISSED
+    lapsed = story.owed("followup.authorisation_lapsed", YEAR)
+    assert lapsed.how == "nothing is authorised since 2027-11-19; care goes on"
+    assert [o for o in story.all_owed("followup.contact", YEAR) if o.state is ObligationState.OPEN and not o.suspended]
     assert covers(state(story).said, date(2027, 12, 15)) is None
     story.do(
         GrantAuthorisation(
@@ -394,11 +409,16 @@ def test_45_a_21st_birthday_and_the_end_of_a_pregnancy_end_nothing() -> None:
     story.do(NoteCircumstance(stream=MEMBER, by=LEAD, circumstance=Circumstance.PREGNANT, learned_from="member"))
     story.on("2027-02-01 10:00 PST")
     story.do(EndCircumstance(stream=MEMBER, by=LEAD, circumstance=Circumstance.PREGNANT))
+    assert story.owed("followup.pregnancy_ended", YEAR).owed_by == LEAD
+    story.on("2027-03-14 23:59 PDT")
+    assert story.all_owed(TURNED, YEAR) == []
     story.on("2027-03-16 10:00 PDT")
+    assert story.owed(TURNED, YEAR).owed_by == LEAD
     assert closed_as(story) == []
     assert state(story).closure(story.memory.now) is None
     assert not [reason for reason in ClosureReason if "AGE" in reason or "21" in reason or "PREGNAN" in reason]
     story.do(ConsiderDiscontinuation(stream=EPISODE, by=LEAD, outcome="continue", reason="looked at on turning 21"))
+    assert story.all_owed(TURNED, YEAR) == story.all_owed("followup.pregnancy_ended", YEAR) == []
     story.on("2027-11-01 10:00 PDT")
     assert closed_as(story) == []
 
@@ -407,12 +427,25 @@ def test_67_another_provider_is_wanted_and_services_go_on() -> None:
     story = with_a_plan(enrolled()).on("2027-02-01 10:00 PST")
     story.do(RequestProviderChange(stream=EPISODE, by=LEAD, reason="closer to work"))
     assert open_provider_change(state(story).said) is not None
+    change = story.owed(CHANGE, YEAR)
+    assert (change.state, change.window.due) == (ObligationState.OPEN, at("2027-03-03 24:00 PST")), "thirty days"
     story.on("2027-02-10 10:00 PST")
     assert closed_as(story) == []
+    assert [o for o in story.all_owed("followup.contact", YEAR) if o.state is ObligationState.OPEN and not o.suspended]
     story.do(MeetGoal(stream=EPISODE, by=LEAD, goal="home"))
     story.do(SettleProviderChange(stream=EPISODE, by=LEAD, outcome="stays"))
     assert open_provider_change(state(story).said) is None
+    assert story.owed(CHANGE, YEAR).state is ObligationState.MET
     assert story.refused(SettleProviderChange(stream=EPISODE, by=LEAD, outcome="changed")) == "no_provider_change"
+
+
+def test_67_a_change_that_nobody_settles_in_thirty_days_is_missed() -> None:
+    story = enrolled().on("2027-02-01 10:00 PST")
+    story.do(RequestProviderChange(stream=EPISODE, by=LEAD))
+    story.on("2027-03-04 10:00 PST")
+    assert story.owed(CHANGE, YEAR).state is ObligationState.MISSED
+    story.do(SettleProviderChange(stream=EPISODE, by=LEAD, outcome="changed"))
+    assert story.owed(CHANGE, YEAR).state is ObligationState.MET_LATE
 
 
 # --- and begins again ----------------------------------------------------------------------------------------------------------
