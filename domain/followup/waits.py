@@ -14,7 +14,7 @@ from domain.followup.cadence import Chain
 from domain.followup.facts import PopulationProposed
 from domain.followup.minimums import MINIMUM, Count, without_a_day
 from domain.followup.sight import Sight
-from domain.followup.year import lapsed_on
+from domain.followup.year import lapsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +95,12 @@ def _of_the_year(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
             how = "look at the criteria of discontinuation; it is no reason by itself"
             yield Wait(turned.reason, turned.known_by, (turned.known_by,), turned.at, sight.to.owner, how)
     rules = sight.rules
-    lapsed = lapsed_on(sight) if rules is not None and rules.authorisation is not None else None
-    if lapsed is not None:
-        span, last_day = lapsed
-        since = max(end_of_day(last_day, sight.office), start.at)
-        how = f"nothing is authorised since {last_day.isoformat()}; care goes on"
-        yield Wait("authorisation_lapsed", span.fact.authorisation, (span.said.event_id,), since, sight.to.supervisor, how)
+    days = lapsed(sight) if rules is not None and rules.authorisation is not None else None
+    if days is not None:
+        since = max(end_of_day(days.last_day, sight.office), start.at)
+        facts = (days.granted_by, *((days.cut_short_by,) if days.cut_short_by else ()))
+        how = f"nothing is authorised since {days.last_day.isoformat()}; care goes on"
+        yield Wait("authorisation_lapsed", days.authorisation, facts, since, sight.to.supervisor, how)
 
 
 def _populations(sight: Sight) -> Iterator[Wait]:

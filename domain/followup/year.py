@@ -19,8 +19,10 @@ from domain.episode.authorisations import (
     AuthorisationBasis,
     AuthorisationGranted,
     AuthorisationRequested,
+    AuthorisedDays,
     DiscontinuationConsidered,
 )
+from domain.episode.authorisations import authorised as authorised_days
 from domain.episode.care_plans import CarePlanCopyGiven, CarePlanReviewed, CarePlanWritten
 from domain.episode.enrolment import provider_changes
 from domain.follow_up_policy import FollowUp
@@ -94,7 +96,7 @@ def _chain(sight: Sight, entries: list[Entry], table: Callable[[FollowUp], dict[
     anchors = [Anchor(e.at, e.event_id, max(e.recorded_at, sight.started.recorded_at)) for e in entries]
     pace = by_version(sight, table, sight.started.at)
     until = sight.stop.at if sight.stop is not None else None
-    return chain(anchors, pace, calendar_days(sight), sight.now, until, links_max=CHAIN_MAX, silent_max=0)
+    return chain(anchors, pace, calendar_days(sight), sight.alarm, until, links_max=CHAIN_MAX, silent_max=0)
 
 
 # --- assessment ----------------------------------------------------------------------------------------------------------------
@@ -280,17 +282,18 @@ def authorised(sight: Sight) -> tuple[Authorised, ...]:
     return tuple(sorted(found.values(), key=lambda span: (span.fact.last_day, span.fact.authorisation)))
 
 
-def lapsed_on(sight: Sight) -> tuple[Authorised, date] | None:
-    """The authorised span that ran out last, and its last day, where no day is authorised now. The alarm keeps what turns it."""
+def lapsed(sight: Sight) -> AuthorisedDays | None:
+    """What ran out last, where no day is authorised now; streamlined days do with a communicated denial. The alarm keeps what
+    turns it."""
     today = local_date(sight.now, sight.office)
-    spans = authorised(sight)
+    spans = authorised_days(sight.told)
     for span in spans:
-        sight.alarm.reached(start_of_day(span.fact.first_day, sight.office))
-        sight.alarm.reached(end_of_day(span.fact.last_day, sight.office))
-    if any(span.fact.first_day <= today <= span.fact.last_day for span in spans):
+        sight.alarm.reached(start_of_day(span.first_day, sight.office))
+        sight.alarm.reached(end_of_day(span.last_day, sight.office))
+    if any(span.cover(today) for span in spans):
         return None
-    past = [span for span in spans if span.fact.last_day < today]
-    return (past[-1], past[-1].fact.last_day) if past else None
+    past = (span for span in spans if span.last_day < today)
+    return max(past, key=lambda span: (span.last_day, span.authorisation), default=None)
 
 
 def _authorisations(sight: Sight) -> Iterator[Clock]:

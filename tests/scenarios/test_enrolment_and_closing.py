@@ -315,6 +315,10 @@ def test_74_streamlined_days_are_paid_for_until_the_end_of_the_day_of_the_denial
     assert covers(state(story).said, date(2026, 11, 17)) is not None
     assert covers(state(story).said, date(2026, 11, 18)) is None
     assert closed_as(story) == []
+    story.do(Enrol(stream=EPISODE, by=LEAD, agreed="verbal"))
+    lapsed = story.owed("followup.authorisation_lapsed", YEAR)
+    assert lapsed.how == "nothing is authorised since 2026-11-17; care goes on"
+    assert len(lapsed.because.facts) == 2, "the grant and the denial that cut it short"
 
 
 # --- holds ---------------------------------------------------------------------------------------------------------------------
