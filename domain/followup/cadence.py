@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 from domain.calendar import NO_HOLIDAYS, Holidays, add_days, end_of_day, local_date
 from domain.clocks import Clock, Variant
-from domain.core import EventId, Instant, Window, earlier
+from domain.core import Alarm, EventId, Instant, Window, earlier
 from domain.follow_up_policy import ANY_TIER, FollowUp, Overlay, PhaseAnchor, StepUpAfter
 from domain.followup.decider import agreements, covers
 from domain.followup.sight import Contact, Sight, Turn, Version, attempts, clipped
@@ -271,7 +271,7 @@ def chain(
     anchors: Sequence[Anchor],
     pace: Pace,
     days: DayCount,
-    now: Instant,
+    alarm: Alarm,
     until: Instant | None,
     *,
     links_max: int = LINKS_MAX,
@@ -283,12 +283,12 @@ def chain(
     place = len(anchors) - 1
     while place >= 0 and count < links_max:
         after = anchors[place + 1] if place + 1 < len(anchors) else None
-        links = tuple(_links(anchors[place], after, pace, days, now, until, silent_max))
+        links = tuple(_links(anchors[place], after, pace, days, alarm, until, silent_max))
         found.append(links)
         count, place = count + len(links), place - 1
     past = frozenset(anchor.event_id for anchor in anchors[: place + 1])
     newest = found[0] if found else ()
-    silent = newest[-1] if newest and _silent(newest[-1], now, until, silent_max) else None
+    silent = newest[-1] if newest and _silent(newest[-1], alarm.now, until, silent_max) else None
     return Chain(tuple(link for links in reversed(found) for link in links), past, silent)
 
 
@@ -298,21 +298,21 @@ def _silent(last: Link, now: Instant, until: Instant | None, silent_max: int) ->
 
 
 def _links(
-    anchor: Anchor, after: Anchor | None, pace: Pace, days: DayCount, now: Instant, until: Instant | None, silent_max: int
+    anchor: Anchor, after: Anchor | None, pace: Pace, days: DayCount, alarm: Alarm, until: Instant | None, silent_max: int
 ) -> Iterator[Link]:
     base = anchor.at
     for ordinal in range(silent_max + 1):
         opens = pace.asked_from(base)
-        if opens is None or opens > now or (until is not None and until <= opens):
+        if opens is None or (until is not None and until <= opens) or (after is not None and after.at < opens):
             return
-        if after is not None and after.at < opens:
+        if not alarm.reached(opens):
             return
         due, lapsed_at, step = walked(opens, pace, days, turned=opens != anchor.at, until=after.at if after is not None else None)
         rests = days.resting_since(opens)
         resting = rests if rests is not None and rests < due else None
         yield Link(anchor, ordinal, opens, due, step.every_days or 0, step.why, after, lapsed_at, resting)
         ends = due if lapsed_at is None else lapsed_at
-        if resting is not None or ends > now or (after is not None and after.at < ends):
+        if resting is not None or ends > alarm.now or (after is not None and after.at < ends):
             return
         base = ends
 
@@ -356,7 +356,7 @@ def contact_chain(sight: Sight, pace: Pace) -> Chain:
     start = sight.started
     anchors = [Anchor(start.at, start.event_id, start.recorded_at)]
     anchors += [Anchor(c.at, c.event_id, c.recorded_at) for c in counting(sight) if c.at > start.at]
-    return chain(anchors, pace, cadence_days(sight), sight.now, sight.stop.at if sight.stop is not None else None)
+    return chain(anchors, pace, cadence_days(sight), sight.alarm, sight.stop.at if sight.stop is not None else None)
 
 
 def contact_clocks(sight: Sight, found: Chain, pace: Pace) -> Iterator[Clock]:
@@ -493,7 +493,7 @@ def _overlay_chain(sight: Sight, overlay: Overlay, span: Span) -> Chain:
     anchors = [first, *(Anchor(c.at, c.event_id, c.recorded_at) for c in seen)]
     until = earlier(span.until, sight.stop.at if sight.stop is not None else None)
     pace = by_version(sight, lambda rules: _days_of(rules, overlay.key), since, overlay.key)
-    return chain(anchors, pace, cadence_days(sight), sight.now, until, links_max=OVERLAY_LINKS_MAX)
+    return chain(anchors, pace, cadence_days(sight), sight.alarm, until, links_max=OVERLAY_LINKS_MAX)
 
 
 def _days_of(rules: FollowUp, key: str) -> dict[str, int]:

@@ -54,7 +54,7 @@ def periods(sight: Sight, per_days: int) -> tuple[Period, ...]:
     """The periods that have begun; a rest makes the one in which it lies longer, and while it goes on none begins."""
     days, found = period_days(sight), list[Period]()
     opens, number = sight.started.at, 0
-    while opens <= sight.now and not sight.over(opens):
+    while not sight.over(opens) and sight.alarm.reached(opens):
         due = days.due(sight.started.at, (number + 1) * per_days)
         rests = days.resting_since(opens)
         found.append(Period(per_days, number, opens, due, rests if rests is not None and rests < due else None))
