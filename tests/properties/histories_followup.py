@@ -249,13 +249,13 @@ WHOLE_YEAR = (
 )
 
 
-def _policy(follow_up: FollowUp) -> Policy:
+def policy_of(follow_up: FollowUp) -> Policy:
     changes: dict[str, Any] = {**SHORT, "follow_up": follow_up, "diagnosis_groups": GROUPS, "population": (POPULATION,)}
     return varied(**changes)
 
 
-POLICIES = tuple(_policy(follow_up) for follow_up in FOLLOW_UPS)
-POLICIES_OF_A_YEAR = tuple(_policy(follow_up) for follow_up in WHOLE_YEAR)
+POLICIES = tuple(policy_of(follow_up) for follow_up in FOLLOW_UPS)
+POLICIES_OF_A_YEAR = tuple(policy_of(follow_up) for follow_up in WHOLE_YEAR)
 
 # --- contacts ------------------------------------------------------------------------------------------------------------------
 
