@@ -47,10 +47,10 @@ class Episode:
         return self.assignment.plan if self.assignment else ""
 
     def lead_care_manager(self, now: Instant) -> StreamId | None:
+        """Who leads at an instant. Of two words of the same instant the one that was recorded later stands: whoever gave it had
+        seen the other."""
         holder: StreamId | None = None
-        for entry in self.said:
-            if entry.at > now:
-                break
+        for entry in sorted(until(self.said, now), key=lambda e: (e.at, e.recorded_at)):
             match entry.fact:
                 case LeadCareManagerAssigned(staff=staff):
                     holder = staff
