@@ -7,7 +7,7 @@ one of its facts, or with them recorded in another order, is another life: that 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from typing import Any
 
 from domain.catalog import DECIDERS
 from domain.core import Alarm, EventId, Fact, Instant, Loaded, Recorded, StreamId, fold
@@ -29,7 +29,7 @@ class Lived:
     stream: StreamId
     id: EventId
     at: Instant
-    fact: Fact
+    fact: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,3 @@ def ruled(*rules: TierRule, policy: Policy = DEFAULT, order: tuple[str, ...] = (
 
 def steps(spans: tuple[TierSpan, ...]) -> list[tuple[Instant, str]]:
     return [(span.since, span.tier) for span in spans]
-
-
-HOUR = timedelta(hours=1)
