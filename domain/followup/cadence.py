@@ -17,7 +17,7 @@ from domain.clocks import Clock, Variant
 from domain.core import Alarm, EventId, Instant, Window, earlier
 from domain.follow_up_policy import ANY_TIER, FollowUp, Overlay, PhaseAnchor, StepUpAfter
 from domain.followup.decider import agreements, covers
-from domain.followup.sight import Contact, Sight, Turn, Version, attempts, clipped
+from domain.followup.sight import Contact, Sight, Turn, Version, clipped
 from domain.member.circumstances import Circumstance
 from domain.timeline import Span, moved_day
 
@@ -368,7 +368,7 @@ def contact_clocks(sight: Sight, found: Chain, pace: Pace) -> Iterator[Clock]:
         variants: tuple[Variant, ...] = ()
         if default is not pace and (default_due := _due_of(link, default, days)) != link.due:
             variants = (Variant("agreed", link.due), *((Variant("default", default_due),) if default_due else ()))
-        tried = attempts(sight, link.opens, min(link.due, sight.now))
+        tried = sum(1 for at in sight.attempts if link.opens <= at < link.due)
         how = f"every {link.every_days} days: {link.why}" + (f"; {tried} attempts without an exchange" if tried else "")
         yield clock_of(sight, "contact", CONTACT, link, closing(sight, link), how, days=days, variants=variants)
 

@@ -21,7 +21,7 @@ from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedO
 from domain.episode.state import Episode
 from domain.follow_up_policy import FollowUp as Rules
 from domain.followup.decider import RECORDS, FollowUp, covers, overrides
-from domain.followup.facts import NO_TIER, FollowUpContactMade, FollowUpReviewed
+from domain.followup.facts import NO_TIER, FollowUpAttemptMade, FollowUpReviewed
 from domain.interactions import SYNCHRONOUS, Interaction, SpokenTo
 from domain.member.decider import Member
 from domain.member.facts import Channel
@@ -116,6 +116,7 @@ class Sight:
     told: Timeline
     said: Timeline
     contacts: tuple[Contact, ...]
+    attempts: tuple[Instant, ...]
     unapproved: Timeline
     reviews: Timeline
     stays: Stays
@@ -189,7 +190,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     evidence = criteria.evidence_of(member, episode, context, state.said)
     found = criteria.tiers(evidence, book, episode.plan, min(since, episode.assignment.received_at), alarm)
     said = so_far(state.said, alarm)
-    unapproved = records.counted(said, RECORDS)[1]
+    counts, unapproved = records.counted(said, RECORDS)
     lead, boss, to = _people(episode, context, alarm)
     return Sight(
         state=state,
@@ -203,6 +204,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
         told=so_far(episode.said, alarm),
         said=said,
         contacts=_contacts(state, context, enrolled, stopped_at, alarm) if enrolled is not None else (),
+        attempts=tuple(e.at for e in counts if isinstance(e.fact, FollowUpAttemptMade)),
         unapproved=unapproved,
         reviews=tuple(e for e in said if isinstance(e.fact, FollowUpReviewed)),
         stays=stays,
@@ -304,12 +306,6 @@ def _search_contacts(said: Timeline) -> Iterator[Contact]:
         if isinstance(entry.fact, ContactMade) or entry.fact.outcome is Outcome.REACHED:
             in_person = entry.fact.in_person or entry.fact.channel in IN_PERSON_CHANNELS
             yield Contact(entry.at, entry.event_id, entry.recorded_at, in_person, True)
-
-
-def attempts(sight: Sight, since: Instant, until: Instant) -> int:
-    """How often somebody tried in vain to reach the member in an interval."""
-    counts, _ = records.counted(sight.said, RECORDS)
-    return sum(1 for e in counts if not isinstance(e.fact, FollowUpContactMade) and since <= e.at < until)
 
 
 # --- stays ---------------------------------------------------------------------------------------------------------------------
