@@ -100,9 +100,7 @@ WRITTEN = told(
     by=LEAD,
 )
 CONSERVATOR = told(MEMBER, PartyNamed(party="party-1", relation="conservator", name="Rosa"), MONDAY)
-SHOWN = told(
-    MEMBER, AuthorityShown(party="party-1", scope="share_information", document="court order", until=date(2026, 12, 31)), MONDAY
-)
+SHOWN = told(MEMBER, AuthorityShown(party="party-1", scope="share_information", document="order", until=date(2026, 12, 31)), MONDAY)
 
 
 def known(*more: Told) -> Given:
@@ -359,7 +357,7 @@ def test_authority_is_shown_by_a_document_that_holds() -> None:
     show: dict[str, Any] = {
         "party": "party-1",
         "scope": "share_information",
-        "document": "court order",
+        "document": "order",
         "until": date(2026, 12, 31),
     }
     known(CONSERVATOR).when(of_member(ShowAuthority, **show), TUESDAY).then(AuthorityShown(**show))
