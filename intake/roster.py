@@ -18,7 +18,7 @@ from psycopg_pool import PoolTimeout
 
 from domain.core import Command, Refusal, StreamId
 from domain.episode.decider import Episode, ReceiveAssignment, ResendAssignment, WithdrawAssignment, claim_on_open_episode
-from domain.episode.facts import ClosureReason
+from domain.episode.facts import MEMBER_SAID_NO, ClosureReason
 from domain.member.decider import Claim as ClaimState
 from domain.member.decider import CorrectIdentity, LearnContactPoint, Member, RegisterMember
 from domain.member.facts import PointKind
@@ -304,7 +304,7 @@ class MemberFiles:
             if listed_before:
                 work.add("resend", ResendAssignment(stream=claim.holder, received_at=received_at, **work.said()))
             return ""
-        if claim.released_because == ClosureReason.DECLINED:
+        if claim.released_because in MEMBER_SAID_NO:
             return "declined_before"
         if claim.last_holder is not None and listed_before and claim.released_because != ClosureReason.ASSIGNMENT_WITHDRAWN:
             return "closed_before"  # the plan has not taken our closure in yet: still listing is not listing anew

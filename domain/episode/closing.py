@@ -101,6 +101,8 @@ class WithdrawAssignment(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decline(Command):
+    """The member does not want the programme, or no longer: everything stops at once."""
+
     how: str = ""
     reason: str | None = personal()
 
@@ -173,7 +175,7 @@ def decide(command: ClosingCommand, state: Episode, context: Context, book: Poli
             return (withdrawn, *_closed(command, state, ClosureReason.ASSIGNMENT_WITHDRAWN, reason, context))
         case Decline(how=how, reason=reason):
             declined = MemberDeclined(member=state.member, how=how, reason=reason)
-            return (declined, *_closed(command, state, ClosureReason.DECLINED, "", context))
+            return (declined, *_closed(command, state, says(command, state), "", context))
         case CloseEpisode(reason=reason, note=note):
             refusal = _not_decided_by(command, state, context, now) or _rests_on_nothing(command, state, context, book, now)
             return refusal or _closed(command, state, reason, note, context)
@@ -181,11 +183,11 @@ def decide(command: ClosingCommand, state: Episode, context: Context, book: Poli
             assert_never(command)
 
 
-def says(command: ClosingCommand) -> ClosureReason:
-    """The reason with which a command closes."""
+def says(command: ClosingCommand, state: Episode) -> ClosureReason:
+    """The reason with which a command closes. Who takes part already does not decline: they withdraw (domain.md 2.7)."""
     match command:
         case Decline():
-            return ClosureReason.DECLINED
+            return ClosureReason.MEMBER_WITHDREW if state.enrolled() else ClosureReason.DECLINED
         case WithdrawAssignment():
             return ClosureReason.ASSIGNMENT_WITHDRAWN
         case CloseEpisode(reason=reason):

@@ -28,7 +28,7 @@ from domain.episode.enrolment import Defer as Defer
 from domain.episode.enrolment import Enrol as Enrol
 from domain.episode.enrolment import ReportPlanTier as ReportPlanTier
 from domain.episode.enrolment import SettleProviderChange as SettleProviderChange
-from domain.episode.facts import AssignmentReceived, AssignmentResent, ClosureReason, PolicyReapplied
+from domain.episode.facts import MEMBER_SAID_NO, AssignmentReceived, AssignmentResent, PolicyReapplied
 from domain.episode.holds import Hold as Hold
 from domain.episode.holds import HoldCommand
 from domain.episode.holds import Resume as Resume
@@ -120,7 +120,7 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
     if isinstance(command, ReinstateEpisode):
         return closing.reinstate(command, state, context, book, now)
     if (closed := state.closure(now)) is not None and not isinstance(command, AfterClosure):
-        if isinstance(command, ClosingCommand) and closing.says(command) is closed[2]:
+        if isinstance(command, ClosingCommand) and closing.says(command, state) is closed[2]:
             return ()
         return Refusal("episode_closed", f"stream: the episode was closed as {closed[2]}; a new contact proposes a new one")
     at = command.occurred_at or now
@@ -191,8 +191,8 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
         return Refusal("unknown_member", "member: is not registered; register the member first")
     if claim.holder is not None:
         return Refusal("episode_open", "member: has an open episode; a re-sent assignment is recorded there")
-    if claim.released_because == ClosureReason.DECLINED and not command.reengage:
-        return Refusal("declined_before", "member: declined earlier; a new episode needs a person's word that this was revoked")
+    if claim.released_because in MEMBER_SAID_NO and not command.reengage:
+        return Refusal("declined_before", "member: said no earlier; a new episode needs a person's word that this was revoked")
     if records.untimely(command.received_at, now) is not None:
         return Refusal(
             "received_in_the_future", "received_at: lies ahead; the clock starts on the day on which the plan's word came"

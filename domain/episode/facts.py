@@ -30,6 +30,10 @@ class ClosureReason(StrEnum):
     OTHER = "OTHER"
 
 
+MEMBER_SAID_NO = (ClosureReason.DECLINED, ClosureReason.MEMBER_WITHDREW)
+"""Reasons after which a plan's list opens no new episode by itself: it takes a person's word that the member wants one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignmentReceived(Fact):
     """A plan gave the member to us. `received_at` is when its file landed and was accepted; `effective_on` and `authorized_on` are

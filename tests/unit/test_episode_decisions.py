@@ -31,6 +31,7 @@ from domain.episode.care_plans import CarePlanWritten, Goal, GoalState, Task
 from domain.episode.closing import (
     AgreeStepDown,
     CloseEpisode,
+    Decline,
     MakeWarmHandOff,
     NoticeOfActionReceived,
     RecordNoticeOfAction,
@@ -71,6 +72,7 @@ from domain.episode.facts import (
     EpisodeResumed,
     HoldCode,
     LeadCareManagerAssigned,
+    MemberDeclined,
     MemberEnrolled,
 )
 from domain.episode.holds import Hold, Resume, why_held
@@ -633,6 +635,24 @@ def test_a_closure_is_the_lead_s_to_decide_and_a_supervisor_s() -> None:
     programme(led).when(close(reason, by=OFFICE), DAY_TWO).refused("not_authorised")
     programme(led).when(close(ClosureReason.UNSAFE), DAY_TWO).refused("not_authorised")
     programme(led).when(close(ClosureReason.UNSAFE, by=BOSS), DAY_TWO).then(*closed(ClosureReason.UNSAFE))
+
+
+@pytest.mark.parametrize(("before", "reason"), [((), ClosureReason.DECLINED), ((ENROLLED,), ClosureReason.MEMBER_WITHDREW)])
+def test_a_member_s_no_closes_at_once_and_is_named_by_whether_they_took_part(
+    before: tuple[Told, ...], reason: ClosureReason
+) -> None:
+    decline = Decline(stream=EPISODE, by=LEAD, how="phone", reason="enough")
+    declined = MemberDeclined(member=MEMBER, how="phone", reason="enough")
+    programme(*before).when(decline, DAY_TWO).then(declined, *closed(reason))
+    over = (
+        *before,
+        said(declined),
+        said(EpisodeClosed(reason=reason)),
+        told(CLAIM, Released(holder=EPISODE, because=reason), DAY_ONE),
+    )
+    programme(*over).when(decline, DAY_TWO).then()
+    listed = ReceiveAssignment(stream=NEW, by="source:plan", member=MEMBER, plan="valley", received_at=at(DAY_TWO))
+    programme(*over).when(listed, DAY_TWO).refused("declined_before")
 
 
 def test_what_goes_before_a_step_down() -> None:
