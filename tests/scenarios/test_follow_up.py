@@ -104,6 +104,10 @@ class FollowedUp(HospitalStory):
     def __init__(self, **changes: Any) -> None:
         super().__init__(ENROLLED, varied(follow_up=varied(RULES, **changes)))
 
+    def on(self, when: str) -> FollowedUp:
+        super().on(when)
+        return self
+
     def spoken(
         self, when: str, how: Interaction = Interaction.PHONE, *, with_: SpokenTo = SpokenTo.MEMBER, recorded: str | None = None
     ) -> FollowedUp:
