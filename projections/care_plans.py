@@ -22,7 +22,7 @@ from domain.episode.care_plans import (
     Task,
 )
 from domain.member.sharing import Audience
-from domain.staff.decider import OFFICE_ZONE
+from domain.staff.facts import OFFICE_ZONE
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
 

@@ -15,8 +15,7 @@ from domain.calendar import local_date
 from domain.caseload.state import FULL_TIME_PERCENT, NOT_ENROLLED, TRANSITION
 from domain.core import StreamId
 from domain.policy import DEFAULT_PLAN
-from domain.staff.decider import OFFICE_ZONE
-from domain.staff.facts import Role
+from domain.staff.facts import OFFICE_ZONE, Role
 from projections import questions
 from projections.answers import Page
 from projections.asking import LIMIT_DEFAULT, Ask

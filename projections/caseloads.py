@@ -12,7 +12,7 @@ from typing import Any
 
 from domain.adoption.facts import PolicyAdopted
 from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
-from domain.staff.decider import OFFICE_ZONE
+from domain.staff.facts import OFFICE_ZONE
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
 

@@ -12,6 +12,7 @@ from domain.caseload.facts import CaseReleased
 from domain.caseload.state import FULL_TIME_PERCENT, Load, caseload_of, load_in
 from domain.core import SYSTEM, Alarm, Command, Context, Decider, Decision, Instant, On, Recorded, Refusal, StreamId, personal
 from domain.episode.facts import LeadCareManagerReleased
+from domain.staff.facts import OFFICE_ZONE as OFFICE_ZONE
 from domain.staff.facts import (
     AbsenceAnnounced,
     AbsenceCalledOff,
@@ -27,9 +28,6 @@ from domain.staff.facts import (
     StaffLeft,
     TrainingCompleted,
 )
-
-OFFICE_ZONE = "America/Los_Angeles"
-"""Licences and absences are counted in the office's local days."""
 
 UNASSIGNED_AT_ONCE_MAX = 60
 """Members that one departure can leave without a lead: a decision has its limit of facts. More are handed over first."""

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from domain.core import Fact, StreamId, personal
 
+OFFICE_ZONE = "America/Los_Angeles"
+"""Licences, absences, shares of full time and last days are counted in the office's local days."""
+
 
 class Role(StrEnum):
     """What a person may do here; also the roles of bearer tokens."""
