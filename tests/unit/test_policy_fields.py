@@ -24,6 +24,8 @@ from domain.policy import Policy, read_policy
 from domain.requests import DeliveryBegun, MessageFailed, MessageRequested, RequestExpired, RequestFact
 from tests.given import BOSS, EPISODE, LEAD, MEMBER, OUTREACH, POLICIES, Story, at
 from tests.scenarios.test_follow_up_policy import CASES as FOLLOW_UP_CASES
+from tests.scenarios.test_questions_policy import CASES as QUESTION_CASES
+from tests.scenarios.test_tier_policy import CASES as TIER_CASES
 from tests.scenarios.test_transition_policy import CASES as TRANSITION_CASES
 
 FILE = (POLICIES / "default.toml").read_text()
@@ -425,10 +427,11 @@ EVERY_CASE: dict[str, Any] = {
     **CASES,
     **{f"transition.{path}": case for path, case in TRANSITION_CASES.items()},
     **FOLLOW_UP_CASES,
+    **QUESTION_CASES,
 }
 
 
-BEING_BUILT = ("follow_up.tiers", "caseload", "diagnosis_groups", "population", "questionnaire")
+BEING_BUILT = ("follow_up.tiers", "caseload", "diagnosis_groups", "population")
 """Sections whose processes are not at work yet."""
 
 
