@@ -169,6 +169,9 @@ def _notice(command: RecordNoticeOfAction, state: Episode, context: Context, now
 
 
 def decide(command: ClosingCommand, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
+    at = command.occurred_at or now
+    if any(isinstance(e.fact, EpisodeReinstated) and e.at >= at for e in state.said):
+        return Refusal("reinstated_since", "occurred_at: the episode was reinstated after that; leave it out to close it as of now")
     match command:
         case WithdrawAssignment(reason=reason):
             withdrawn = AssignmentWithdrawn(reason=reason)
@@ -300,8 +303,11 @@ def _still_authorised(state: Episode, book: PolicyBook, now: Instant) -> Refusal
 
 def reinstate(command: ReinstateEpisode, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     """The closure was a mistake: the episode is the member's open one again, and back with whoever led it."""
-    if state.closure(now) is None:
+    closed = state.closure(now)
+    if closed is None:
         return ()
+    if closed[1] >= (command.occurred_at or now):
+        return Refusal("not_closed_then", "occurred_at: lies before the closure; leave it out to reinstate the episode as of now")
     if context[claim_on_open_episode(state.member)].state.holder is not None:
         return Refusal("episode_open", "stream: the member has another open episode; close that one first")
     back = leads.taken_again(command, state, context, book, now)

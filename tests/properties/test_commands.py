@@ -12,16 +12,20 @@ from enum import StrEnum
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from domain import alerts, records
 from domain.catalog import decider_of
 from domain.core import SYSTEM, Command, Decision, Instant, Refusal, StreamId, fold
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, leads
 from domain.episode import decider as episode
-from domain.episode import leads
+from domain.episode.care_plans import Goal, Task
 from domain.episode.decider import claim_on_open_episode
+from domain.episode.enrolment import EnrolmentStep
+from domain.followup import decider as followup
+from domain.member import circumstances, sharing
 from domain.member import decider as member
 from domain.member.facts import Channel, PointKind
 from domain.outreach import decider as outreach
@@ -66,7 +70,31 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
         transition.RecordTransitionContact, transition.RecordTransitionAttempt, transition.CompleteItem, transition.ReopenItem,
         transition.ReviewStay, alerts.AcknowledgeAlert, records.ApproveBackdatedRecord, records.StrikeOutRecord,
     ),
-    "staff": (staff.AnnounceAbsence, staff.CallOffAbsence, staff.ShowLicence, staff.GrantRole, staff.RevokeRole),
+    "staff": (
+        staff.AnnounceAbsence, staff.CallOffAbsence, staff.ShowLicence, staff.GrantRole, staff.RevokeRole, staff.NameLanguages,
+        staff.AgreeFullTimeShare, staff.CompleteTraining, staff.RevokeLicence,
+    ),
+    "life": (
+        circumstances.NoteCircumstance, circumstances.NoteCircumstance, circumstances.EndCircumstance,
+        circumstances.RecordDiagnosis, circumstances.RuleOutDiagnosis, circumstances.ReportVisit, circumstances.JudgeVisit,
+        circumstances.LearnCounty, sharing.NameParty, sharing.ShowAuthority, sharing.EndAuthority,
+        sharing.AuthoriseDataSharing, sharing.RevokeDataSharing,
+    ),
+    "year": (
+        authorisations.GrantAuthorisation, authorisations.RequestAuthorisation, authorisations.DenyAuthorisation,
+        authorisations.ConsiderDiscontinuation, authorisations.CarryOver, enrolment.RecordEnrolmentVisit, enrolment.AnswerScreening,
+        enrolment.ReportPlanTier, enrolment.RaiseConflict, enrolment.SettleConflict, enrolment.ExplainChoice,
+        enrolment.RequestProviderChange, enrolment.SettleProviderChange, assessments.BeginAssessment, assessments.AnswerAssessment,
+        assessments.CompleteAssessment, assessments.AbandonAssessment, closing.AgreeStepDown, closing.MakeWarmHandOff,
+        closing.RecordNoticeOfAction, care_plans.WriteCarePlan,
+        care_plans.MeetGoal, care_plans.GiveUpGoal, care_plans.FinishTask, care_plans.GiveCarePlanCopy, care_plans.ReviewCarePlan,
+    ),
+    "followup": (
+        followup.RecordFollowUpContact, followup.RecordFollowUpContact, followup.RecordFollowUpContact,
+        followup.RecordFollowUpAttempt, followup.AgreeCadence, followup.EndCadenceAgreement, followup.OverrideTier,
+        followup.LiftTierOverride, followup.ConfirmPopulation, followup.RejectPopulation, followup.ReviewFollowUp,
+        alerts.AcknowledgeAlert, records.ApproveBackdatedRecord, records.StrikeOutRecord,
+    ),
 }  # fmt: skip
 STREAMS: dict[str, tuple[StreamId, ...]] = {
     "member": MEMBERS,
@@ -75,11 +103,14 @@ STREAMS: dict[str, tuple[StreamId, ...]] = {
     "stay": STAYS,
     "transition": tuple(e.replace("episode", "transition") for e in EPISODES),
     "staff": (LEAD, NURSE),
+    "life": MEMBERS,
+    "year": EPISODES,
+    "followup": tuple(e.replace("episode", "followup") for e in EPISODES),
 }
 WORDS: dict[str, tuple[Any, ...]] = {
     "member": (MEMBERS[0], *MEMBERS),
     "episode": (EPISODES[0], EPISODES[0], *EPISODES, None),
-    "previous": (None, "episode-1"),
+    "previous": (None, "episode-1", "episode-2", "member-1"),
     "stay": STAYS,
     "staff": (LEAD, NURSE, BOSS),
     "receiver": (LEAD, NURSE),
@@ -96,8 +127,41 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "disposition": ("", "01", "02", "03", "07", "20", "99"),
     "cin_claim": ("claim-a", "claim-b"),
     "licence": tuple(staff.Licence),
+    "questionnaire": ("short", "core@1", "nobody-knows"),
+    "questions": (("mood", "sleep"), ("mood",), ()),
+    "scores": ((4, 5), (1,), ()),
+    "steps": ((EnrolmentStep.SCREENING,), tuple(EnrolmentStep), ()),
+    "tier": ("", "1", "high", "low", "none", "no_such_tier"),
+    "population": ("homeless_adults", "no_such_population"),
+    "code": ("I50.9", "E119", "nonsense"),
+    "visit": ("visit-1", "visit-2", *STAYS),
+    "county": ("Orange", "Kern", ""),
+    "programme": ("hospice", "other-provider", ""),
+    "every_days": (0, 3, 30),
+    "percent": (0, 50, 100),
+    "languages": (("en",), ("vi", "en")),
+    "recipients": (("plan",), ("family", "facility"), ()),
+    "authorisation": ("", "streamlined-1", "no-such-authorisation"),
+    "request": ("", "request-1"),
+    "following": ("", "streamlined-1"),
+    "assessment": ("", "no-such-assessment"),
+    "goals": ((Goal(goal="g1", topic="housing"),), ()),
+    "goal": ("g1", "g2"),
+    "tasks": ((Task(task="t1", goal="g1", owner=LEAD),), (Task(task="t1", goal="g2", owner="nobody"),), ()),
+    "task": ("t1", "t2"),
+    "version": (0, 1, 7),
+    "replaces": (None, 0, 1),
+    "member_took_part": ("phone", "declined", "asleep"),
+    "to": ("member", "caregiver", "complex_care_management", "press"),
+    "about": ("minimum_count", ""),
+    "over_cap_because": ("", "nobody else speaks Vietnamese"),
 }
 """What may stand in a field, by its name; every other field has the values of its type."""
+WORDS_OF_ALL = (
+    "in_person", "phone", "ours", "theirs", "no_conflict", "member_chose_us", "changed", "stays", "continue", "step_down",
+    "old_plan", "complex_care_management", "share_information", "substance_use", "caregiver", "agreed", "changes_wanted", "member",
+)  # fmt: skip
+"""Words of which one or the other means something in some field of text."""
 
 
 class Everybody(RuleBasedStateMachine):
@@ -163,6 +227,10 @@ class Everybody(RuleBasedStateMachine):
         for kind in data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=5)):
             self.send(self.drawn(data, kind))
             self.memory.now += data.draw(st.sampled_from((timedelta(), timedelta(), timedelta(hours=1), timedelta(hours=9))))
+
+    @rule(data=st.data())
+    def the_care(self, data: st.DataObject) -> None:
+        self.ask(data, "followup", "followup", "year", "life")
 
     @rule(data=st.data(), kind=st.sampled_from(sorted(COMMANDS)))
     def hold_back(self, data: st.DataObject, kind: str) -> None:
@@ -260,15 +328,20 @@ class Everybody(RuleBasedStateMachine):
         for f in fields(command):
             if f.name not in (*given, "said_at", "message_id") and not f.metadata.get("personal"):
                 given[f.name] = self._value(data, f.name, hints[f.name], given)
+        if command is assessments.AnswerAssessment:
+            given["answers"] = tuple("no" for _ in given["questions"])
+        if command is care_plans.WriteCarePlan:
+            given["texts"] = dict.fromkeys(("g1", "t1"), "in words")
         return command(**given)
 
     def _value(self, data: st.DataObject, name: str, kind: Any, given: dict[str, Any]) -> Any:
         if name == "statement":
             return self._statement(data)
-        if name in ("record", "done", "report", "cause", "key"):
+        if name in ("record", "done", "report", "cause", "key", "raised", "requested"):
             return self._named(data, given["stream"], name)
         if name in WORDS:
-            return data.draw(st.sampled_from(WORDS[name]))
+            maybe = get_origin(kind) in (Union, UnionType)
+            return data.draw(st.sampled_from([word for word in WORDS[name] if maybe or word is not None]))
         if get_origin(kind) in (Union, UnionType):
             kind = next(a for a in get_args(kind) if a is not type(None))
         if isinstance(kind, type) and issubclass(kind, StrEnum):
@@ -282,7 +355,7 @@ class Everybody(RuleBasedStateMachine):
         if isinstance(kind, type) and issubclass(kind, Instant):
             return self.memory.now - timedelta(hours=data.draw(st.sampled_from((0, 0, 3, 60))))
         assert kind is str, (name, kind)
-        return data.draw(st.sampled_from(("one", "other")))
+        return data.draw(st.sampled_from((*WORDS_OF_ALL, "one", "")))
 
     def _named(self, data: st.DataObject, stream: StreamId, name: str) -> str:
         """A fact or a request that is there, or one that never was."""
@@ -314,6 +387,7 @@ Everybody.TestCase.settings = settings(
     max_examples=EXAMPLES or 25,
     stateful_step_count=30,
     derandomize=not EXAMPLES,
+    phases=tuple(Phase) if EXAMPLES else (Phase.explicit, Phase.generate),
     deadline=None,
     database=None,
     print_blob=False,
