@@ -427,11 +427,12 @@ EVERY_CASE: dict[str, Any] = {
     **CASES,
     **{f"transition.{path}": case for path, case in TRANSITION_CASES.items()},
     **FOLLOW_UP_CASES,
+    **TIER_CASES,
     **QUESTION_CASES,
 }
 
 
-BEING_BUILT = ("follow_up.tiers", "caseload", "diagnosis_groups", "population")
+BEING_BUILT = ("caseload",)
 """Sections whose processes are not at work yet."""
 
 
