@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
-from api.offering import Given, Offer, plain
+from api.offering import Given, Offer, is_mapping, part_of, plain
 from domain.core import Command, Refusal, StreamId
 from domain.member.decider import LearnContactPoint, RegisterMember
 from eventlog.gateway import Gateway, Outcome
@@ -24,17 +24,22 @@ from intake.identifiers import CinProblem, cin_of
 from intake.identity import IdentityKeys
 
 TEXT_MAX = 4_000
-ITEMS_MAX = 50
+ITEMS_MAX = 300
+"""Of one list, such as the answers of one sitting."""
+
+NAME_MAX = 200
 
 KEY_MAX = 200
 COMMAND_IDS = UUID("8f4a0f3c-7a52-4d0f-9d35-6a1d2c9be6f0")
 """The name space of command ids; never to be changed, or a repeated request would be carried out again."""
 
+_STRICT = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
 
 class Sent(BaseModel):
     """What every command may say besides its own fields."""
 
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+    model_config = _STRICT
 
     occurred_at: AwareDatetime | None = Field(None, description="When it happened, with its zone; left out: now")
     expected_version: int | None = Field(
@@ -60,14 +65,45 @@ def model_of(offer: Offer) -> type[Sent]:
 
 
 def _field(given: Given) -> tuple[Any, Any]:
-    kind = given.type
-    if plain(kind) is str:
-        kind = Annotated[kind, Field(max_length=TEXT_MAX)]
-    elif plain(kind) is datetime:
-        kind = AwareDatetime if given.required else AwareDatetime | None
-    elif getattr(kind, "__origin__", None) is tuple:
-        kind = Annotated[kind, Field(max_length=ITEMS_MAX)]
+    kind = _sent_type(given.type)
+    if plain(given.type) is datetime and not given.required:
+        kind = AwareDatetime | None
     return (kind, ...) if given.required else (kind, given.default)
+
+
+def _sent_type(hint: Any) -> Any:
+    """A field's type as it may be sent: texts, lists and objects of limited length, instants with a zone, parts without surplus."""
+    kind, optional = plain(hint), hint is not plain(hint)
+    if kind is str:
+        kind = Annotated[str, Field(max_length=TEXT_MAX)]
+    elif kind is datetime:
+        kind = AwareDatetime
+    elif is_mapping(kind):
+        value = _sent_type(get_args(kind)[1])
+        kind = Annotated[dict[Annotated[str, Field(max_length=NAME_MAX)], value], Field(max_length=ITEMS_MAX)]  # type: ignore[valid-type]
+    elif (part := part_of(kind)) is not None:
+        kind = Annotated[tuple[_part_model(part), ...], Field(max_length=ITEMS_MAX)]  # type: ignore[misc]
+    elif get_origin(kind) is tuple:
+        kind = Annotated[tuple[_sent_type(get_args(kind)[0]), ...], Field(max_length=ITEMS_MAX)]  # type: ignore[misc]
+    return kind | None if optional else kind
+
+
+@cache
+def _part_model(part: type) -> type[BaseModel]:
+    """The model of a part of a command, such as a goal of a care plan: what it does not know is refused, never passed over."""
+    hints = get_type_hints(part)
+    made: dict[str, Any] = {
+        f.name: (_sent_type(hints[f.name]), ... if f.default is MISSING else f.default) for f in fields(part)
+    }  # fmt: skip
+    return create_model(part.__name__, __config__=_STRICT, __doc__=(part.__doc__ or "").replace("`", ""), **made)
+
+
+def _meant(given: Given, value: Any) -> Any:
+    """What was sent as the command takes it."""
+    part = part_of(given.type)
+    if part is None or value is None:
+        return value
+    return tuple(part(**{f.name: getattr(each, f.name) for f in fields(part)}) for each in value)
 
 
 def command_id_of(key: str, subject: str) -> UUID:
@@ -79,7 +115,11 @@ def prepare(
     offer: Offer, said: Sent, *, stream: StreamId | None, by: str, command_id: UUID, identity: IdentityKeys
 ) -> Prepared | Refusal:
     """The command that was sent. A refusal where its identifiers cannot be used."""
-    values = {name: getattr(said, name) for name in type(said).model_fields if name != "expected_version"}
+    values = {given.name: _meant(given, getattr(said, given.name)) for given in offer.given}
+    values["occurred_at"] = said.occurred_at
+    if offer.paired is not None:
+        first, second = offer.paired
+        values |= {first: tuple(values[second]), second: tuple(values[second].values())}
     if offer.founds:
         stream = f"{offer.stream}-{uuid5(command_id, 'stream')}"
     assert stream is not None and stream.partition("-")[0] == offer.stream, offer.verb

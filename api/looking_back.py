@@ -10,18 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from api.known import Fact, Known
+from api.year import YearThen, year_then
 from domain.calendar import end_of_day, zone
 from domain.catalog import DECIDERS, PROCESSES
+from domain.clocks import Variant
 from domain.core import (
-    READ_ROUNDS,
     Command,
-    Context,
     Instant,
-    Loaded,
     Obligation,
     Plan,
     ProcessRef,
-    Recorded,
     StreamId,
     fold,
 )
@@ -36,15 +35,12 @@ from domain.member.facts import (
     LanguageChosen,
     MemberRelocated,
 )
-from domain.policy import PolicyBook, read_policy
+from domain.policy import PolicyBook
 from domain.staff.decider import OFFICE_ZONE
 from domain.stay.decider import Stay
 from domain.timeline import Entry
 from eventlog.log import Log
 from projections.sentences import sentence
-
-STREAMS_MAX = 500
-"""Of one member's history; beyond it something writes in a loop."""
 
 WAKE_UPS_MAX = 8
 """How far ahead is looked for what a process does next: wake-ups at which it only looks are passed over."""
@@ -70,7 +66,8 @@ class PointThen:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeThen:
-    """An episode. `status`: assigned, enrolled, held, or closed with its reason."""
+    """An episode. `status`: assigned, enrolled, held, or closed with its reason. `year`: tier with its grounds, cadence, steps,
+    authorisation, assessment and care plan, populations of focus."""
 
     episode: StreamId
     plan: str
@@ -81,6 +78,7 @@ class EpisodeThen:
     closed_at: datetime | None = None
     closed_because: str = ""
     policy: str = ""
+    year: YearThen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +95,9 @@ class StayThen:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """A fact that something rests on, in words."""
-
-    event_id: str
-    stream: StreamId
-    sentence: str
-    occurred_at: datetime
-    recorded_at: datetime
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
 class Owed:
-    """What is owed, by when, by whom, under which rule of which policy version, resting on which facts."""
+    """What is owed, by when, by whom, under which rule of which policy version, resting on which facts. `variants`: what the due
+    would be otherwise, such as by the plan's own interval where the member agreed to another one."""
 
     key: str
     rule: str
@@ -128,6 +115,7 @@ class Owed:
     met_at: datetime | None = None
     how: str = ""
     subject: StreamId = ""
+    variants: tuple[Variant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,65 +170,9 @@ class MemberThen:
     cin: str | None = None
 
 
-class _Known:
-    """The streams as they were known at an instant. Nothing that was recorded later is in here."""
-
-    def __init__(self, log: Log, known_at: Instant) -> None:
-        self._log, self._known_at = log, known_at
-        self._streams: dict[StreamId, tuple[Recorded, ...]] = {}
-        self._states: dict[StreamId, Loaded] = {}
-
-    def read(self, streams: Iterable[StreamId]) -> None:
-        missing = [s for s in dict.fromkeys(streams) if s not in self._streams]
-        assert len(missing) + len(self._streams) <= STREAMS_MAX
-        for stream, facts in self._log.read_many(missing).items() if missing else ():
-            self._streams[stream] = tuple(r for r in facts if r.recorded_at <= self._known_at)
-
-    def facts(self, stream: StreamId) -> tuple[Recorded, ...]:
-        self.read((stream,))
-        return self._streams[stream]
-
-    def state(self, stream: StreamId) -> Loaded:
-        if stream not in self._states:
-            decider = DECIDERS.get(stream.partition("-")[0])
-            facts = self.facts(stream)
-            self._states[stream] = Loaded(None, len(facts)) if decider is None else fold(decider, stream, facts)
-        return self._states[stream]
-
-    def book(self) -> PolicyBook:
-        book = PolicyBook()
-        for policy in self._log.streams("policy"):
-            for recorded in self.facts(policy):
-                if isinstance(text := getattr(recorded.fact, "text", None), str):
-                    book = book.with_adopted(read_policy(text))
-        return book
-
-    def planned(self, ref: ProcessRef, book: PolicyBook, now: Instant) -> Plan:
-        process, own = PROCESSES[ref.kind], self.state(ref.stream)
-        context: dict[StreamId, Loaded] = {}
-        for _ in range(READ_ROUNDS + 1):
-            wanted = [s for s in process.reads(ref, own.state, context) if s != ref.stream and s not in context]
-            if not wanted:
-                break
-            self.read(wanted)
-            context |= {s: self.state(s) for s in wanted}
-        return process.plan(own.state, _as_context(context), book, now)
-
-    def fact(self, event_id: str) -> Fact | None:
-        for facts in self._streams.values():
-            for r in facts:
-                if r.event_id == event_id:
-                    return Fact(r.event_id, r.stream, sentence(r.fact), r.occurred_at, r.recorded_at, r.actor)
-        return None
-
-
-def _as_context(context: dict[StreamId, Loaded]) -> Context:
-    return context
-
-
 def member_then(log: Log, member: StreamId, *, as_of: Instant, known_at: Instant, names: bool = False) -> MemberThen:
     """The member at `as_of`, from what was recorded by `known_at`. Raises Nobody."""
-    known = _Known(log, known_at)
+    known = Known(log, known_at)
     facts = known.facts(member)
     if not facts:
         raise Nobody("nobody was known under this id by then")
@@ -279,7 +211,7 @@ def member_then(log: Log, member: StreamId, *, as_of: Instant, known_at: Instant
 
 def explain(log: Log, streams: Sequence[StreamId], *, now: Instant, known_at: Instant | None = None) -> tuple[Explanation, ...]:
     """What is owed under some processes, episodes or members, and why. Raises Nobody where a stream is empty."""
-    known = _Known(log, known_at or now)
+    known = Known(log, known_at or now)
     book = known.book()
     refs: dict[ProcessRef, None] = {}
     for stream in streams:
@@ -295,18 +227,18 @@ def explain(log: Log, streams: Sequence[StreamId], *, now: Instant, known_at: In
     return tuple(_explained(known, ref, book, now) for ref in refs)
 
 
-def _processes(known: _Known, episodes: Iterable[StreamId]) -> tuple[ProcessRef, ...]:
+def _processes(known: Known, episodes: Iterable[StreamId]) -> tuple[ProcessRef, ...]:
     refs = [ProcessRef(kind, episode.partition("-")[2]) for episode in episodes for kind in PROCESSES]
     known.read(ref.stream for ref in refs)
     return tuple(ref for ref in refs if known.facts(ref.stream))
 
 
-def _explained(known: _Known, ref: ProcessRef, book: PolicyBook, now: Instant) -> Explanation:
+def _explained(known: Known, ref: ProcessRef, book: PolicyBook, now: Instant) -> Explanation:
     plan = known.planned(ref, book, now)
     return Explanation(
         process=ref.stream,
         kind=ref.kind,
-        owed=tuple(sorted((_owed(known, o) for o in plan.obligations), key=lambda o: (o.due_at, o.key))),
+        owed=tuple(sorted((_owed(known, ref, o) for o in plan.obligations), key=lambda o: (o.due_at, o.key))),
         next_steps=_steps(plan),
         sending=tuple(f"{e.kind}: {e.key}" for e in plan.effects),
         looks_again_at=plan.wake_at,
@@ -316,7 +248,7 @@ def _explained(known: _Known, ref: ProcessRef, book: PolicyBook, now: Instant) -
     )
 
 
-def _then(known: _Known, ref: ProcessRef, book: PolicyBook, wake_at: Instant | None) -> tuple[NextStep, ...]:
+def _then(known: Known, ref: ProcessRef, book: PolicyBook, wake_at: Instant | None) -> tuple[NextStep, ...]:
     """The steps of the first wake-up that has any: the same plan, asked about a later instant."""
     for _ in range(WAKE_UPS_MAX):
         if wake_at is None:
@@ -338,16 +270,18 @@ def _in_words(command: Command) -> str:
     return type(command).__name__ if fact is None else sentence(fact)
 
 
-def _owed(known: _Known, o: Obligation) -> Owed:
+def _owed(known: Known, ref: ProcessRef, o: Obligation) -> Owed:
+    written = known.state(ref.stream).state.clocks.written.get(o.key)
     return Owed(
         key=o.key, rule=o.because.rule, state=o.state.value, opens_at=o.window.opens, due_at=o.window.due,
         closes_at=o.window.closes, act_by=o.act_by, owed_by=o.owed_by, policy=o.because.policy,
         because=tuple(f for event_id in o.because.facts if (f := known.fact(event_id)) is not None),
         reason=o.because.reason, governing=o.governing, suspended=o.suspended, met_at=o.met_at, how=o.how, subject=o.subject,
+        variants=written.due.variants if written is not None else (),
     )  # fmt: skip
 
 
-def _episode(known: _Known, stream: StreamId, book: PolicyBook, at: Instant) -> EpisodeThen | None:
+def _episode(known: Known, stream: StreamId, book: PolicyBook, at: Instant) -> EpisodeThen | None:
     episode: Episode = known.state(stream).state
     if episode.assignment is None or episode.assignment.received_at > at:
         return None
@@ -368,10 +302,11 @@ def _episode(known: _Known, stream: StreamId, book: PolicyBook, at: Instant) -> 
         closed_at=closure[1] if closure else None,
         closed_because=closure[2].value if closure else "",
         policy=policy,
+        year=year_then(known, stream, book, at),
     )
 
 
-def _stay(known: _Known, stream: StreamId, at: Instant) -> StayThen | None:
+def _stay(known: Known, stream: StreamId, at: Instant) -> StayThen | None:
     stay: Stay = known.state(stream).state
     course = stay.course()
     admitted_at = course.admission.at if course.admission else None

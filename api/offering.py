@@ -6,8 +6,9 @@ What is offered stands in `offers` and its parts; nothing here knows a single co
 from __future__ import annotations
 
 import types
+from collections import abc
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -43,7 +44,8 @@ class Offer:
     `resource` and `noun` make the address, `verb` the word of the command line; `stream` is the kind of stream that it is for.
     `roles` may send it; what exactly each may do, the decider knows. `example` is a body that fits. `founds`: the stream begins
     with it. `derived` fields are worked out from the others (an HMAC of an identifier) and never sent. `remark`: what somebody who
-    sends it has to know beforehand.
+    sends it has to know beforehand. `paired`: two lists of the command that belong together by place, sent as one object under the
+    second name. `group`: under which heading it stands, where that is not its resource's.
     """
 
     resource: str
@@ -56,6 +58,8 @@ class Offer:
     founds: bool = False
     derived: tuple[str, ...] = ()
     remark: str = ""
+    paired: tuple[str, str] | None = None
+    group: str = ""
 
     @property
     def stream(self) -> str:
@@ -64,8 +68,19 @@ class Offer:
     @cached_property
     def given(self) -> tuple[Given, ...]:
         hints = get_type_hints(self.command)
-        hidden = SURROUNDING.union(self.derived)
-        return tuple(Given(f.name, hints[f.name], f.default) for f in fields(self.command) if f.name not in hidden)
+        hidden = SURROUNDING.union(self.derived, self.paired[:1] if self.paired else ())
+        given = (Given(f.name, hints[f.name], f.default) for f in fields(self.command) if f.name not in hidden)
+        return tuple(self._as_sent(g, hints) for g in given)
+
+    def _as_sent(self, given: Given, hints: Mapping[str, Any]) -> Given:
+        if self.paired is None or given.name != self.paired[1]:
+            return given
+        return Given(given.name, Mapping[str, get_args(plain(given.type))[0]], MISSING)  # type: ignore[misc]
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether something in it is written more easily in a file: an object, or a list of them."""
+        return any(part_of(given.type) is not None or is_mapping(given.type) for given in self.given)
 
 
 KINDS = {
@@ -93,3 +108,15 @@ def plain(hint: Any) -> Any:
         kept = [a for a in get_args(hint) if a is not type(None)]
         return kept[0] if len(kept) == 1 else hint
     return hint
+
+
+def part_of(hint: Any) -> type | None:
+    """The dataclass that a list is of; None where it is something else."""
+    kind = plain(hint)
+    inner = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return inner if isinstance(inner, type) and is_dataclass(inner) else None
+
+
+def is_mapping(hint: Any) -> bool:
+    """Whether it is an object of names and values."""
+    return get_origin(plain(hint)) in (Mapping, abc.Mapping, dict)

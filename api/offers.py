@@ -7,6 +7,8 @@ Names follow the facts: recording an opt-out adds one to the member's opt-outs.
 from __future__ import annotations
 
 from api.offering import CARE, EPISODE, EVENT, LEADING, MEMBER, OFFICE, RUNNING, STAFF, STAY, Offer
+from api.offers_of_follow_up import OFFERS_OF_FOLLOW_UP
+from api.offers_of_the_year import OFFERS_OF_THE_YEAR
 from domain import alerts, records
 from domain.episode import decider as episode
 from domain.episode import leads
@@ -16,7 +18,7 @@ from domain.staff import decider as staff
 from domain.stay import decider as stay
 from domain.transition import decider as transition
 
-OFFERS: tuple[Offer, ...] = (
+_PROGRAMME: tuple[Offer, ...] = (
     # the member
     Offer("members", "registrations", "register", member.RegisterMember, "Somebody becomes known to the programme", OFFICE,
           {"cin": "91234567A", "family_name": "Okafor", "given_name": "Ines", "birth_date": "1961-07-09", "language": "en"},
@@ -140,6 +142,16 @@ OFFERS: tuple[Offer, ...] = (
           {"first_day": "2026-12-21", "last_day": "2027-01-02"}),
     Offer("staff", "absence-cancellations", "call-off-absence", staff.CallOffAbsence, "The absence does not take place", RUNNING,
           {"first_day": "2026-12-21"}),
+    Offer("staff", "spoken-languages", "languages", staff.NameLanguages, "All the languages they can speak with members", RUNNING,
+          {"languages": ["en", "vi"]}),
+    Offer("staff", "full-time-shares", "share", staff.AgreeFullTimeShare, "The share of full time from a day on", RUNNING,
+          {"percent": 60, "from_day": "2026-12-01"}),
+    Offer("staff", "trainings", "training", staff.CompleteTraining, "A training was completed, and until when it counts", RUNNING,
+          {"training": "person_centred_planning", "completed_on": "2026-11-02", "expires_on": "2027-11-01"}),
     Offer("staff", "departures", "leave", staff.LeaveStaff, "Somebody leaves; their members need another lead", RUNNING,
-          {"last_day": "2026-12-31"}),
+          {"last_day": "2026-12-31"},
+          remark="On the last day they may lead nobody any more: hand over first (`throughline staff hand-over --from`), or say "
+          "with unassign_because that everybody is to have no lead."),
 )  # fmt: skip
+
+OFFERS: tuple[Offer, ...] = (*_PROGRAMME, *OFFERS_OF_THE_YEAR, *OFFERS_OF_FOLLOW_UP)

@@ -15,6 +15,7 @@ from api.looking_back import Explanation, MemberThen, Nobody, explain, instant_o
 from api.problems import Problem
 from api.security import READERS, Use, only
 from api.tokens import Caller
+from api.year import YearThen, years_then
 from domain.staff.facts import Role
 from projections.answers import (
     Deadline,
@@ -256,6 +257,19 @@ def history(
     except Nobody as nobody:
         raise Problem(404, "unknown_member", str(nobody), "member") from None
     return then
+
+
+@_single.get("/members/{member}/year", tags=["Follow-up"], summary="Tier, plan and all of the year on a day, and why")
+def year(services: Use, caller: Reader, member: MemberId, as_of: When = None, known_at: When = None) -> list[YearThen]:
+    """Every episode of the member, the newest first: who led, which status, tier (rule version and evidence), cadence, steps of the
+    enrolment, authorisation, assessment, care plan, populations of focus. `as_of` is the day in the world, `known_at` what had been
+    recorded by then."""
+    now = services.clock.now()
+    if not services.gateway.log.version(member):
+        raise _nobody("member")
+    return list(
+        years_then(services.gateway.log, member, as_of=_instant(as_of, now, "as_of"), known_at=_instant(known_at, now, "known_at"))
+    )
 
 
 @_single.get("/members/{member}/explanation", tags=["Worklist"], summary="What is owed to a member, and why")

@@ -32,7 +32,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 TAGS = {
     "members": "Members", "episodes": "Episodes", "outreach": "Outreach", "stays": "Stays by hand", "staff": "Staff",
-    "transitions": "Transitional care",
+    "transitions": "Transitional care", "follow-ups": "Follow-up",
 }  # fmt: skip
 
 Key = Annotated[
@@ -73,7 +73,8 @@ def routes() -> APIRouter:
         path = f"/{offer.resource}/{offer.noun}" if offer.founds else f"/{offer.resource}/{{stream}}/{offer.noun}"
         router.add_api_route(
             path, _endpoint(offer), methods=["POST"], response_model=Done, status_code=201 if offer.founds else 200,
-            summary=offer.summary, tags=[TAGS[offer.resource]], name=f"{offer.resource}_{offer.verb}".replace("-", "_"),
+            summary=offer.summary,
+            tags=[offer.group or TAGS[offer.resource]], name=f"{offer.resource}_{offer.verb}".replace("-", "_"),
             description=offer.remark or None, responses=PROBLEMS,
         )  # fmt: skip
     router.add_api_route(

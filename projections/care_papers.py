@@ -19,8 +19,7 @@ from domain.episode.assessments import Assessment, assessments, questions_of
 from domain.episode.assessments import withheld as answers_withheld
 from domain.episode.care_plans import CarePlan, care_plans, shared
 from domain.episode.state import Episode
-from domain.member.decider import Member
-from domain.member.sharing import Audience
+from domain.member.sharing import Audience, Shares
 from domain.questionnaires import Questionnaire
 from domain.timeline import until
 from eventlog.opening import PolicyShelf
@@ -345,9 +344,8 @@ class CarePaperQueries(Reader):
         assert isinstance(state, Episode)
         return state
 
-    def _member(self, member: StreamId, known_at: datetime | None) -> Member:
-        state = fold(DECIDERS["member"], member, self._log.read(member, known_at=known_at) if member else ()).state
-        assert isinstance(state, Member)
+    def _member(self, member: StreamId, known_at: datetime | None) -> Shares:
+        state: Shares = fold(DECIDERS["member"], member, self._log.read(member, known_at=known_at) if member else ()).state
         return state
 
 
@@ -375,7 +373,7 @@ def _assessment_paper(
     found: Assessment,
     questionnaire: Questionnaire | None,
     audience: Audience | None,
-    member: Member,
+    member: Shares,
     at: datetime,
 ) -> AssessmentPaper:
     if questionnaire is None:
@@ -424,7 +422,7 @@ def _assessment_paper(
 
 
 def _care_plan_paper(
-    episode: StreamId, member_stream: StreamId, found: CarePlan, audience: Audience | None, member: Member, at: datetime
+    episode: StreamId, member_stream: StreamId, found: CarePlan, audience: Audience | None, member: Shares, at: datetime
 ) -> CarePlanPaper:
     seen, left_out = (found, ()) if audience is None else shared(found, audience, member, at)
     return CarePlanPaper(

@@ -10,7 +10,6 @@ from datetime import date, datetime
 
 from domain.calendar import local_date
 from domain.episode.care_plans import (
-    COPY_TO,
     CarePlanCopyGiven,
     CarePlanReviewed,
     CarePlanWritten,
@@ -21,13 +20,9 @@ from domain.episode.care_plans import (
     GoalState,
     Task,
 )
-from domain.member.sharing import Audience
 from domain.staff.facts import OFFICE_ZONE
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
-
-OWN = (Audience.MEMBER, Audience.LEGAL_REPRESENTATIVE)
-"""A copy to these is the member's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +97,8 @@ def _after(row: CarePlanDirectoryRow, stored: StoredFact) -> CarePlanDirectoryRo
         case CareTaskFinished(task=id):
             day = local_date(at, OFFICE_ZONE)
             return replace(row, tasks=tuple(replace(t, done_on=day) if t.task == id else t for t in row.tasks))
-        case CarePlanCopyGiven(to=to):
-            own = at if COPY_TO.get(to) in OWN else None
+        case CarePlanCopyGiven() as copy:
+            own = at if copy.is_members_own else None
             first = min((i for i in (row.copy_given_at, own) if i is not None), default=None)
             return replace(row, copies=row.copies + 1, copy_given_at=first)
         case CarePlanReviewed(outcome=outcome) if row.reviewed_at is None or row.reviewed_at <= at:

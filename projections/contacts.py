@@ -46,6 +46,17 @@ class ContactRecordRow:
     standing: str
 
 
+def is_exchange(fact: object) -> bool:
+    """Whether somebody spoke with the member, or their caregiver, live: not only with a ward, and not only left a message."""
+    match fact:
+        case ContactMade() | AttemptMade(outcome=Outcome.REACHED):
+            return True
+        case TransitionContactMade() | FollowUpContactMade() as met:
+            return met.interaction.value in _LIVE and met.spoken_to.value in WITH_MEMBER
+        case _:
+            return False
+
+
 def _keys(stored: StoredFact) -> tuple[str, ...]:
     fact = stored.recorded.fact
     return (fact.record,) if isinstance(fact, _SETTLING) else (stored.recorded.event_id,)
@@ -60,16 +71,13 @@ def _fold(key: str, row: ContactRecordRow | None, stored: StoredFact) -> Contact
         case RecordStruckOut():
             return row if row is None else replace(row, standing=STRUCK_OUT)
         case ContactMade() as met:
-            return _row(key, stored, CONTACT, how=met.channel.value, spoken_to="member", minutes=met.minutes, live=True)
+            return _row(key, stored, CONTACT, how=met.channel.value, spoken_to="member", minutes=met.minutes)
         case AttemptMade(outcome=Outcome.REACHED) as met:
-            return _row(key, stored, CONTACT, how=met.channel.value, spoken_to="member", minutes=met.minutes, live=True)
+            return _row(key, stored, CONTACT, how=met.channel.value, spoken_to="member", minutes=met.minutes)
         case AttemptMade() as tried:
             return _row(key, stored, ATTEMPT, how=tried.channel.value, outcome=tried.outcome.value, minutes=tried.minutes)
         case TransitionContactMade() | FollowUpContactMade() as met:
-            live = met.interaction.value in _LIVE
-            return _row(
-                key, stored, CONTACT, how=met.interaction.value, spoken_to=met.spoken_to.value, minutes=met.minutes, live=live
-            )
+            return _row(key, stored, CONTACT, how=met.interaction.value, spoken_to=met.spoken_to.value, minutes=met.minutes)
         case TransitionAttemptMade() | FollowUpAttemptMade() as tried:
             return _row(key, stored, ATTEMPT, how=tried.interaction.value, outcome=tried.outcome.value)
         case _:
@@ -85,7 +93,6 @@ def _row(
     spoken_to: str = "",
     outcome: str = "",
     minutes: int = 0,
-    live: bool = False,
 ) -> ContactRecordRow:
     recorded, fact = stored.recorded, stored.recorded.fact
     return ContactRecordRow(
@@ -100,7 +107,7 @@ def _row(
         spoken_to=spoken_to,
         outcome=outcome,
         minutes=minutes,
-        two_way=live and spoken_to in WITH_MEMBER,
+        two_way=is_exchange(fact),
         by=recorded.actor,
         standing=AWAITS_APPROVAL if fact.approval_needed else COUNTS,
     )

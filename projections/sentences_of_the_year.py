@@ -237,7 +237,7 @@ def _of_tiers(fact: Fact) -> str:
         case TierOverrideLifted(reason=reason):
             return f"The tier that the rules find holds again{because(reason)}"
         case PopulationProposed(population=population, grounds=grounds):
-            return f"Population of focus proposed: {plain(population)}{_grounds(grounds)}"
+            return f"Population of focus proposed: {plain(population)}{_grounds(grounds, of=population)}"
         case PopulationProposalWithdrawn(population=population):
             return f"Population of focus no longer proposed: {plain(population)}"
         case PopulationConfirmed(population=population, reason=reason):
@@ -266,8 +266,9 @@ def _of_closing(fact: Fact) -> str:
             return ""
 
 
-def _grounds(grounds: Iterable[Ground]) -> str:
-    return because(listed(dict.fromkeys(ground.rule for ground in grounds)))
+def _grounds(grounds: Iterable[Ground], *, of: str = "") -> str:
+    """The rules' keys; of a population of focus, whose parts they are, without its own."""
+    return because(listed(dict.fromkeys(ground.rule.removeprefix(f"{of}/") for ground in grounds)))
 
 
 def _points(tenths: int) -> str:

@@ -19,12 +19,12 @@ _PROMISES = {
     "authorisation.streamlined_request": "ask for the authorisation after the streamlined one",
     "authorisation.discontinuation": "look at the criteria of discontinuation",
     "provider_change": "settle the change of provider",
-    "review.approval": "approve a record dated back",
-    "review.conflict": "settle a conflict",
-    "review.population": "confirm or reject a population of focus",
-    "review.enrolment_steps": "finish the steps of the enrolment",
-    "review.silence": "decide how to go on, nobody was reached",
-    "review.authorisation_lapsed": "nothing is authorised any more",
+    "approval": "approve a record dated back",
+    "conflict": "settle a conflict",
+    "population": "confirm or reject a population of focus",
+    "enrolment_steps": "finish the steps of the enrolment",
+    "silence": "decide how to go on, nobody was reached",
+    "authorisation_lapsed": "nothing is authorised any more",
 }
 """What the follow-up owes, by rule; the others are their own words."""
 
@@ -47,9 +47,9 @@ def _of_follow_up(what: str) -> str:
         return _PROMISES[what]
     if what.startswith("overlay."):
         return f"contact for {plain(what.removeprefix('overlay.'))}"
-    if what.startswith("review.rest_"):
+    if what.startswith("rest_"):
         return f"look whether it still rests ({plain(what.removeprefix('review.rest_'))})"
-    return plain(what.removeprefix("review.").replace(".", ", "))
+    return plain(what.removeprefix("").replace(".", ", "))
 
 
 def listed(codes: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from domain.core import ObligationState
-from domain.episode.authorisations import AuthorisationBasis, AuthorisationGranted
+from domain.episode.authorisations import AuthorisationBasis, AuthorisationDenied, AuthorisationGranted, AuthorisationRequested
 from domain.episode.enrolment import (
     Conflict,
     ConflictRaised,
@@ -195,6 +195,16 @@ def test_authorisation_conflicts_and_what_else_stands_open(year: Year) -> None:
     queries = year.programme.queries
     assert queries.follow_ups(now=NOON, authorised_before=date(2027, 12, 1)).items
     assert not queries.follow_ups(now=NOON, authorised_before=date(2027, 11, 1)).items
+
+
+def test_streamlined_days_end_with_the_day_on_which_the_plans_no_was_told(year: Year) -> None:
+    streamlined = AuthorisationGranted(
+        authorisation="s-1", basis=AuthorisationBasis.STREAMLINED, first_day=date(2026, 11, 2), last_day=date(2026, 12, 1)
+    )
+    year.episode(streamlined, AuthorisationRequested(request="r-1", basis=AuthorisationBasis.INITIAL, following="s-1"))
+    assert year.row().authorised_until == date(2026, 12, 1)
+    year.episode(AuthorisationDenied(request="r-1", communicated_on=date(2026, 11, 20)), day=18)
+    assert year.row().authorised_until == date(2026, 11, 20)
 
 
 def test_the_next_contact_due_and_what_is_overdue_come_from_the_worklist(year: Year) -> None:

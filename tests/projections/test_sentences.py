@@ -75,5 +75,5 @@ def test_words() -> None:
     assert promise("transition.call_within_days") == "transition: call within days"
     assert promise("followup.in_person") == "follow-up: contact in person"
     assert promise("followup.overlay.transitional_rent") == "follow-up: contact for transitional rent"
-    assert promise("followup.review.rest_held") == "follow-up: look whether it still rests (held)"
+    assert promise("followup.rest_held") == "follow-up: look whether it still rests (held)"
     assert promise("followup.something.new") == "follow-up: something, new"

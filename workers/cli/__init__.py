@@ -19,8 +19,10 @@ from workers.cli import (
     recording,
     running,
     sending,
+    staffing,
     token,
     workflows,
+    year,
 )
 
 EPILOG = "Exit status: 0 done, 1 refused or not found, 2 wrong usage, 3 something is away, 4 a defect of ours."
@@ -47,8 +49,10 @@ def top(
 
 running.mount(app)
 looking.mount(app)
+year.mount(app)
 care_papers.mount(app)
 recording.mount(app)
+staffing.mount(app, recording.staff)
 sending.mount(app)
 app.add_typer(inbox.app, name="inbox", rich_help_panel="Front door")
 for name, group in (

@@ -12,9 +12,10 @@ from rich.tree import Tree
 
 from api.looking_back import Explanation, MemberThen, Owed, explain, instant_of, member_then
 from domain.calendar import start_of_day
+from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
 from projections.answers import Page
-from projections.words import plain, promise
+from projections.words import listed, plain, promise
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.people import staff_of, stream_of
@@ -25,7 +26,7 @@ PANEL = "Looking"
 
 Plan = Annotated[str | None, typer.Option(help="Only of this health plan.")]
 CareManager = Annotated[str | None, typer.Option("--care-manager", help="Only theirs: a staff id or mail address.")]
-Kind = Annotated[str | None, typer.Option(help="Only of this kind: outreach or transition.")]
+Kind = Annotated[str | None, typer.Option(help=f"Only of this kind: {listed(PROCESSES)}.")]
 Rule = Annotated[str | None, typer.Option(help="Only rules that begin so, such as initial_contact.")]
 About = Annotated[str | None, typer.Option("--member", help="Only about this member: an id or a CIN.")]
 DueAfter = Annotated[str | None, typer.Option("--due-after", help="Due on this day (or instant) or later.")]
@@ -71,8 +72,8 @@ def worklist(
     with f.opened() as system:
         now = system.clock.now()
         page = queries_of(system).worklist(
-            now=now, plan=plan, care_manager=_staff(system, care_manager), kind=kind, rule=rule, member=_member(system, member),
-            due_after=_day(due_after, "--due-after"), due_before=_day(due_before, "--due-before"), overdue=overdue, limit=limit,
+            now=now, plan=plan, care_manager=staff_id(system, care_manager), kind=kind, rule=rule, member=member_id(system, member),
+            due_after=day(due_after, "--due-after"), due_before=day(due_before, "--due-before"), overdue=overdue, limit=limit,
             cursor=cursor, names=names,
         )  # fmt: skip
         if json:
@@ -92,7 +93,7 @@ def worklist(
             for w in page.items
         ]
         columns = ("act by", "state", "what", "member", "owed by", "plan", "why", "key")
-        f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=_note(system, page))
+        f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=note(system, page))
 
 
 def deadlines(
@@ -118,8 +119,8 @@ def deadlines(
     """
     with f.opened() as system:
         page = queries_of(system).deadlines(
-            now=system.clock.now(), plan=plan, care_manager=_staff(system, care_manager), kind=kind, rule=rule,
-            member=_member(system, member), due_after=_day(due_after, "--due-after"), due_before=_day(due_before, "--due-before"),
+            now=system.clock.now(), plan=plan, care_manager=staff_id(system, care_manager), kind=kind, rule=rule,
+            member=member_id(system, member), due_after=day(due_after, "--due-after"), due_before=day(due_before, "--due-before"),
             verdicts=tuple(v.value for v in verdict or ()), governing=governing, limit=limit, cursor=cursor, names=names,
         )  # fmt: skip
         if json:
@@ -139,7 +140,7 @@ def deadlines(
             for d in page.items
         ]
         columns = ("due", "verdict", "what", "member", "plan", "policy", "remarks", "met")
-        f.table("Deadlines", columns, rows, empty="No deadline fits.", note=_note(system, page))
+        f.table("Deadlines", columns, rows, empty="No deadline fits.", note=note(system, page))
 
 
 def transitions(
@@ -161,7 +162,7 @@ def transitions(
     """
     with f.opened() as system:
         page = queries_of(system).transitions(
-            now=system.clock.now(), plan=plan, care_manager=_staff(system, care_manager), member=_member(system, member),
+            now=system.clock.now(), plan=plan, care_manager=staff_id(system, care_manager), member=member_id(system, member),
             status=status, overdue=overdue, limit=limit, cursor=cursor, names=names,
         )  # fmt: skip
         if json:
@@ -184,7 +185,7 @@ def transitions(
             for t in page.items
         ]
         columns = ("status", "member", "facility", "class", "admitted", "discharged", "done", "missed", "next due", "what", "lead")
-        f.table("Transitional care", columns, rows, empty="Nobody is in transitional care.", note=_note(system, page))
+        f.table("Transitional care", columns, rows, empty="Nobody is in transitional care.", note=note(system, page))
 
 
 def members(
@@ -192,6 +193,10 @@ def members(
     plan: Plan = None,
     care_manager: CareManager = None,
     status: Annotated[str | None, typer.Option(help="assigned, enrolled, held, closed …")] = None,
+    tier: Annotated[str | None, typer.Option(help="Only in this tier, as the plan calls it.")] = None,
+    no_contact_days: Annotated[
+        int | None, typer.Option("--no-contact-days", help="Under way, and nobody spoke with them for so many days.")
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     names: Names = True,
@@ -199,39 +204,38 @@ def members(
 ) -> None:
     """Members, with their newest episode.
 
-    Example:
+    Examples:
 
         throughline members okafor
+
+        throughline members --no-contact-days 30
     """
     with f.opened() as system:
         cin = text if text and text.strip()[:1].isdigit() else None
         page = queries_of(system).members(
-            text=None if cin else text, cin=cin, plan=plan, care_manager=_staff(system, care_manager), status=status, limit=limit,
-            cursor=cursor, names=names,
+            text=None if cin else text, cin=cin, plan=plan, care_manager=staff_id(system, care_manager), status=status,
+            tier=tier, no_contact_days=no_contact_days, now=system.clock.now(), limit=limit, cursor=cursor, names=names,
         )  # fmt: skip
         if json:
             f.as_json(page)
             return
-        rows = [(m.member, m.name, m.status, m.plan, m.language, m.opted_out, m.lead and f.short(m.lead)) for m in page.items]
-        columns = ("id", "name", "status", "plan", "language", "opted out of", "lead")
-        f.table("Members", columns, rows, empty="Nobody fits.", note=_note(system, page))
-
-
-def caseload(plan: Plan = None, names: Names = True, json: Json = False) -> None:
-    """What each lead care manager has.
-
-    Example:
-
-        throughline caseload
-    """
-    with f.opened() as system:
-        found = queries_of(system).caseload(now=system.clock.now(), plan=plan, names=names)
-        if json:
-            f.as_json(found)
-            return
-        rows = [(c.name or c.staff or "nobody", c.assigned, c.enrolled, c.held, c.in_transition, c.owed, c.overdue) for c in found]
-        columns = ("care manager", "assigned", "enrolled", "held", "in transition", "owed", "overdue")
-        f.table("Caseload", columns, rows, empty="Nobody has members.")
+        leads = queries_of(system).names([m.lead for m in page.items]) if names else {}
+        rows = [
+            (
+                m.member,
+                m.name,
+                m.status,
+                m.plan,
+                m.tier,
+                m.last_contact_at,
+                m.language,
+                m.opted_out,
+                leads.get(m.lead, f.short(m.lead)),
+            )
+            for m in page.items
+        ]
+        columns = ("id", "name", "status", "plan", "tier", "last contact", "language", "opted out of", "lead")
+        f.table("Members", columns, rows, empty="Nobody fits.", note=note(system, page))
 
 
 def timeline(
@@ -257,7 +261,7 @@ def timeline(
     with f.opened() as system:
         stream = stream_of(system, about)
         said: dict[str, Any] = {
-            "as_of": _day(as_of, "--as-of"), "known_at": _day(known_at, "--known-at"), "since": _day(since, "--since"),
+            "as_of": day(as_of, "--as-of"), "known_at": day(known_at, "--known-at"), "since": day(since, "--since"),
             "order": order.value, "newest_first": newest_first, "limit": limit, "cursor": cursor, "unseal": unseal,
         }  # fmt: skip
         queries = queries_of(system)
@@ -282,7 +286,7 @@ def timeline(
             for e in page.items
         ]
         columns = ("occurred", "recorded", "stream", "what", "by", "policy", "event")
-        f.table(stream, columns, rows, empty="Nothing was recorded.", note=_note(system, page))
+        f.table(stream, columns, rows, empty="Nothing was recorded.", note=note(system, page))
 
 
 def history(
@@ -303,8 +307,8 @@ def history(
     with f.opened() as system:
         now = system.clock.now()
         then = member_then(
-            system.log, stream_of(system, about, kind="member"), as_of=_day(as_of, "--as-of") or now,
-            known_at=_day(known_at, "--known-at") or now, names=names,
+            system.log, stream_of(system, about, kind="member"), as_of=day(as_of, "--as-of") or now,
+            known_at=day(known_at, "--known-at") or now, names=names,
         )  # fmt: skip
         if json:
             f.as_json(then)
@@ -313,7 +317,7 @@ def history(
 
 
 def why(
-    about: Annotated[str, typer.Argument(help="A member (id or CIN), an episode, an outreach or a transition.")],
+    about: Annotated[str, typer.Argument(help="A member (id or CIN), an episode, or one of its processes.")],
     rule: Rule = None,
     all_: Annotated[bool, typer.Option("--all", help="Also what was met, missed or withdrawn.")] = False,
     json: Json = False,
@@ -398,10 +402,17 @@ def _add_owed(tree: Tree, owed: Owed) -> None:
     branch.add(f"rule {owed.rule} of {owed.policy}; owed by {_whom(owed.owed_by)}; act by {f.local(owed.act_by, due=True)}")
     if owed.met_at:
         branch.add(f"met {f.local(owed.met_at)}")
+    for variant in owed.variants:
+        if variant.due_at != owed.due_at:
+            branch.add(f"{_VARIANTS.get(variant.name, plain(variant.name))} {f.local(variant.due_at, due=True)}")
     for said in filter(None, (owed.how and f"how: {owed.how}", owed.reason and f"because: {plain(owed.reason)}")):
         branch.add(said)
     for fact in owed.because:
         branch.add(Text(f"{fact.sentence} · {f.local(fact.occurred_at)} · {fact.event_id[:8]}", "dim"))
+
+
+_VARIANTS = {"default": "by the plan's own interval it would be due", "agreed": "as agreed with the member it is due"}
+"""What another way of counting is called; those of the processes' own policies by their names."""
 
 
 def _what(what: str, *, governing: bool) -> Text:
@@ -430,15 +441,15 @@ def _sentence(entry: Any) -> Text:
     return said
 
 
-def _staff(system: System, said: str | None) -> str | None:
+def staff_id(system: System, said: str | None) -> str | None:
     return None if said is None else staff_of(system, said)
 
 
-def _member(system: System, said: str | None) -> str | None:
+def member_id(system: System, said: str | None) -> str | None:
     return None if said is None else stream_of(system, said, kind="member")
 
 
-def _day(said: str | None, field: str) -> datetime | None:
+def day(said: str | None, field: str) -> datetime | None:
     if said is None:
         return None
     try:
@@ -452,7 +463,7 @@ def _day(said: str | None, field: str) -> datetime | None:
     return found
 
 
-def _note(system: System, page: Page[Any]) -> str:
+def note(system: System, page: Page[Any]) -> str:
     """How far behind the read models are, and that there is more."""
     lag = max((model.lag for model in projector_of(system).status()), default=0)
     said = [f"more with --cursor {page.next_cursor}"] if page.next_cursor else []
@@ -467,7 +478,6 @@ def mount(app: typer.Typer) -> None:
         ("deadlines", deadlines),
         ("transitions", transitions),
         ("members", members),
-        ("caseload", caseload),
         ("timeline", timeline),
         ("history", history),
         ("explain", why),

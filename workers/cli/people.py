@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from domain.catalog import PROCESSES
 from domain.core import SYSTEM, StreamId
 from domain.episode.decider import claim_on_open_episode
 from domain.staff.facts import Role
@@ -11,13 +12,14 @@ from workers.cli import frame as f
 from workers.cli.frame import Stop
 from workers.composition import System
 
-KINDS = ("member", "episode", "outreach", "transition", "stay", "staff", "policy")
+PROCESSES_OF_AN_EPISODE = tuple(PROCESSES)
+KINDS = ("member", "episode", *PROCESSES_OF_AN_EPISODE, "stay", "staff", "caseload", "policy")
 PREFIX_MIN = 4
 
 
 def stream_of(system: System, said: str, *, kind: str | None = None) -> StreamId:
     """The stream that a person means: its id, the beginning of it, or a member's CIN. `kind`: turned into that kind where an
-    episode, its outreach and its transition share a number. Raises Stop."""
+    episode and its processes share a number. Raises Stop."""
     cin = cin_of(said)
     if isinstance(cin, str):
         return _holder(system, cin, kind)
@@ -42,13 +44,14 @@ def _beginning_with(system: System, said: str) -> list[StreamId]:
 
 
 def _turned(system: System, stream: StreamId, kind: str) -> StreamId:
-    """From an episode to its outreach and back; from a member to their open episode."""
+    """From an episode to one of its processes and back; from a member to their open episode."""
+    of_an_episode = ("episode", *PROCESSES_OF_AN_EPISODE)
     prefix, _, id = stream.partition("-")
-    if prefix == "member" and kind in ("episode", "outreach", "transition"):
+    if prefix == "member" and kind in of_an_episode:
         episode = _open_episode(system, stream)
         return episode if kind == "episode" else f"{kind}-{episode.partition('-')[2]}"
-    if prefix in ("episode", "outreach", "transition"):
-        if kind in ("episode", "outreach", "transition"):
+    if prefix in of_an_episode:
+        if kind in of_an_episode:
             return f"{kind}-{id}"
         if kind == "member":
             member = system.gateway.load(f"episode-{id}").state.member

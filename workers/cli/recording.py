@@ -6,8 +6,11 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from dataclasses import MISSING, fields
+from datetime import date, datetime
 from enum import StrEnum
+from json import dumps, loads
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 from uuid import uuid4
 
@@ -15,14 +18,13 @@ import typer
 
 from api.commands import as_model, carry_out, command_id_of, prepare
 from api.looking_back import instant_of
-from api.offering import Given, Offer, plain
+from api.offering import Given, Offer, is_mapping, part_of, plain
 from api.offers import OFFERS
 from domain.core import Refusal, personal_fields
 from intake.identity import IdentityKeys
 from workers.cli import frame as f
-from workers.cli.frame import Json, Limit, Names, Stop
-from workers.cli.people import actor, staff_of, stream_of
-from workers.services import projector_of, queries_of
+from workers.cli.frame import Json, Stop
+from workers.cli.people import PROCESSES_OF_AN_EPISODE, actor, staff_of, stream_of
 
 As = Annotated[str | None, typer.Option("--as", help="Who you are: a staff id or mail address (or set THROUGHLINE_AS).")]
 Key = Annotated[
@@ -30,6 +32,11 @@ Key = Annotated[
 ]
 At = Annotated[str | None, typer.Option("--at", help="When it happened, such as 2026-11-20T15:05 (office time); left out: now.")]
 Version = Annotated[int | None, typer.Option("--expected-version", min=0, help="Refuse where the stream is not at this version.")]
+FromFile = Annotated[
+    Path | None, typer.Option("--from-file", help="A JSON file that says what the options say (-: standard input). An option wins.")
+]
+ABOUT = "about_whom"
+"""The argument of every command that is about somebody; no command has a field of that name."""
 
 record = typer.Typer(
     help="Write down what happened: attempts, contacts, consent, stays, checklist items …", no_args_is_help=True,
@@ -41,14 +48,14 @@ staff = typer.Typer(
 
 PANELS = {
     "members": "About the member", "episodes": "About the episode", "outreach": "About reaching them", "stays": "Stays by hand",
-    "transitions": "After a discharge",
+    "transitions": "After a discharge", "follow-ups": "Following up",
 }  # fmt: skip
-ON_STAFF = ("assign", "hand-over", "release")
+ON_STAFF = ("assign", "release")
 """Offers about an episode that belong to `staff` too."""
 
 SAMPLE = {
     "members": "91234567A", "episodes": "episode-1c2d3e4f", "outreach": "outreach-1c2d3e4f", "stays": "stay-9a7b5c3d",
-    "transitions": "transition-1c2d3e4f", "staff": "dana@example.org",
+    "transitions": "transition-1c2d3e4f", "follow-ups": "91234567A", "staff": "dana@example.org",
 }  # fmt: skip
 
 
@@ -57,8 +64,9 @@ def command_of(offer: Offer, group: str) -> Callable[..., None]:
 
     def give(**said: Any) -> None:
         json, by, key, at, version = (said.pop(name) for name in ("json", "as_", "command_key", "at", "expected_version"))
-        about = said.pop("about", None)
-        values = {name: value for name, value in said.items() if value not in (None, (), [])}
+        about, file = said.pop(ABOUT, None), said.pop("from_file", None)
+        values = _of_file(offer, file) if file is not None else {}
+        values |= {name: value for name, value in said.items() if value not in (None, (), [])}
         with f.opened() as system:
             for given in offer.given:
                 if values.get(given.name) == "-" and given.name in personal_fields(offer.command):
@@ -84,6 +92,8 @@ def command_of(offer: Offer, group: str) -> Callable[..., None]:
     give.__name__ = offer.verb.replace("-", "_")
     remark = f"{offer.remark}\n\n" if offer.remark else ""
     give.__doc__ = f"{offer.summary}.\n\n{remark}Example:\n\n    {example_of(offer, group)}\n"
+    if offer.has_parts:
+        give.__doc__ += f"\n\n{_file_example_of(offer, group)}"
     give.__signature__ = inspect.Signature(list(_parameters(offer)))  # type: ignore[attr-defined]
     return give
 
@@ -93,9 +103,14 @@ def _parameters(offer: Offer) -> Sequence[inspect.Parameter]:
     made: list[inspect.Parameter] = []
     if not offer.founds:
         whom = "a staff id or mail address" if offer.stream == "staff" else f"an id of the {offer.stream} (or its beginning)"
-        also = ", or the member's CIN" if offer.stream in ("member", "episode", "outreach", "transition") else ""
-        made.append(inspect.Parameter("about", keyword, annotation=Annotated[str, typer.Argument(help=f"Whom: {whom}{also}.")]))
-    said = [(given.name, _option(given), _default(given)) for given in offer.given]
+        also = ", or the member's CIN" if offer.stream in ("member", "episode", *PROCESSES_OF_AN_EPISODE) else ""
+        made.append(
+            inspect.Parameter(
+                ABOUT, keyword, annotation=Annotated[str, typer.Argument(metavar="ABOUT", help=f"Whom: {whom}{also}.")]
+            )
+        )
+    said: list[tuple[str, Any, Any]] = [(g.name, _option(g, offer), _default(g, offer)) for g in offer.given]
+    said += [("from_file", FromFile, None)] if offer.has_parts else []
     said += [
         ("at", At, None),
         ("as_", As, None),
@@ -106,33 +121,79 @@ def _parameters(offer: Offer) -> Sequence[inspect.Parameter]:
     return made + [inspect.Parameter(name, keyword, annotation=kind, default=default) for name, kind, default in said]
 
 
-def _option(given: Given) -> Any:
-    kind = plain(given.type)
-    flag = f"--{given.name.replace('_', '-')}"
+def _option(given: Given, offer: Offer) -> Any:
+    kind, needed = plain(given.type), given.required and not offer.has_parts
+    flag, words = f"--{given.name.replace('_', '-')}", _words(given)
+    if given.required and offer.has_parts:
+        words += " Needed, here or in the file."
     if kind is bool:
-        return Annotated[bool, typer.Option(f"{flag}/--no-{flag[2:]}", help=_words(given))]
+        return Annotated[bool if needed or not given.required else bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=words)]
+    if part_of(kind) is not None or is_mapping(kind):
+        return Annotated[list[str] | None, typer.Option(flag, metavar=_form(kind), help=f"{words} May be given several times.")]
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
-        return Annotated[list[inner] | None, typer.Option(flag, help=f"{_words(given)} May be given several times.")]  # type: ignore[valid-type]
+        return Annotated[list[inner] | None, typer.Option(flag, help=f"{words} May be given several times.")]  # type: ignore[valid-type]
     if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return Annotated[kind if given.required else kind | None, typer.Option(flag, help=_words(given))]
+        return Annotated[kind if needed else kind | None, typer.Option(flag, help=words)]
     if kind is int:
-        return Annotated[int, typer.Option(flag, help=_words(given))]
-    return Annotated[str if given.required else str | None, typer.Option(flag, help=_words(given))]
+        return Annotated[int if needed else int | None, typer.Option(flag, help=words)]
+    return Annotated[str if needed else str | None, typer.Option(flag, help=words)]
+
+
+def _form(kind: Any) -> str:
+    """How one part is written: `goal=…,topic=…`, or `NAME=VALUE`."""
+    part = part_of(kind)
+    if part is None:
+        return "NAME=INTEGER" if get_args(kind)[1] is int else "NAME=TEXT"
+    return ",".join(f"{x.name}=…" if x.default is MISSING else f"[{x.name}=…]" for x in fields(part))
 
 
 def _words(given: Given) -> str:
     said = given.name.replace("_", " ").capitalize()
     if plain(given.type) is datetime:
         return f"{said}, with date and time."
-    return f"{said} (- reads it from standard input)." if given.name in ("note", "reason", "value") else f"{said}."
+    if plain(given.type) is date:
+        return f"{said}, such as 2026-11-20."
+    return f"{said} (- reads it from standard input)." if given.name in ("note", "reason", "value", "wish") else f"{said}."
 
 
-def _default(given: Given) -> Any:
+def _default(given: Given, offer: Offer) -> Any:
     if given.required:
-        return inspect.Parameter.empty
+        return None if offer.has_parts or get_origin(plain(given.type)) is tuple else inspect.Parameter.empty
     kind = plain(given.type)
     return given.default if kind in (bool, int) else None
+
+
+def _of_file(offer: Offer, file: Path) -> dict[str, Any]:
+    """What a file says: the body that the API takes. Raises Stop."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        said = loads(text)
+    except OSError as error:
+        raise Stop(
+            f"cannot be read ({type(error).__name__}).", field="--from-file", remedy="give its path", status=f.USAGE
+        ) from None
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        raise Stop(
+            "is no JSON object.", field="--from-file", remedy=f"write it like {dumps(dict(offer.example))}", status=f.USAGE
+        ) from None
+    return said
+
+
+def _parts(given: Given, said: Sequence[str]) -> Any:
+    """Parts as they stand on the command line: `goal=g-1,topic=housing`, or `name=value`. Raises Stop."""
+    flag, part = f"--{given.name.replace('_', '-')}", part_of(given.type)
+    found = [dict(_split(flag, piece, given) for piece in each.split(",")) for each in said] if part is not None else []
+    return found if part is not None else dict(_split(flag, each, given) for each in said)
+
+
+def _split(flag: str, said: str, given: Given) -> tuple[str, str]:
+    name, mark, value = said.partition("=")
+    if not mark or not name.strip():
+        raise Stop(f"{said!r} is not of the form name=value.", field=flag, remedy=f"write {_form(given.type)}", status=f.USAGE)
+    return name.strip(), value.strip()
 
 
 def _meant(system: Any, given: Given, value: Any) -> Any:
@@ -140,10 +201,14 @@ def _meant(system: Any, given: Given, value: Any) -> Any:
     kind = plain(given.type)
     if kind is datetime:
         return _instant(value, f"--{given.name.replace('_', '-')}")
+    if (part_of(kind) is not None or is_mapping(kind)) and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return _parts(given, value)
     if given.name in ("staff", "receiver", "supervisor") and isinstance(value, str):
         return staff_of(system, value)
     if given.name in ("member", "episode", "stay") and isinstance(value, str):
         return stream_of(system, value, kind=given.name)
+    if given.name == "previous" and isinstance(value, str):
+        return stream_of(system, value, kind="episode")
     return value
 
 
@@ -161,36 +226,26 @@ def example_of(offer: Offer, group: str) -> str:
     words = ["throughline", group, offer.verb, *(() if offer.founds else (SAMPLE[offer.resource],))]
     for name, value in offer.example.items():
         flag = "--at" if name == "occurred_at" else f"--{name.replace('_', '-')}"
-        for each in value if isinstance(value, list) else [value]:
+        for each in _each(value):
             words += [flag if each is not False else f"--no-{flag[2:]}"] if isinstance(each, bool) else [flag, str(each)]
     return shlex.join(words)
 
 
-@staff.command("list")
-def list_staff(
-    role: Annotated[str | None, typer.Option(help="Only people in this role.")] = None,
-    limit: Limit = 100,
-    names: Names = True,
-    json: Json = False,
-) -> None:
-    """Who works here, with roles, licences and absences.
+def _each(value: Any) -> list[Any]:
+    """An option's values, one for each time that it is given."""
+    if isinstance(value, dict):
+        return [f"{name}={said}" for name, said in value.items()]
+    if isinstance(value, list):
+        return [",".join(f"{n}={v}" for n, v in each.items()) if isinstance(each, dict) else each for each in value]
+    return [value]
 
-    Example:
 
-        throughline staff list --role supervisor
-    """
-    with f.opened() as system:
-        projector_of(system).run_until_caught_up("staff")
-        page = queries_of(system).staff(role=role, limit=limit, names=names)
-        if json:
-            return f.as_json(page)
-        rows = [
-            (s.staff, s.name, s.roles, [f"{h.licence} to {h.expires_on}" for h in s.licences],
-             [f"{a.first_day}–{a.last_day}" for a in s.absences], s.languages, s.last_day)
-            for s in page.items
-        ]  # fmt: skip
-        columns = ("id", "name", "roles", "licences", "absences", "languages", "until")
-        f.table("Staff", columns, rows, empty="Nobody works here yet; `throughline staff add` adds the first, a supervisor.")
+def _file_example_of(offer: Offer, group: str) -> str:
+    """The same from a file, and what stands in it."""
+    whom = "" if offer.founds else f" {SAMPLE[offer.resource]}"
+    body = dumps(dict(offer.example), ensure_ascii=False)
+    line = f"throughline {group} {offer.verb}{whom} --from-file said.json"
+    return f"Or from a file, which the API takes as it is:\n\n    {line}\n\n{body}\n"
 
 
 def mount(app: typer.Typer) -> None:
@@ -198,7 +253,7 @@ def mount(app: typer.Typer) -> None:
         if offer.resource == "staff":
             staff.command(offer.verb)(command_of(offer, "staff"))
             continue
-        record.command(offer.verb, rich_help_panel=PANELS[offer.resource])(command_of(offer, "record"))
+        record.command(offer.verb, rich_help_panel=offer.group or PANELS[offer.resource])(command_of(offer, "record"))
         if offer.verb in ON_STAFF:
             staff.command(offer.verb)(command_of(offer, "staff"))
     app.add_typer(record, name="record", rich_help_panel="Daily work")

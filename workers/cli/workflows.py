@@ -17,9 +17,10 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.service import RPCError, RPCStatusCode
 
+from domain.catalog import PROCESSES
 from domain.core import ProcessRef
 from projections.answers import ProcessRow
-from projections.words import plain
+from projections.words import listed, plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
 from workers.cli.people import stream_of
@@ -84,7 +85,7 @@ class Seen:
 
 @app.command("list")
 def list_workflows(
-    kind: Annotated[str | None, typer.Option(help="Only outreach or transition.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"Only of this kind: {listed(PROCESSES)}.")] = None,
     plan: Annotated[str | None, typer.Option(help="Only of this health plan.")] = None,
     member: Annotated[str | None, typer.Option(help="Only of this member: an id or a CIN.")] = None,
     stuck: Annotated[bool, typer.Option("--stuck", help="Only what is stuck or failing.")] = False,
@@ -177,7 +178,7 @@ def nudge(about: Annotated[str, typer.Argument(help="A process, such as outreach
     with f.opened() as system, temporal(system.settings) as settings:
         process = ProcessRef.of(stream_of(system, about))
         if process.kind not in system.programme.processes:
-            raise Stop(f"{process.stream} is no process.", field="id", remedy="give an outreach or a transition")
+            raise Stop(f"{process.stream} is no process.", field="id", remedy=f"give one of these: {listed(PROCESSES)}")
 
         async def told() -> None:
             await send_nudge(await connect_temporal(settings), process)
