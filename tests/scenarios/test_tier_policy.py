@@ -168,6 +168,7 @@ YOUNG_WHEN = "population__1__when__0__0"
 SHELTER_LAUNCH = "population__0__launch"
 
 CASES: dict[str, Case] = {
+    "follow_up.tiers": Case({TIERS: None}, of(homeless), "high", NO_TIER),
     "follow_up.tiers.order": Case(
         {f"{TIERS}__order": ("medium", "high", "low")}, of(homeless_and_ill), "high", "medium"
     ),
