@@ -17,7 +17,7 @@ from domain.caseload.decider import policy_in_force
 from domain.core import Command, Context, Decision, EventId, Fact, Instant, Refusal, StreamId
 from domain.episode.care_plans import CarePlanWritten, care_plan
 from domain.episode.enrolment import in_the_way
-from domain.episode.facts import EpisodeClosed, HoldCode, MemberEnrolled
+from domain.episode.facts import MEMBER_SAID_NO, ClosureReason, EpisodeClosed, HoldCode, MemberEnrolled
 from domain.episode.holds import HoldCommand, Resume, code_of, why_held
 from domain.episode.state import Episode
 from domain.follow_up_policy import Authorisation
@@ -453,6 +453,8 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
         return Refusal("no_other_plan", "previous: is no episode of this member with another plan; see `throughline member`")
     if old.enrolled() is None:
         return Refusal("no_care_before", "previous: the member was never enrolled there; ask for their agreement now")
+    if _ended_because(old) in MEMBER_SAID_NO:
+        return Refusal("said_no_before", "previous: the member said no there; ask for their agreement now")
     if state.enrolled() is not None:
         return Refusal("enrolled_before", "stream: the member is enrolled here already; there is nothing to carry over")
     if refusal := in_the_way(state, context, now):
@@ -466,8 +468,8 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
         return Refusal("last_service_missing", "last_service_on: that episode is still open; name the day of the last service")
     if last_service_on > local_date(now, zone):
         return Refusal("last_service_in_the_future", "last_service_on: lies ahead; name the day of the last service")
-    if (first_day - last_service_on).days > rules.carried_over_within_days:
-        days = rules.carried_over_within_days
+    days = rules.carried_over_within_days
+    if (first_day - last_service_on).days > days:
         return Refusal("too_long_ago", f"last_service_on: lies more than {days} days before the plan took over; enrol instead")
     over = CareCarriedOver(previous=command.previous, evidence=command.evidence, last_service_on=last_service_on)
     basis = AuthorisationBasis.CONTINUITY
@@ -476,6 +478,17 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
     )
     enrolled = MemberEnrolled(agreed=CARRIED_OVER, to_whom=command.by)
     return (over, authorisation, enrolled, *_care_plan(command.previous, old, state))
+
+
+def care_to_carry_over(state: Episode, old: Episode, rules: Authorisation | None, zone: str) -> bool:
+    """Whether an episode follows one of the member's with another plan in which they were cared for lately, as the log knows."""
+    ended_on = _ended_on(old, zone)
+    if rules is None or ended_on is None or state.enrolled() is not None or old.enrolled() is None:
+        return False
+    if _ended_because(old) not in LEFT_WITH_NEEDS:
+        return False
+    lately = (plan_begins_on(state, zone) - ended_on).days <= rules.carried_over_within_days
+    return lately and old.member == state.member and old.plan != state.plan
 
 
 def of_release(
@@ -494,9 +507,27 @@ def of_release(
     return (AuthorisationGranted(authorisation=f"{basis}-{first_day}", basis=basis, first_day=first_day, last_day=last_day),)
 
 
+LEFT_WITH_NEEDS = (
+    ClosureReason.CHANGED_PLAN,
+    ClosureReason.ASSIGNMENT_WITHDRAWN,
+    ClosureReason.MOVED_COUNTY,
+    ClosureReason.LOST_MEDI_CAL,
+)
+"""Reasons for which care ended without anybody's finding that it was not needed any more."""
+
+
+def _ended(old: Episode) -> Entry | None:
+    return next((e for e in reversed(old.said) if isinstance(e.fact, EpisodeClosed)), None)
+
+
 def _ended_on(old: Episode, zone: str) -> date | None:
-    closings = [e.at for e in old.said if isinstance(e.fact, EpisodeClosed)]
-    return local_date(closings[-1], zone) if closings else None
+    closed = _ended(old)
+    return local_date(closed.at, zone) if closed is not None else None
+
+
+def _ended_because(old: Episode) -> ClosureReason | None:
+    closed = _ended(old)
+    return closed.fact.reason if closed is not None else None
 
 
 def _care_plan(previous: StreamId, old: Episode, new: Episode) -> tuple[CarePlanWritten, ...]:

@@ -102,12 +102,13 @@ class Sight:
 
     `versions` are the policies that clocks keep: the one of the opening, then each that a person re-applied. `guard` is the one in
     force now, for what protects member and staff. `lost` are the times in which no clock could run; `rests` those in which the
-    cadence rests besides. `told` is what was said of the episode, `said` what was said here. `ahead`: something is announced for an
-    instant that has not come."""
+    cadence rests besides. `told` is what was said of the episode, `said` what was said here. `previous`: the episode before it.
+    `ahead`: something is announced for an instant that has not come."""
 
     state: FollowUp
     episode: Episode
     member: Member
+    previous: Episode
     enrolled: Entry | None
     since: Instant
     guard: Policy
@@ -172,6 +173,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     if episode.assignment is None:
         return None
     member: Member = context[episode.member].state
+    before_it = context.get(episode.assignment.previous) if episode.assignment.previous else None
     life = member.life
     dated = chain(episode.said, member.deaths, member.coverage, state.said, life.noted, life.diagnoses, life.visits, life.counties)
     ahead = [entry.at for entry in dated if not alarm.reached(entry.at)]
@@ -196,6 +198,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
         state=state,
         episode=episode,
         member=member,
+        previous=before_it.state if before_it is not None else Episode(),
         enrolled=enrolled,
         since=since,
         guard=guard,
@@ -393,6 +396,8 @@ def streams(state: FollowUp, context: Context) -> tuple[StreamId, ...]:
         return tuple(wanted)
     episode: Episode = loaded.state
     wanted.append(episode.member)
+    if (previous := episode.assignment.previous if episode.assignment else None) and previous.startswith("episode-"):
+        wanted.append(previous)
     member = context.get(episode.member)
     if member is not None:
         wanted.extend(attributed(state, member.state))

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from domain.calendar import end_of_day
 from domain.core import Because, EventId, Instant, Obligation, ObligationState, Window
+from domain.episode.authorisations import care_to_carry_over
 from domain.episode.enrolment import open_conflicts, undone_steps
 from domain.episode.milestones import to_consider
 from domain.followup.cadence import Chain
@@ -71,6 +72,7 @@ def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
         how = f"settle: {raised.fact.conflict}" + (f", {raised.fact.programme}" if raised.fact.programme else "")
         yield Wait("conflict", raised.event_id, (raised.event_id,), raised.at, sight.to.owner, how)
     yield from _populations(sight)
+    yield from _carried_over(sight)
     resting = next((span for span in sight.rests if span.until is None), None)
     if resting is not None and sight.enrolled is not None:
         yield Wait(f"rest_{resting.reason}", resting.begun_by, (resting.begun_by,), resting.since, sight.to.supervisor)
@@ -101,6 +103,17 @@ def _of_the_year(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
         facts = (days.granted_by, *((days.cut_short_by,) if days.cut_short_by else ()))
         how = f"nothing is authorised since {days.last_day.isoformat()}; care goes on"
         yield Wait("authorisation_lapsed", days.authorisation, facts, since, sight.to.supervisor, how)
+
+
+def _carried_over(sight: Sight) -> Iterator[Wait]:
+    """Care that the member had lately with another plan, until it is carried over or the member enrols (domain.md scenario 64)."""
+    episode, rules = sight.episode, sight.guard.follow_up
+    assignment = episode.assignment
+    if assignment is None or assignment.previous is None or rules is None:
+        return
+    if care_to_carry_over(episode, sight.previous, rules.authorisation, sight.guard.timezone):
+        how = "carry the care over: authorisation, agreement and care plan come along"
+        yield Wait("carry_over", assignment.previous, (episode.assigned_by,), assignment.received_at, sight.to.owner, how)
 
 
 def _populations(sight: Sight) -> Iterator[Wait]:

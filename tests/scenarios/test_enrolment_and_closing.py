@@ -9,7 +9,7 @@ import pytest
 
 from domain.caseload.facts import CaseReleased, CaseTaken
 from domain.caseload.state import caseload_of
-from domain.core import SYSTEM, ObligationState, Refusal
+from domain.core import SYSTEM, ObligationState
 from domain.episode.authorisations import (
     AuthorisationBasis,
     AuthorisationGranted,
@@ -224,10 +224,13 @@ def came_from_another_plan(received: str = "2027-03-01 09:00 PST") -> Story:
 
 def test_64_care_of_the_last_ninety_days_goes_on_under_the_new_plan_without_a_new_agreement() -> None:
     story = came_from_another_plan()
+    task = story.owed("followup.carry_over", "followup-2")
+    assert (task.state, task.owed_by) == (ObligationState.OPEN, LEAD), "the worklist says so by itself"
     story.do(CarryOver(stream=NEXT, by=LEAD, previous=EPISODE, evidence="old_plan"))
     assert story.facts(CareCarriedOver, NEXT) == [
         CareCarriedOver(previous=EPISODE, evidence="old_plan", last_service_on=date(2027, 2, 1))
     ]
+    assert story.all_owed("followup.carry_over", "followup-2") == []
     (span,) = authorised(state(story, NEXT).said)
     assert (span.basis, span.first_day, span.last_day) == (AuthorisationBasis.CONTINUITY, date(2027, 3, 1), date(2028, 2, 29))
     assert [fact.agreed for fact in story.facts(MemberEnrolled, NEXT)] == ["carried_over"]
@@ -476,4 +479,5 @@ def test_a_closure_takes_the_member_off_the_lead_s_caseload_and_a_reinstatement_
     assert [fact.reason for fact in story.facts(CaseReleased, caseload)] == ["closed"]
     story.on("2026-11-22 10:00 PST").do(ReinstateEpisode(stream=EPISODE, by=BOSS, reason="moved back"))
     assert EPISODE in story.memory.load(caseload).state.cases
-    assert not isinstance(story.memory.handle(close(ClosureReason.MOVED_COUNTY)), Refusal), "and it may be closed again"
+    story.on("2026-11-22 11:00 PST").do(close(ClosureReason.MOVED_COUNTY))
+    assert EPISODE not in story.memory.load(caseload).state.cases, "and it may be closed again"

@@ -21,6 +21,7 @@ from domain.episode.authorisations import (
     GrantAuthorisation,
     RequestAuthorisation,
     authorised,
+    care_to_carry_over,
     covers,
     gaps,
     last_day_after_months,
@@ -82,7 +83,7 @@ from domain.member.circumstances import Circumstance, CircumstanceEnded, Circums
 from domain.member.facts import Claimed, CoverageLost, CoverageRestored, EpisodeBegun, IdentityCorrected, MemberRegistered, Released
 from domain.staff.facts import Role, RoleGranted, StaffJoined
 from domain.timeline import Timeline
-from tests.given import BOSS, EPISODE, LEAD, MEMBER, NURSE, OFFICE, Given, Told, at, given, told, varied
+from tests.given import BOSS, DEFAULT, EPISODE, LEAD, MEMBER, NURSE, OFFICE, Given, Told, at, given, told, varied
 
 DAY_ONE, DAY_TWO, LATER = "2026-11-20 10:00 PST", "2026-11-21 10:00 PST", "2027-03-01 10:00 PST"
 CLAIM = claim_on_open_episode(MEMBER)
@@ -435,9 +436,15 @@ OLD_PLAN = (
 )
 
 
-def moved(*more: Told, plan: str = "coast", received: str = "2027-03-01 10:00 PST", enrolled: bool = True) -> Given:
+def moved(
+    *more: Told,
+    plan: str = "coast",
+    received: str = "2027-03-01 10:00 PST",
+    enrolled: bool = True,
+    because: ClosureReason = ClosureReason.CHANGED_PLAN,
+) -> Given:
     """A member whose old episode was closed on 1 February 2027 and whom another plan gave to us in March."""
-    closed = EpisodeClosed(reason=ClosureReason.CHANGED_PLAN)
+    closed = EpisodeClosed(reason=because)
     return programme(
         *((ENROLLED,) if enrolled else ()),
         *(said(version, DAY_TWO) for version in OLD_PLAN),
@@ -482,9 +489,29 @@ def test_ninety_days_are_counted_to_the_day_on_which_the_plan_took_over() -> Non
     moved().when(carry(last_service_on=date(2027, 3, 2)), LATER).refused("last_service_in_the_future")
 
 
+@pytest.mark.parametrize(
+    ("changes", "offered"),
+    [
+        ({}, True),
+        ({"because": ClosureReason.GOALS_MET}, False),
+        ({"because": ClosureReason.MEMBER_WITHDREW}, False),
+        ({"enrolled": False}, False),
+        ({"plan": "valley"}, False),
+        ({"received": "2027-05-02 10:00 PDT"}, True),
+        ({"received": "2027-05-03 10:00 PDT"}, False),
+    ],
+)
+def test_care_to_carry_over_is_known_by_itself(changes: dict[str, Any], offered: bool) -> None:
+    memory = moved(**changes).memory
+    rules = DEFAULT.follow_up.authorisation if DEFAULT.follow_up else None
+    found = care_to_carry_over(memory.load(NEW).state, memory.load(OLD).state, rules, DEFAULT.timezone)
+    assert found is offered
+
+
 def test_nothing_is_carried_over_that_was_not_there() -> None:
     moved(enrolled=False).when(carry(), LATER).refused("no_care_before")
     moved(plan="valley").when(carry(), LATER).refused("no_other_plan")
+    moved(because=ClosureReason.MEMBER_WITHDREW).when(carry(), LATER).refused("said_no_before")
     moved().when(carry(previous="episode-9"), LATER).refused("no_other_plan")
     moved().when(carry(previous="nonsense"), LATER).refused("no_other_plan")
     moved().when(carry(evidence="hearsay"), LATER).refused("evidence_unknown")
