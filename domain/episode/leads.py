@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.caseload.decider import policy_in_force, released, room, taken
 from domain.caseload.state import Weight, caseload_of, load_in, weight
-from domain.core import Command, Context, Decision, Fact, Instant, On, Refusal, StreamId, personal
+from domain.core import SYSTEM, Command, Context, Decision, Fact, Instant, On, Refusal, Step, StreamId, personal
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, LeadCareManagerReleased
 from domain.episode.state import Episode
 from domain.followup.decider import FollowUp
@@ -77,7 +77,7 @@ def decide(command: LeadCommand, state: Episode, context: Context, book: PolicyB
             fact_of_release = LeadCareManagerReleased(staff=lead, reason=reason)
             if _told_later(command, state):
                 return (fact_of_release,)
-            return (fact_of_release, *released(lead, command.stream, "released", context))
+            return (fact_of_release, *released(lead, command.stream, "left" if command.by == SYSTEM else "released", context))
 
 
 def _given(
@@ -108,6 +108,15 @@ def last_lead(state: Episode) -> StreamId | None:
     """Who leads after all that was said: on whose caseload the member is, while the episode is open."""
     last = next((entry.at for entry in reversed(state.said) if isinstance(entry.fact, LEAD_FACTS)), None)
     return None if last is None else state.lead_care_manager(last)
+
+
+def left_behind(episode: StreamId, state: Episode, lead: StreamId, left_at: Instant, now: Instant) -> Step:
+    """Who left leads nobody: a member who is still with them at the end of their last day has no lead from then on, and that by
+    name (domain.md scenario 65)."""
+    told = [entry.at for entry in state.said if isinstance(entry.fact, LEAD_FACTS)]
+    at = max(left_at, *(said_at for said_at in told if said_at <= now))
+    command = ReleaseLeadCareManager(stream=episode, by=SYSTEM, occurred_at=at, reason="left")
+    return Step(f"left/{lead}/{len(told)}", command, at)
 
 
 def _no_care_manager(stream: StreamId, context: Context, now: Instant) -> Refusal | None:

@@ -56,7 +56,7 @@ class Episode:
                     holder = staff
                 case LeadCareManagerHandedOver(receiver=receiver):
                     holder = receiver
-                case LeadCareManagerReleased():
+                case LeadCareManagerReleased(staff=staff) if staff == holder:
                     holder = None
         return holder
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from domain import records
 from domain.alerts import alert, misses, warnings
+from domain.calendar import end_of_day
 from domain.caseload.decider import WeighCase
 from domain.caseload.state import Weight, caseload_of, load_in, weight
 from domain.clocks import Clock, Clocks, keep
@@ -31,6 +32,7 @@ from domain.core import (
     StreamId,
 )
 from domain.episode.enrolment import Conflict, RaiseConflict, exclusions_to_raise
+from domain.episode.leads import left_behind
 from domain.followup import cadence, minimums, year
 from domain.followup.cadence import Chain, Overlaid
 from domain.followup.decider import CarryFollowUp, FollowUp
@@ -50,6 +52,8 @@ from domain.followup.waits import looks
 from domain.outreach.facts import AttemptMade, ContactMade
 from domain.policy import PolicyBook, policy_tags
 from domain.requests import Want, pursue
+from domain.staff.decider import staff_in
+from domain.staff.facts import OFFICE_ZONE
 from domain.transition.facts import ChecklistItemDone, TransitionContactMade
 
 
@@ -68,7 +72,8 @@ def plan(state: FollowUp, context: Context, book: PolicyBook, now: Any) -> Plan:
     obligations = (*kept.obligations, *waits)
     wants = tuple(_alerts(sight, kept.obligations, found.written, waits))
     sent = pursue(state.stream, wants, state.requests, lambda asked: "", sight.guard.messages.retry, alarm)
-    findings = (*_findings(sight), *_weighed(sight, found.overlays, context), *_entrusted(sight, waits))
+    left = tuple(_left(sight, context))
+    findings = (*_findings(sight), *left, *(() if left else _weighed(sight, found.overlays, context)), *_entrusted(sight, waits))
 
     waiting = any(o.state is ObligationState.OPEN for o in obligations)
     busy = bool(kept.steps or sent.steps or sent.effects or sent.waiting or waiting)
@@ -204,6 +209,16 @@ def _weighed(sight: Sight, overlays: tuple[Overlaid, ...], context: Context) -> 
             grounds=wanted.grounds,
         )
         yield Step(f"weigh/{caseload_of(sight.lead)}/{load.generation(episode)}", command, sight.now)
+
+
+def _left(sight: Sight, context: Context) -> Iterator[Step]:
+    """A lead care manager whose last day has passed does not keep the member silently."""
+    left_on = staff_in(context, sight.lead).left_on
+    if sight.lead is None or sight.stop is not None or left_on is None:
+        return
+    left_at = end_of_day(left_on, OFFICE_ZONE)
+    if sight.alarm.reached(left_at):
+        yield left_behind(sight.state.episode, sight.episode, sight.lead, left_at, sight.now)
 
 
 def _entrusted(sight: Sight, waits: tuple[Obligation, ...]) -> Iterator[Step]:

@@ -262,6 +262,22 @@ def test_65_a_departure_is_announced_ahead_and_the_last_day_is_not_silent() -> N
     assert len(told_now) == 6 and carried(story) == set()
 
 
+def test_65_whom_nobody_placed_has_no_lead_after_the_last_day_by_name_and_keeps_every_due() -> None:
+    story = three_members()
+    story.on("2026-11-23 10:00 PST").do(LeaveStaff(stream=LEAD, by=BOSS, last_day=date(2026, 11, 25)))
+    story.do(HandOver(stream="episode-2", by=BOSS, receiver=NURSE))
+    due = story.owed("initial_contact.contact", "outreach-1").window.due
+    story.on("2026-11-25 23:59 PST")
+    assert carried(story) == {"episode-1", "episode-3"}
+    story.on("2026-11-26 00:00 PST")
+    assert (carried(story), carried(story, NURSES_CASES)) == (set(), {"episode-2"})
+    for n in (1, 3):
+        (released,) = story.recorded(LeadCareManagerReleased, f"episode-{n}")
+        assert (released.fact, released.actor) == (LeadCareManagerReleased(staff=LEAD, reason="left"), SYSTEM)
+        assert released.occurred_at == at("2026-11-26 00:00 PST")
+    assert story.owed("initial_contact.contact", "outreach-1").window.due == due
+
+
 def test_65_members_over_the_cap_need_a_recorded_override() -> None:
     """The receiver has room for one T1 of the three."""
     policy = replace(HARD, caseload=replace(CASES, full_time_tenths=12))
