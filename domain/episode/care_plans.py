@@ -17,8 +17,7 @@ from typing import assert_never
 from domain.calendar import local_date
 from domain.core import Command, Context, Decision, Fact, Instant, Refusal, StreamId, personal
 from domain.episode.state import Episode
-from domain.member.decider import Member
-from domain.member.sharing import Audience, Sharing, Why, withheld_because
+from domain.member.sharing import Audience, Shares, Sharing, Why, withheld_because
 from domain.staff.decider import OFFICE_ZONE, staff_in
 from domain.staff.facts import Licence
 from domain.timeline import Timeline
@@ -85,6 +84,9 @@ COPY_TO = {
     "facility": Audience.FACILITY,
     "primary_care": Audience.PRIMARY_CARE,
 }
+OWN = (Audience.MEMBER, Audience.LEGAL_REPRESENTATIVE)
+"""A copy to these is the member's own, which is owed of every version."""
+
 OUTCOMES = ("agreed", "changes_wanted")
 CLINICAL_LICENCES = (Licence.PRESCRIBER, Licence.RN, Licence.LCSW, Licence.PHARMACIST)
 """Under which a plan may be reviewed; an LVN works under somebody else's."""
@@ -168,6 +170,11 @@ class CarePlanCopyGiven(Fact):
     to: str
     how: str
     withheld: tuple[str, ...] = ()
+
+    @property
+    def is_members_own(self) -> bool:
+        """Given to the member, or to who decides for them."""
+        return COPY_TO.get(self.to) in OWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,8 +279,7 @@ class CarePlan:
     @property
     def copy_given_at(self) -> Instant | None:
         """When the member, or who decides for them, first had a copy of it."""
-        own = (Audience.MEMBER, Audience.LEGAL_REPRESENTATIVE)
-        return next((c.at for c in self.copies if COPY_TO.get(c.to) in own), None)
+        return next((c.at for c in self.copies if COPY_TO.get(c.to) in OWN), None)
 
     @property
     def reviewed_at(self) -> Instant | None:
@@ -368,7 +374,7 @@ def topic_of(goal: Goal, *, sensitive: bool = False) -> str:
     return "substance_use" if sensitive or goal.sensitive else goal.topic
 
 
-def withheld(plan: CarePlan, audience: Audience, member: Member, at: Instant) -> tuple[Withheld, ...]:
+def withheld(plan: CarePlan, audience: Audience, member: Shares, at: Instant) -> tuple[Withheld, ...]:
     """The goals and tasks that an audience may not be told of at an instant, in the order of the plan. A task of a goal that is
     left out is left out with it (domain.md scenarios 31, 32)."""
     return tuple(_withheld(plan.goals, plan.tasks, audience, member.sharing, at, member.timezone))
@@ -387,7 +393,7 @@ def _withheld(
             yield Withheld(task.task, why)
 
 
-def shared(plan: CarePlan, audience: Audience, member: Member, at: Instant) -> tuple[CarePlan, tuple[Withheld, ...]]:
+def shared(plan: CarePlan, audience: Audience, member: Shares, at: Instant) -> tuple[CarePlan, tuple[Withheld, ...]]:
     """The plan as an audience may see it, and what was left out. Reviews' notes stay with the team and the member."""
     left_out = withheld(plan, audience, member, at)
     gone = {w.id for w in left_out}
@@ -504,7 +510,7 @@ def _mistakes(command: WriteCarePlan, texts: Mapping[str, str], context: Context
         yield Refusal("text_too_long", f"texts: each at most {TEXT_LENGTH_MAX} characters")
 
 
-def _give_copy(command: GiveCarePlanCopy, plan: CarePlan, newest: CarePlan, member: Member, at: Instant) -> Decision:
+def _give_copy(command: GiveCarePlanCopy, plan: CarePlan, newest: CarePlan, member: Shares, at: Instant) -> Decision:
     if plan is not newest:
         return Refusal("version_replaced", f"version: {newest.version} is in force; give a copy of that one")
     audience = COPY_TO.get(command.to)

@@ -163,8 +163,8 @@ def _care_plan(sight: Sight) -> Iterator[Promise]:
     for version, after in list(zip_longest(written, written[1:]))[-VERSIONS_MAX:]:
         number = version.fact.version
         superseded = Stop(after.at, after.event_id, "superseded") if after is not None else None
-        given = _of_version(sight, CarePlanCopyGiven, number)
-        reviewed = _of_version(sight, CarePlanReviewed, number)
+        given = next((e for e in sight.told if _is_members_copy(e.fact, number)), None)
+        reviewed = next((e for e in sight.told if isinstance(e.fact, CarePlanReviewed) and e.fact.version == number), None)
         yield Promise(
             "care_plan_copy",
             "followup.care_plan.copy",
@@ -187,8 +187,8 @@ def _care_plan(sight: Sight) -> Iterator[Promise]:
         )
 
 
-def _of_version(sight: Sight, kind: type[CarePlanCopyGiven | CarePlanReviewed], version: int) -> Entry | None:
-    return next((e for e in sight.told if isinstance(e.fact, kind) and e.fact.version == version), None)
+def _is_members_copy(fact: object, version: int) -> bool:
+    return isinstance(fact, CarePlanCopyGiven) and fact.version == version and fact.is_members_own
 
 
 # --- change of provider --------------------------------------------------------------------------------------------------------

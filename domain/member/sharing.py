@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from typing import Protocol
 
 from domain.calendar import local_date
 from domain.core import Command, Decision, Instant, Recorded, Refusal, personal
@@ -225,6 +226,15 @@ class Sharing:
             replace(e, fact=replace(e.fact, name=None, phone=None)) if isinstance(e.fact, PartyNamed) else e for e in self.said
         )
         return Sharing(tuple(nameless))
+
+
+class Shares(Protocol):
+    """A member, as far as it matters here: what was said on sharing, and the zone whose days count."""
+
+    @property
+    def sharing(self) -> Sharing: ...
+    @property
+    def timezone(self) -> str: ...
 
 
 def evolve(state: Sharing, recorded: Recorded) -> Sharing:

@@ -420,7 +420,8 @@ def a_care_plan(d: Draft) -> None:
     goals = (Goal(goal="g1", topic="housing"),)
     d.add(EPISODE, CarePlanWritten(version=version, goals=goals, tasks=(), member_took_part="phone"), since)
     if d.draw(st.booleans()):
-        d.add(EPISODE, CarePlanCopyGiven(version=version, to="member", how="by hand"), until)
+        to = d.draw(st.sampled_from(("member", "member", "guardian", "plan")))
+        d.add(EPISODE, CarePlanCopyGiven(version=version, to=to, how="by hand"), until)
     if d.draw(st.booleans()):
         outcome = d.draw(st.sampled_from(("agreed", "agreed", "changes_wanted")))
         d.add(EPISODE, CarePlanReviewed(version=version, outcome=outcome, licence=Licence.RN), until)

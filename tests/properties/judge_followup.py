@@ -432,7 +432,8 @@ def settling(seen: Year) -> Iterator[tuple[str, str]]:
         if completed and asked.written_within_days:
             yield from promised(seen, "care_plan_first", completed[0], asked.written_within_days, written)
         for version, newer in zip(written, [*written[1:], None], strict=False):
-            copies = [f for f in seen.of(CarePlanCopyGiven) if f.fact.version == version.fact.version]
+            given = [f for f in seen.of(CarePlanCopyGiven) if f.fact.version == version.fact.version]
+            copies = [f for f in given if f.fact.to in ("member", "guardian", "conservator")]
             reviews = [f for f in seen.of(CarePlanReviewed) if f.fact.version == version.fact.version]
             if asked.copy_within_days:
                 yield from promised(seen, "care_plan_copy", version, asked.copy_within_days, copies, newer)

@@ -52,6 +52,7 @@ from domain.staff.facts import Licence
 from tests.given import BOSS, DEFAULT, EPISODE, LEAD, MEMBER, NURSE, Story, at, book
 
 QUESTIONS = DEFAULT.questionnaire[0]
+FOLLOWUP = "followup-1"
 LTSS = tuple(q.key for q in QUESTIONS.question if q.ltss)
 
 HOUSING = Goal(goal="housing-1", topic="housing")
@@ -209,6 +210,16 @@ def test_43_a_change_is_a_new_version_and_the_prior_one_stays_readable() -> None
     assert story.refused(GiveCarePlanCopy(stream=EPISODE, by=LEAD, to="member", how="mail", version=1)) == "version_replaced"
     story.do(GiveCarePlanCopy(stream=EPISODE, by=LEAD, to="member", how="mail"))
     assert story.facts(CarePlanCopyGiven, EPISODE)[-1] == CarePlanCopyGiven(version=2, to="member", how="mail")
+
+
+def test_43_a_copy_for_the_plan_is_not_the_members_own() -> None:
+    story = enrolled("2026-11-20 10:00 PST")
+    story.do(write(HOUSING))
+    assert [o.state.value for o in story.all_owed("followup.care_plan.copy", FOLLOWUP)] == ["open"]
+    story.do(GiveCarePlanCopy(stream=EPISODE, by=LEAD, to="primary_care", how="email"))
+    assert [o.state.value for o in story.all_owed("followup.care_plan.copy", FOLLOWUP)] == ["open"]
+    story.do(GiveCarePlanCopy(stream=EPISODE, by=LEAD, to="member", how="mail"))
+    assert [o.state.value for o in story.all_owed("followup.care_plan.copy", FOLLOWUP)] == ["met"]
 
 
 def test_43_whoever_writes_from_an_old_version_hears_of_the_new_one() -> None:
