@@ -32,6 +32,7 @@ _PLAIN = re.compile(r"[^a-z0-9]+")
 _ISO = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?)?")
 _US = re.compile(r"(\d{1,2})[/\-](\d{1,2})[/\-](\d{4})(?: 0?0:00(?::00)?)?")
 _PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_YES = ("y", "yes", "1", "true")
 
 
 class FileRefused(Exception):
@@ -95,6 +96,8 @@ class RosterRow:
     phones: tuple[str, ...] = ()
     email: str = ""
     address: str = ""
+    county: str = ""
+    homeless: bool = False
     tier: str = ""
     effective_on: date | None = None
     authorized_on: date | None = None
@@ -210,6 +213,8 @@ def read_row(number: int, cells: Mapping[str, str], profile: Profile, today: dat
         phones=tuple(dict.fromkeys(dialled(cells[c]) for c in ("phone", "phone_2") if cells.get(c))),
         email=cells.get("email", ""),
         address=", ".join(part for part in (street, cells.get("city", ""), place) if part) if street else "",
+        county=cells.get("county", ""),
+        homeless=cells.get("homelessness_ind", "").strip().casefold() in _YES,
         tier=cells.get("tier", ""),
         effective_on=dates["assignment_effective_date"],
         authorized_on=dates["auth_start"],

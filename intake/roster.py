@@ -18,7 +18,9 @@ from psycopg_pool import PoolTimeout
 
 from domain.core import Command, Refusal, StreamId
 from domain.episode.decider import Episode, ReceiveAssignment, ResendAssignment, WithdrawAssignment, claim_on_open_episode
+from domain.episode.enrolment import ReportPlanTier, plan_tier
 from domain.episode.facts import MEMBER_SAID_NO, ClosureReason
+from domain.member.circumstances import Circumstance, CircumstanceNoted, LearnCounty, NoteCircumstance, county_named
 from domain.member.decider import Claim as ClaimState
 from domain.member.decider import CorrectIdentity, LearnContactPoint, Member, RegisterMember
 from domain.member.facts import PointKind
@@ -48,6 +50,8 @@ FULL_ROSTER_KIND: Final = "full_roster"
 
 REJECTED: Final = "row_rejected"
 UNCHANGED: Final = "unchanged"
+
+PLAN_FILE: Final = "plan_file"
 
 Progress = Callable[[int, int], None]
 """(rows done, rows in all)."""
@@ -268,7 +272,18 @@ class MemberFiles:
                 work.add(f"point|{point}", LearnContactPoint(
                     stream=member, point=point, kind=kind, learned_from="plan_file", value=value, **common
                 ))  # fmt: skip
+        self._life(work, said, member, state)
         return self._assign(work, said, plan, member, listed_before)
+
+    def _life(self, work: _Work, said: RosterRow, member: StreamId, state: Member) -> None:
+        """What the plan says of the member's life, once: files repeat for months what we know better by then (S1)."""
+        from_plan = {"learned_from": PLAN_FILE, **work.said()}
+        noted = (e.fact for e in state.life.noted if isinstance(e.fact, CircumstanceNoted))
+        if said.homeless and not any(f.circumstance is Circumstance.HOMELESS and f.learned_from == PLAN_FILE for f in noted):
+            work.add("homeless", NoteCircumstance(stream=member, circumstance=Circumstance.HOMELESS, **from_plan))
+        counties = [county_named(e.fact.county) for e in state.life.counties if e.fact.learned_from == PLAN_FILE]
+        if county_named(said.county) and county_named(said.county) != (counties[-1] if counties else ""):
+            work.add("county", LearnCounty(stream=member, county=said.county, **from_plan))
 
     def _identity_conflict(self, work: _Work, said: RosterRow, member: StreamId, state: Member) -> Settlement | None:
         """A CIN that stands for somebody else here waits for a person; a new last or first name alone is taken over."""
@@ -301,6 +316,8 @@ class MemberFiles:
             if episode.plan != plan:
                 problem = _problem(work, "plan_id", "the member has an open episode under another plan", "settle it with the plans")
                 return _rejected(Status.WAITING, "assigned_under_another_plan", (problem,))
+            if said.tier and said.tier != plan_tier(episode, received_at):
+                work.add("tier", ReportPlanTier(stream=claim.holder, tier=said.tier, **work.said()))
             if listed_before:
                 work.add("resend", ResendAssignment(stream=claim.holder, received_at=received_at, **work.said()))
             return ""

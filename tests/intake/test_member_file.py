@@ -9,7 +9,9 @@ from uuid import uuid4
 import pytest
 
 from domain.episode.decider import Decline, Episode
+from domain.episode.enrolment import PlanTierReported
 from domain.episode.facts import AssignmentReceived, AssignmentResent, EpisodeClosed
+from domain.member.circumstances import Circumstance, EndCircumstance, LearnCounty
 from domain.member.decider import MarkContactPoint
 from domain.member.facts import ContactPointLearned
 from domain.staff.facts import Role
@@ -180,6 +182,53 @@ def test_a_bad_phone_stays_bad_when_the_plan_sends_it_again(world: World) -> Non
     world.register(replace(MARISOL, family="Married"))
     assert world.member(MARISOL).points[point].bad(world.clock.now())
     assert len([f for f in world.facts("member-") if isinstance(f, ContactPointLearned)]) == 1
+
+
+OF_LIFE = CSV_HEADER + ",Homelessness Indicator,County of Residence,Acuity Level"
+
+
+def listed(world: World, homeless: str, county: str, tier: str) -> tuple[int, int, int, int]:
+    """Marisol's row with what the plan says of her life; a blank at the end, so that no two files are the same bytes."""
+    row = member_file(MARISOL).split(b"\r\n")[1].decode()
+    number = len(world.door.inbox.find()) % 50
+    text = f"{OF_LIFE}\r\n{row},{homeless},{county},{tier}\r\n" + "\r\n" * number
+    return totals(world.door.files.import_file(text.encode(), plan="default"))
+
+
+def test_a_row_says_what_the_plan_knows_of_a_life(world: World) -> None:
+    assert listed(world, "Y", "Kern County", "High") == (1, 1, 0, 0)
+    life, now = world.member(MARISOL).life, world.clock.now()
+    assert life.holds(Circumstance.HOMELESS, now)
+    county = life.county(now)
+    assert county is not None
+    assert (county.fact.county, county.fact.learned_from) == ("kern", "plan_file")
+    assert [f.plan_tier for f in world.facts("episode-") if isinstance(f, AssignmentReceived)] == ["High"]
+
+
+def test_what_the_plan_repeats_for_months_does_not_outweigh_what_we_learned_since(world: World) -> None:
+    """She found a home and moved; the plan's next files still say otherwise. A county that is new to them too is taken over."""
+    listed(world, "Y", "Kern", "High")
+    member, nurse = world.member_of(MARISOL), world.staff(Role.CARE_MANAGER)
+    for command in (
+        EndCircumstance(stream=member, by=nurse, circumstance=Circumstance.HOMELESS),
+        LearnCounty(stream=member, by=nurse, county="Kings", learned_from="member"),
+    ):
+        world.clock.advance(timedelta(days=1))
+        assert isinstance(world.gateway.handle(command, command_id=uuid4()), Accepted)
+    world.clock.advance(timedelta(days=20))
+    listed(world, "Y", "Kern", "High")
+    life, now = world.member(MARISOL).life, world.clock.now()
+    assert not life.holds(Circumstance.HOMELESS, now)
+    assert [e.fact.county for e in life.counties] == ["kern", "kings"]
+    listed(world, "N", "Tulare", "High")
+    assert [e.fact.county for e in world.member(MARISOL).life.counties] == ["kern", "kings", "tulare"]
+
+
+def test_another_tier_of_the_plan_is_kept_beside_the_first(world: World) -> None:
+    for tier in ("High", "Low", "Low", ""):
+        listed(world, "", "", tier)
+        world.clock.advance(timedelta(days=30))
+    assert [f.tier for f in world.facts("episode-") if isinstance(f, PlanTierReported)] == ["Low"]
 
 
 def test_a_terminated_row_withdraws_the_assignment_and_a_new_one_opens_another(world: World) -> None:
