@@ -79,6 +79,12 @@ class Programme:
     def refused(self) -> list[str]:
         return self.desk.refused
 
+    @property
+    def staying(self) -> tuple[StreamId, ...]:
+        """The care managers who have not left."""
+        assert self.team is not None
+        return tuple(lead for lead in self.team.care_managers if lead != self.gone)
+
     def write(self, since: Instant, until: Instant, size: int, progress: Callable[[Instant], None] = lambda now: None) -> None:
         """Everything that happens from the opening of the programme until an instant."""
         self.people = cast(size)

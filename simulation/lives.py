@@ -84,7 +84,7 @@ LIVES: dict[str, tuple[Scene, ...]] = {
     "homeless": (
         *REACHED, _(7, 14, "note", "homeless"), _(7, 14.1, "diagnose", "F20.9"), _(30, 10, "diagnose", "E11.65"),
         _(60, 9, "note", "receives_transitional_rent"), _(60, 9.1, "end", "homeless"), _(60, 9.2, "note", "unstably_housed"),
-        _(240, 9, "end", "receives_transitional_rent"), _(240, 9.1, "end", "unstably_housed"),
+        _(240, 9, "end", "receives_transitional_rent"),
     ),
     "jailed": (
         *REACHED, _(9, 11, "diagnose", "F11.20"), _(120, 8, "note", "incarcerated"), _(120, 9, "hold", "incarcerated"),

@@ -1,4 +1,4 @@
-"""The demo: an invented programme with months of history, then a day in its life over the wire, then the clock moves.
+"""The demo: an invented programme with a year of history, then a day in its life over the wire, then the clock moves.
 
 It runs on databases, a namespace and a home folder of its own, and leaves those of anybody else alone. What the story shows it gets
 by the commands and addresses that a user has.
@@ -51,7 +51,7 @@ GROUND_MODE = 0o600
 
 START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
-APPEAR_SECONDS_MAX = 30.0
+APPEAR_SECONDS_MAX = 90.0
 
 Say = Callable[[str], None]
 Progress = Callable[[str, float], None]
@@ -165,7 +165,7 @@ def _keep_ground(home: Path, ground: dict[str, str]) -> None:
         json.dump(ground, written)
 
 
-# --- months of history ---------------------------------------------------------------------------------------------------------
+# --- a year of history ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +174,14 @@ class Past:
 
     people: tuple[Person, ...]
     operator: StreamId
+    supervisor: StreamId
+    care_managers: tuple[StreamId, ...]
     facts: int
     refused: tuple[str, ...]
 
 
 def write_history(own: Settings, progress: Progress, members: int = MEMBERS, days: int = HISTORY_DAYS) -> Past:
-    """Months of an invented programme, through the real gateway and front door on a virtual clock that ends now."""
+    """A year and more of an invented programme, through the real gateway and front door on a virtual clock that ends now."""
     until = datetime.now(UTC)
     since = until - timedelta(days=days)
     clock = FixedClock(since)
@@ -201,7 +203,8 @@ def write_history(own: Settings, progress: Progress, members: int = MEMBERS, day
             programme = Programme(system.gateway, Entrance(door, system.gateway, source), run)
             programme.write(since, until, members, lambda now: progress("history", (now - since) / (until - since)))
             assert programme.team is not None
-            return Past(programme.people, programme.team.operator, system.log.watermark(), tuple(programme.refused))
+            team, stay = programme.team, programme.staying
+            return Past(programme.people, team.operator, team.supervisor, stay, system.log.watermark(), tuple(programme.refused))
         finally:
             door.close()
 

@@ -1,4 +1,5 @@
-"""What the demo tells: a plan's file, a bedside, a discharge with its checklist, a deadline that is near, one that is missed.
+"""What the demo tells: a plan's file, a bedside, a discharge with its checklist, a year with its tier and its contacts, a caseload
+that is handed over, a deadline that is near, one that is missed.
 
 Everything goes over the wire, and what is shown is what the commands of a user show.
 """
@@ -28,7 +29,9 @@ from workers.clock import StoredOffset
 from workers.composition import System
 from workers.demo import Past, Stage, advance_clock, environment, until
 
-PLAN = "valley-health"
+PLAN = "default"
+"""Its deadline is met by a person only: whatever the hour, nobody has met it when the story comes to it."""
+
 NEW_MEMBERS = 3
 HTTP_SECONDS_MAX = 60.0
 TOKEN_LIFE = timedelta(days=2)
@@ -38,6 +41,16 @@ COLUMNS_IN_A_FILE = 180
 
 Heading = Callable[[str], None]
 Print = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A follow-up that runs: whose it is, the key of the contact that is owed, and by whom."""
+
+    process: StreamId
+    member: StreamId
+    key: str
+    lead: StreamId
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,10 @@ class Story:
         member = self._member_of(self.past.people[0])
         self._hospital_admits(self.past.people[0], member)
         self._hospital_discharges(self.past.people[0], member)
+        if (followed := self._followed_up()) is not None:
+            self._tier_has_reasons(followed)
+            self._contact_moves_the_due(followed)
+            self._caseload_is_handed_over(followed)
         self._deadline_is_near()
         self._deadline_is_missed()
         self._auditor_asks(member)
@@ -93,6 +110,29 @@ class Story:
         self._send(Hospital(prefix="LIVE2").discharge(person, "LIVE-1", said_at - timedelta(minutes=12), said_at))
         until("the checklist after the discharge", lambda: self._owed(member, "transition.visit") is not None)
         self._show("worklist", "--member", member, "--kind", "transition")
+
+    def _tier_has_reasons(self, followed: Followed) -> None:
+        self.heading("A member's year: which tier, on which facts, and when somebody has to speak with them next")
+        self._show("tier", followed.member)
+        self._show("worklist", "--member", followed.member, "--kind", "followup")
+
+    def _contact_moves_the_due(self, followed: Followed) -> None:
+        self.heading("Their lead care manager calls: the next contact is due so many days after this one")
+        said = ("--interaction", "phone", "--minutes", "15", "--as", followed.lead)
+        self._show("record", "follow-up-contact", followed.process, *said)
+        until("the due of the next contact", lambda: self._contact_owed(followed.process) not in (None, followed.key))
+        self._show("worklist", "--member", followed.member, "--kind", "followup", "--rule", "followup.contact")
+
+    def _caseload_is_handed_over(self, followed: Followed) -> None:
+        self.heading("A care manager goes on leave: their members are handed over, each with a note, and no due moves")
+        assert self.past.supervisor
+        self._show("caseload")
+        receiver = next(lead for lead in self.past.care_managers if lead != followed.lead)
+        said = ("--note", "prefers mornings", "--over-cap-because", "two weeks of leave", "--as", self.past.supervisor)
+        self._show("staff", "hand-over", "--from", followed.lead, "--to", receiver, *said)
+        until("the member's new lead", lambda: self._owed_by(followed.process) == receiver)
+        self._show("caseload")
+        self._show("worklist", "--member", followed.member, "--kind", "followup", "--rule", "followup.contact")
 
     def _deadline_is_near(self) -> None:
         self.heading("A deadline is near: what is owed until then, soonest first")
@@ -156,12 +196,33 @@ class Story:
         rows = self._rows("SELECT state FROM process_obligation WHERE process = %s AND rule = %s", process, rule)
         return rows[0][0] if rows else None
 
+    def _followed_up(self) -> Followed | None:
+        """An enrolled member to whom a contact is owed, if there is one: with a tier before those without, then the nearest due."""
+        rows = self._rows(
+            "SELECT process, member, key, owed_by FROM process_obligation WHERE rule = 'followup.contact' AND state = 'open'"
+            " AND NOT suspended AND starts_with(owed_by, 'staff-') ORDER BY due, process"
+        )
+        found = [Followed(*row) for row in rows]
+        tiered = [f for f in found if getattr(self.system.gateway.load(f.process).state.found, "grounds", ())]
+        return next(iter(tiered or found), None)
+
+    def _contact_owed(self, process: StreamId) -> str | None:
+        rows = self._rows(
+            "SELECT key FROM process_obligation WHERE process = %s AND rule = 'followup.contact' AND state = 'open'", process
+        )
+        return rows[0][0] if rows else None
+
+    def _owed_by(self, process: StreamId) -> str | None:
+        rows = self._rows(
+            "SELECT owed_by FROM process_obligation WHERE process = %s AND rule = 'followup.contact' AND state = 'open'", process
+        )
+        return rows[0][0] if rows else None
+
     def _nearest_deadline(self) -> tuple[StreamId, str, datetime]:
-        """The initial contact deadline that comes first: its process, its rule, its due. A governing one, but where a machine
-        has met them all: by day it texts a new member at once."""
+        """The initial contact deadline that comes first: its process, its rule, its due."""
         rows = self._rows(
             "SELECT process, rule, due FROM process_obligation WHERE starts_with(rule, 'initial_contact.')"
-            " AND state = 'open' AND NOT suspended ORDER BY governing DESC, due, process LIMIT 1"
+            " AND state = 'open' AND governing AND NOT suspended ORDER BY due, process LIMIT 1"
         )
         return rows[0][0], rows[0][1], rows[0][2]
 

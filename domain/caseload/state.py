@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
 from domain.core import Recorded, StreamId
-from domain.follow_up_policy import Caseload
+from domain.follow_up_policy import ANY_TIER, Caseload
 
 NOT_ENROLLED = "not_enrolled"
 TRANSITION = "transition"
@@ -33,14 +33,16 @@ class Weight:
 def weight(
     rules: Caseload | None, tier: str, *, enrolled: bool, in_transition: bool = False, overlays: tuple[str, ...] = ()
 ) -> Weight:
-    """What a member weighs under a plan's rules: 0 where it has none. A tier that they do not name weighs as the lightest.
+    """What a member weighs under a plan's rules: 0 where it has none. A tier that they do not name weighs as `any`, or
+    as the lightest.
 
     `in_transition`: within `transition_days` of a discharge. `overlays`: keys of the special overlays that hold."""
     if rules is None:
         return Weight(0)
     if not enrolled:
         return Weight(rules.not_enrolled_tenths, (NOT_ENROLLED,))
-    tenths = rules.weight_tenths.get(tier, min(rules.weight_tenths.values(), default=0))
+    table = rules.weight_tenths
+    tenths = table.get(tier, table.get(ANY_TIER, min(table.values(), default=0)))
     grounds: tuple[str, ...] = (f"tier:{tier}",)
     if in_transition and rules.transition_tenths:
         tenths, grounds = tenths + rules.transition_tenths, (*grounds, TRANSITION)

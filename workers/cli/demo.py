@@ -95,7 +95,7 @@ def _past(stage: Stage, members: int) -> Past:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*columns, console=f.err, transient=True, disable=not f.err.is_terminal) as bars:
         bar = {
-            "history": bars.add_task("Living through five months", total=1.0),
+            "history": bars.add_task("Living through a year", total=1.0),
             "workflows": bars.add_task("Rebuilding workflows from the log", total=1.0),
         }
 
