@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from api.offers import OFFERS
 from domain.episode.assessments import AnswerAssessment, BeginAssessment
 from domain.episode.care_plans import GiveCarePlanCopy, Goal, Task, WriteCarePlan
 from domain.staff.facts import Role
@@ -74,6 +75,41 @@ def test_the_lists_have_no_word_of_what_was_said(written: World) -> None:
     assert SOBER not in plans.text
     assert [a["answered"] for a in written.get("/v1/assessments", status="open").json()["items"]] == [2]
     assert written.get("/v1/assessments", status="lost").json()["field"] == "status"
+
+
+def test_everything_that_people_do_with_them_is_offered() -> None:
+    offered = {offer.command.__name__ for offer in OFFERS}
+    assert {
+        "BeginAssessment", "AnswerAssessment", "CompleteAssessment", "AbandonAssessment", "WriteCarePlan", "MeetGoal", "GiveUpGoal",
+        "FinishTask", "GiveCarePlanCopy", "ReviewCarePlan", "NameParty", "ShowAuthority", "EndAuthority", "AuthoriseDataSharing",
+        "RevokeDataSharing",
+    } <= offered  # fmt: skip
+
+
+def test_a_visit_over_http(world: World) -> None:
+    at = f"/v1/episodes/{world.episode}"
+    assert world.post(f"{at}/assessments", {}).status_code == 200
+    assert world.post(f"{at}/assessments", {}).json()["code"] == "assessment_open"
+    assert world.post(f"{at}/assessment-answers", {"answers": {"food": "yes", "ltss_falls": "declined"}}).status_code == 200
+    wrong = world.post(f"{at}/assessment-answers", {"answers": {"food": "perhaps"}}).json()
+    assert (wrong["code"], wrong["field"]) == ("answer_unfit", "answers")
+    missing = world.post(f"{at}/assessment-completions", {}).json()
+    assert missing["code"] == "questions_missing" and "ltss_safety" in missing["detail"] and "ltss_falls" not in missing["detail"]
+
+    plan = {
+        "goals": [{"goal": "housing-1", "topic": "housing"}],
+        "tasks": [{"task": "apply", "goal": "housing-1", "owner": "nurse", "due_on": "2026-12-15"}],
+        "texts": {"housing-1": "A lease of her own", "apply": "Bring the letter"},
+        "member_took_part": "in_person",
+    }
+    assert world.post(f"{at}/care-plans", plan | {"goals": [{"goal": "housing-1", "topic": "house"}]}).json()["field"] == "goals"
+    assert world.post(f"{at}/care-plans", plan).status_code == 200
+    assert world.post(f"{at}/met-goals", {"goal": "housing-1"}).status_code == 200
+    assert world.post(f"{at}/care-plan-copies", {"to": "caregiver", "how": "mail"}).json()["code"] == "sharing_not_authorised"
+    assert world.post(f"{at}/care-plan-copies", {"to": "member", "how": "in_person"}).status_code == 200
+    assert world.post(f"{at}/care-plan-reviews", {"outcome": "agreed"}).json()["code"] == "no_licence"
+    paper = world.get(f"{at}/care-plan").json()
+    assert (paper["goals"][0]["state"], paper["copy_owed"], paper["tasks"][0]["text"]) == ("met", False, "Bring the letter")
 
 
 def test_on_the_command_line_too(written: World) -> None:
