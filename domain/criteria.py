@@ -47,6 +47,9 @@ FACTS_PER_GROUND_MAX = 24
 SPANS_MAX = 1000
 """No member's tier turns so often in the years of an episode; of more, the latest are told."""
 
+BIRTH_YEAR_MIN = 1880
+"""Nobody on the programme was born before; an earlier year is a slip of the pen, and says nothing of an age."""
+
 ONE_DAY = timedelta(days=1)
 """An emergency visit may go on past midnight: where nobody said when it ended, it turned into an admission of the next day."""
 
@@ -181,9 +184,10 @@ def populations(evidence: Evidence, book: PolicyBook, plan: str, alarm: Alarm) -
 def born_on(member: Member) -> date | None:
     """The birth date; None where it is unknown, was erased or is none."""
     try:
-        return date.fromisoformat((member.birth_date or "")[:10])
+        born = date.fromisoformat((member.birth_date or "")[:10])
     except ValueError:
         return None
+    return born if born.year >= BIRTH_YEAR_MIN else None
 
 
 def birthday(born: date, age: int) -> date:

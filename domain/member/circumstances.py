@@ -19,6 +19,9 @@ from domain.timeline import Entry, Span, Timeline, put, until
 AHEAD_MAX = timedelta(minutes=5)
 """What was learned may be dated ahead by no more than two clocks disagree."""
 
+AGO_MAX = timedelta(days=120 * 366)
+"""Nothing of a life lies further back."""
+
 ENTRIES_MAX = 2000
 """Circumstances, diagnoses or visits that are kept of one member, of each."""
 
@@ -385,6 +388,8 @@ def decide(command: CircumstanceCommand, state: Circumstances, stays: Container[
     at = command.occurred_at or now
     if at > now + AHEAD_MAX:
         return Refusal("in_the_future", "occurred_at: lies ahead; record it once it has happened")
+    if at < now - AGO_MAX:
+        return Refusal("too_long_ago", "occurred_at: lies further back than a life; check the year")
     if max(len(state.noted), len(state.diagnoses), len(state.visits), len(state.counties)) >= ENTRIES_MAX:
         return Refusal("too_many_entries", f"stream: holds {ENTRIES_MAX} entries of a sort already; ask an operator to look at it")
     match command:
@@ -448,6 +453,8 @@ def _report(command: ReportVisit, state: Circumstances, at: Instant, today: date
         return Refusal("no_visit_id", "visit: must be a short id such as a claim's number, of letters, digits and -._:/")
     if command.on > today:
         return Refusal("in_the_future", "on: lies ahead; report the visit once it has been made")
+    if command.on < today - AGO_MAX:
+        return Refusal("too_long_ago", "on: lies further back than a life; check the year")
     reported = VisitReported(
         visit=command.visit,
         kind=command.kind,

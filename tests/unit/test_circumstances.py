@@ -208,6 +208,8 @@ REFUSED: dict[str, tuple[Command, str]] = {
     "a chapter": (diagnose("E1"), "no_diagnosis_code"),
     "too long a code": (diagnose("E11.90000"), "no_diagnosis_code"),
     "a visit of tomorrow": (report(on=date(2026, 11, 21)), "in_the_future"),
+    "a circumstance of another century": (note(since="1890-01-01 10:00 PST"), "too_long_ago"),
+    "a visit of another century": (report(on=date(1890, 1, 1)), "too_long_ago"),
     "a visit without an id": (report(visit=""), "no_visit_id"),
     "a stay is no claim": (report(visit=STAY), "no_visit_id"),
     "no county": (learn_county(" - "), "county_missing"),
