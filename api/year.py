@@ -12,7 +12,7 @@ from datetime import date, datetime
 from api.known import Fact, Known
 from domain.calendar import local_date
 from domain.catalog import PROCESSES
-from domain.clocks import Variant
+from domain.clocks import DueSet, Variant
 from domain.core import EventId, Instant, ObligationState, ProcessRef, Recorded, StreamId
 from domain.episode import authorisations, enrolment
 from domain.episode.assessments import assessments
@@ -304,8 +304,10 @@ def _cadence(known: Known, ref: ProcessRef, followed: FollowUp, book: PolicyBook
     last_contact = _last_contact(known, ref.id, at)
     if followed.opened is None:
         return CadenceThen(last_contact=last_contact)
-    owed = known.planned(ref, book, at).obligations
-    contacts = sorted((o for o in owed if o.because.rule == CONTACT), key=lambda o: o.window.due)
+    plan = known.planned(ref, book, at)
+    contacts = sorted((o for o in plan.obligations if o.because.rule == CONTACT), key=lambda o: o.window.due)
+    found = (getattr(step.command, "fact", None) for step in plan.steps)
+    to_write = next((fact for fact in found if isinstance(fact, DueSet) and fact.rule == CONTACT), None)
     running = next((o for o in contacts if o.state is ObligationState.OPEN), None)
     word = next((e for span, _ in agreements(followed.said) if covers(span, at) for e in followed.said
                  if e.event_id == span.begun_by and isinstance(e.fact, CadenceAgreed)), None)  # fmt: skip
@@ -317,7 +319,7 @@ def _cadence(known: Known, ref: ProcessRef, followed: FollowUp, book: PolicyBook
         agreed_because=word.fact.reason if word else "",
         agreed_at=word.at if word else None,
         agreed_by=word.actor if word else "",
-        next_due_at=running.window.due if running else None,
+        next_due_at=to_write.due_at if to_write else running.window.due if running else None,
         act_by=running.act_by if running else None,
         default_due_at=next((v.due_at for v in variants if v.name == "default"), None),
         counts_from=anchor,

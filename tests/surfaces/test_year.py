@@ -217,7 +217,7 @@ def test_a_members_year_at_a_glance(call: Call, lived: World) -> None:
     for words in (
         PLANTED_NAME, "tier low", "set by hand", "Dana Whitfield", "family moved in", "0 of 4 steps done", "screening: undone",
         "agreed with the member: every 21 days (works nights)", "by the plan's own interval it would be due",
-        "Circumstance noted: homeless (from member)", "nothing is authorised", "care plan none yet",
+        "Circumstance noted: homeless (from member)", "authorisation none; care goes on", "care plan none yet",
     ):  # fmt: skip
         assert words in shown.stdout, f"{words!r} is not in\n{shown.stdout}"
     assert PLANTED_NAME not in call("member", "show", CIN, "--no-names").stdout
@@ -234,6 +234,8 @@ def test_who_led_in_which_tier_on_which_evidence_on_a_day(call: Call, lived: Wor
     assert episode["lead_care_manager"] == lived.care_manager and episode["status"] == "enrolled"
     assert not tier["overridden"] and tier["tier"] == tier["found"] and tier["policy"] == "default@2026.1"
     assert any("homeless" in fact["sentence"] for ground in tier["grounds"] for fact in ground["facts"])
+    shown = call("history", CIN, "--as-of", said).stdout
+    assert "by the rules of default@2026.1" in shown and "Circumstance noted: homeless" in shown
     answer = lived.get(f"/v1/members/{lived.member}/year", as_of=said)
     assert answer.status_code == 200 and answer.json()[0]["tier"]["tier"] == tier["tier"]
     before = lived.get(f"/v1/members/{lived.member}/year", as_of=said, known_at=(MONDAY - DAY).date().isoformat())

@@ -11,6 +11,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from api.looking_back import Explanation, MemberThen, Owed, explain, instant_of, member_then
+from api.year import TierThen
 from domain.calendar import start_of_day
 from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
@@ -357,6 +358,8 @@ def _show_then(then: MemberThen) -> None:
         lead = f.short(episode.lead_care_manager) if episode.lead_care_manager else "nobody"
         branch = tree.add(Text(f"{f.short(episode.episode)}: {episode.status} {episode.closed_because}".rstrip(), "bold"))
         branch.add(f"assigned by {episode.plan} {f.local(episode.received_at)}, led by {lead}, policy {episode.policy}")
+        if episode.year is not None and (episode.year.tier.found or episode.year.tier.overridden):
+            _add_tier(branch, episode.year.tier)
     for stay in then.stays:
         tree.add(
             f"{stay.stay_class} at {stay.facility or 'an unknown facility'}: {stay.status}, "
@@ -365,6 +368,17 @@ def _show_then(then: MemberThen) -> None:
     for explanation in then.owed:
         tree.add(_tree(explanation, None, everything=False))
     f.tree(tree)
+
+
+def _add_tier(tree: Tree, said: TierThen) -> None:
+    """The tier that held then, under which rules of which policy version, on which facts."""
+    found = f"{plain(said.found)} by the rules of {said.policy}" if said.found else "none found"
+    by_hand = f", set by hand: {said.override_reason} (else {found})" if said.overridden else ""
+    branch = tree.add(f"tier {plain(said.tier)}{by_hand}" if said.overridden else f"tier {found}")
+    for ground in said.grounds:
+        rule = branch.add(plain(ground.rule))
+        for fact in ground.facts:
+            rule.add(Text(f"{fact.sentence} · {f.local(fact.occurred_at)} · {fact.event_id[:8]}", "dim"))
 
 
 def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:

@@ -360,8 +360,8 @@ def _steps(year: YearThen, called: Called) -> Tree:
 
 
 def _authorisation(year: YearThen) -> Tree:
-    until = f"until {year.authorised_until}" if year.authorised_until else "nothing is authorised; care goes on"
-    tree = Tree(Text.assemble(("authorised ", "bold"), until))
+    until = f"until {year.authorised_until}" if year.authorised_until else "none; care goes on"
+    tree = Tree(Text.assemble(("authorisation ", "bold"), until))
     for span in year.authorised:
         cut = ", cut short by a denial" if span.cut_short else ""
         number = f" · {span.number}" if span.number else ""
