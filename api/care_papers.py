@@ -9,10 +9,10 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api.looking_back import instant_of
 from api.problems import Problem
-from api.reading import DESCRIBED, STREAM, Names, Reader, When, may_see_names, page_of
+from api.reading import DESCRIBED, MEMBER, STREAM, Names, Reader, When, may_see_names, page_of
 from api.security import Use
 from domain.member.sharing import Audience
-from projections.care_papers import AssessmentPaper, AssessmentRow, CarePlanPaper, CarePlanRow
+from projections.care_papers import AssessmentPaper, AssessmentRow, CarePlanPaper, CarePlanRow, SharingPaper
 
 routes = APIRouter()
 
@@ -130,6 +130,22 @@ def care_plan(
         raise _none("care_plan", "write one first, or ask for another version")
     response.headers["ETag"] = f'"{services.gateway.log.version(episode)}"'
     return found
+
+
+@routes.get("/members/{member}/sharing", tags=[TAG], summary="Who may be told what of a member's care, and on whose word")
+def sharing(
+    services: Use,
+    caller: Reader,
+    member: Annotated[str, Path(pattern=MEMBER, description="A member stream id")],
+    as_of: When = None,
+    known_at: When = None,
+    names: Names = False,
+) -> SharingPaper:
+    """The people in the member's life, the authority that they showed, the written words, and what follows for each audience."""
+    may_see_names(caller, names=names)
+    return services.queries.sharing(
+        member, now=services.clock.now(), as_of=_instant(as_of, "as_of"), known_at=_instant(known_at, "known_at"), names=names
+    )
 
 
 def _said(audience: Audience | None) -> str | None:

@@ -19,7 +19,7 @@ from domain.episode.assessments import Assessment, assessments, questions_of
 from domain.episode.assessments import withheld as answers_withheld
 from domain.episode.care_plans import CarePlan, care_plans, shared
 from domain.episode.state import Episode
-from domain.member.sharing import Audience, Shares
+from domain.member.sharing import PROTECTED, SCOPES, Audience, Content, Shares, withheld_because
 from domain.questionnaires import Questionnaire
 from domain.timeline import until
 from eventlog.opening import PolicyShelf
@@ -213,6 +213,61 @@ class CarePlanPaper:
     withheld: tuple[LeftOut, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AuthorityPaper:
+    """What a party showed. `holds`: on that day; a document that ran out, or was said to have ended, does not."""
+
+    scope: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartyPaper:
+    """Somebody in the member's life. `name` and `phone` only where they were asked for. `decides`: by law, in the member's
+    place."""
+
+    party: str
+    relation: str
+    name: str
+    phone: str
+    decides: bool
+    authorities: tuple[AuthorityPaper, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorisationPaper:
+    """A written word. `given_by`: a party, or empty for the member."""
+
+    authorisation: str
+    content: str
+    recipients: tuple[str, ...]
+    given_by: str
+    since: datetime
+    expires_on: date | None
+    revoked_at: datetime | None
+    stands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellPaper:
+    """What an audience may be told: of substance use, of mental health, and of all the rest. Empty: they may; else why not."""
+
+    audience: str
+    substance_use: str
+    mental_health: str
+    all_else: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharingPaper:
+    """Who may be told what of a member's care on a day, and on whose word."""
+
+    member: str
+    parties: tuple[PartyPaper, ...]
+    authorisations: tuple[AuthorisationPaper, ...]
+    may_be_told: tuple[TellPaper, ...]
+
+
 # --- questions -----------------------------------------------------------------------------------------------------------------
 
 
@@ -332,6 +387,61 @@ class CarePaperQueries(Reader):
             written_by_name=called.get(paper.written_by, ""),
             tasks=tuple(replace(t, owner_name=called.get(t.owner, "")) for t in paper.tasks),
             reviews=tuple(replace(r, by_name=called.get(r.by, "")) for r in paper.reviews),
+        )
+
+    def sharing(
+        self,
+        member: StreamId,
+        *,
+        now: datetime,
+        as_of: datetime | None = None,
+        known_at: datetime | None = None,
+        names: bool = False,
+    ) -> SharingPaper:
+        """Who may be told what of the member's care, and on whose word; empty where nothing was said."""
+        at = as_of or now
+        with away():
+            shares = self._member(member, known_at)
+        sharing, zone_name = shares.sharing, shares.timezone
+        deciding = {p.id for p in sharing.decided_by_law(at)}
+        return SharingPaper(
+            member=member,
+            parties=tuple(
+                PartyPaper(
+                    party=p.id,
+                    relation=p.relation,
+                    name=(p.name or "") if names else "",
+                    phone=(p.phone or "") if names else "",
+                    decides=p.id in deciding,
+                    authorities=tuple(
+                        AuthorityPaper(scope, sharing.holds_authority(p.id, scope, at, zone_name))
+                        for scope in SCOPES
+                        if sharing.last_said(p.id, scope, at) is not None
+                    ),
+                )
+                for p in sharing.parties(at)
+            ),
+            authorisations=tuple(
+                AuthorisationPaper(
+                    authorisation=a.id,
+                    content=a.content.value,
+                    recipients=a.recipients,
+                    given_by=a.given_by,
+                    since=a.since,
+                    expires_on=a.expires_on,
+                    revoked_at=a.revoked_at if a.revoked_at is not None and a.revoked_at <= at else None,
+                    stands=a.stands(at, zone_name),
+                )
+                for a in sharing.authorisations()
+                if a.since <= at
+            ),
+            may_be_told=tuple(
+                TellPaper(
+                    audience.value,
+                    *(withheld_because(topic, audience, sharing, at, zone_name) or "" for topic in (*PROTECTED, Content.CARE_PLAN)),
+                )
+                for audience in Audience
+            ),
         )
 
     @cached_property

@@ -301,7 +301,7 @@ def decide(command: SharingCommand, sharing: Sharing, zone_name: str, at: Instan
         case RevokeDataSharing(authorisation=id, reason=reason):
             given = next((a for a in sharing.authorisations() if a.id == id), None)
             if given is None:
-                return Refusal("unknown_authorisation", "authorisation: was never given; see the member's timeline for their ids")
+                return Refusal("unknown_authorisation", "authorisation: was never given; `throughline sharing` has their ids")
             return () if given.revoked_at is not None else (DataSharingRevoked(authorisation=id, reason=reason),)
 
 
@@ -327,7 +327,7 @@ def _name(command: NameParty, known: dict[str, Party]) -> Decision:
 
 def _unknown(party: str, scope: str, known: dict[str, Party]) -> Refusal | None:
     if party not in known:
-        return Refusal("unknown_party", "party: is nobody who was named; name them first")
+        return Refusal("unknown_party", "party: is nobody who was named; name them first, or see `throughline sharing`")
     if scope not in SCOPES:
         return Refusal("unknown_scope", f"scope: must be one of {', '.join(SCOPES)}")
     return None

@@ -28,7 +28,7 @@ from domain.episode.care_plans import (
     Task,
 )
 from domain.episode.facts import AssignmentReceived, LeadCareManagerAssigned
-from domain.member.circumstances import DataSharingAuthorised
+from domain.member.circumstances import AuthorityShown, DataSharingAuthorised, DataSharingRevoked, PartyNamed
 from domain.member.facts import MemberRegistered
 from domain.staff.facts import Licence, StaffJoined
 from projections.answers import BadFilter
@@ -180,6 +180,35 @@ def test_a_care_plan_for_the_facility_has_no_word_on_substance_use(world_of: Cal
             "part_2_not_authorised",
         }
     )
+
+
+def test_who_may_be_told_what_and_on_whose_word(world_of: Callable[[Sequence[Any]], World]) -> None:
+    world, queries = the_world(world_of)
+    pen = world.pen
+    pen.write(MEMBER, PartyNamed(party="party-1", relation="conservator", name="Rosa Okafor", phone="+14155550107"), at=MONDAY)
+    word = DataSharingAuthorised(authorisation="authorisation-1", content="all", recipients=("plan",))
+    pen.write(MEMBER, word, at=MONDAY + DAY)
+    before = queries.sharing(MEMBER, now=NOW)
+    assert [(p.party, p.name, p.decides, p.authorities) for p in before.parties] == [("party-1", "", True, ())]
+    assert [(a.authorisation, a.given_by, a.stands) for a in before.authorisations] == [("authorisation-1", "", True)]
+    told = {t.audience: t for t in before.may_be_told}
+    assert (told["plan"].substance_use, told["plan"].all_else) == ("legal_authority_not_shown", "")
+    assert (told["family"].all_else, told["member"].substance_use) == ("legal_authority_not_shown", "")
+
+    pen.write(MEMBER, AuthorityShown(party="party-1", scope="share_information", document="order"), at=MONDAY + 2 * DAY)
+    by_rosa = DataSharingAuthorised(
+        authorisation="authorisation-2", content="substance_use", recipients=("plan",), given_by="party-1"
+    )
+    pen.write(MEMBER, by_rosa, at=MONDAY + 2 * DAY)
+    pen.write(MEMBER, DataSharingRevoked(authorisation="authorisation-1"), at=MONDAY + 3 * DAY)
+    after = queries.sharing(MEMBER, now=NOW, names=True)
+    assert [(p.name, p.phone, [(a.scope, a.holds) for a in p.authorities]) for p in after.parties] == [
+        ("Rosa Okafor", "+14155550107", [("share_information", True)])
+    ]
+    assert [(a.stands, a.revoked_at) for a in after.authorisations] == [(False, MONDAY + 3 * DAY), (True, None)]
+    assert {t.audience: t for t in after.may_be_told}["plan"].substance_use == ""
+    then = queries.sharing(MEMBER, now=NOW, as_of=MONDAY)
+    assert then.authorisations == () and len(then.parties) == 1
 
 
 def test_the_lists_say_how_far_assessments_and_plans_are(world_of: Callable[[Sequence[Any]], World]) -> None:

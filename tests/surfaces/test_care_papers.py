@@ -109,6 +109,10 @@ def test_a_visit_over_http(world: World) -> None:
     assert world.post(f"{at}/care-plan-copies", {"to": "member", "how": "in_person"}).status_code == 200
     assert world.post(f"{at}/care-plan-reviews", {"outcome": "agreed"}).json()["code"] == "no_licence"
     paper = world.get(f"{at}/care-plan").json()
+    assert world.post(f"/v1/members/{world.member}/parties", {"relation": "caregiver", "name": "Al"}).status_code == 200
+    shares = world.get(f"/v1/members/{world.member}/sharing", names=True).json()
+    assert [(p["party"], p["name"]) for p in shares["parties"]] == [("party-1", "Al")]
+    assert world.get(f"/v1/members/{world.member}/sharing", role=Role.OPERATOR, names=True).status_code == 403
     assert (paper["goals"][0]["state"], paper["copy_owed"], paper["tasks"][0]["text"]) == ("met", False, "Bring the letter")
 
 
@@ -124,6 +128,7 @@ def test_on_the_command_line_too(written: World) -> None:
         missing = _run("assessment", "show", CIN, "--missing", "--shared-with", "plan")
         assert "(LTSS)" in missing and "most_days" not in missing
         assert "A lease of her own" not in _run("care-plan", "list", "--copy-given")
+        assert "part_2_not_authorised" in _run("sharing", CIN)
         assert "ecm-core@1" in _run("assessment", "list", "--status", "open")
         assert json.loads(_run("care-plan", "show", CIN, "--json"))["version"] == 1
         nothing = CliRunner().invoke(app, ["care-plan", "show", CIN, "--version", "7"])

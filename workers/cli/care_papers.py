@@ -1,4 +1,4 @@
-"""`assessment …` and `care-plan …`: reading what was answered and agreed, as it is or as somebody may see it.
+"""`assessment …`, `care-plan …` and `sharing`: reading what was answered and agreed, and who may be told of it.
 
 What is written goes by `record` (begin-assessment, answer-assessment, care-plan …), like everything else.
 """
@@ -169,6 +169,47 @@ def show_care_plan(
         _show_care_plan(found)
 
 
+def sharing(
+    about: Annotated[str, typer.Argument(help="A member: an id or a CIN.")],
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """Who may be told what of a member's care, and on whose word: people, authorities, written authorisations.
+
+    Example:
+
+        throughline sharing 91234567A
+    """
+    with f.opened() as system:
+        member = stream_of(system, about, kind="member")
+        found = queries_of(system).sharing(
+            member, now=system.clock.now(), as_of=_instant(as_of, "--as-of"), known_at=_instant(known_at, "--known-at"), names=names
+        )
+        if json:
+            return f.as_json(found)
+        told = [(t.audience, *(_may(why) for why in (t.substance_use, t.mental_health, t.all_else))) for t in found.may_be_told]
+        f.table("Who may be told", ("audience", "substance use", "mental health", "all else"), told, empty="")
+        people = [
+            (p.party, p.relation, p.name, p.phone, "decides by law" if p.decides else "",
+             [f"{a.scope}{'' if a.holds else ' (does not hold)'}" for a in p.authorities])
+            for p in found.parties
+        ]  # fmt: skip
+        f.table("People", ("id", "relation", "name", "phone", "", "authority shown"), people, empty="Nobody was named.")
+        words = [
+            (a.authorisation, a.content, a.recipients, a.given_by or "the member", a.since, a.expires_on, a.revoked_at,
+             "stands" if a.stands else "does not stand")
+            for a in found.authorisations
+        ]  # fmt: skip
+        columns = ("id", "content", "recipients", "given by", "since", "expires", "revoked", "")
+        f.table("Authorisations", columns, words, empty="None was given.")
+
+
+def _may(why: str) -> Text:
+    return Text(why, "yellow") if why else Text("yes", "green")
+
+
 def _show_assessment(found: AssessmentPaper, *, only_missing: bool) -> None:
     title = Text(f"{found.assessment}: {found.kind}, {found.questionnaire}, {found.status}", "bold")
     tree = Tree(title)
@@ -228,6 +269,7 @@ def _show_care_plan(found: CarePlanPaper) -> None:
 
 
 def mount(app: typer.Typer) -> None:
+    app.command("sharing", rich_help_panel="Looking")(sharing)
     app.add_typer(assessment, name="assessment", rich_help_panel="Looking")
     app.add_typer(care_plan, name="care-plan", rich_help_panel="Looking")
 
