@@ -24,7 +24,7 @@ from domain.core import (
     StreamId,
     fold,
 )
-from domain.episode.decider import Episode
+from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.member.facts import (
     Channel,

@@ -10,8 +10,8 @@ from api.offering import CARE, EPISODE, EVENT, LEADING, MEMBER, OFFICE, RUNNING,
 from api.offers_of_follow_up import OFFERS_OF_FOLLOW_UP
 from api.offers_of_the_year import OFFERS_OF_THE_YEAR
 from domain import alerts, records
+from domain.episode import closing, enrolment, holds, leads
 from domain.episode import decider as episode
-from domain.episode import leads
 from domain.member import decider as member
 from domain.outreach import decider as outreach
 from domain.staff import decider as staff
@@ -62,7 +62,7 @@ _PROGRAMME: tuple[Offer, ...] = (
           founds=True),
     Offer("episodes", "repeated-assignments", "repeat-assignment", episode.ResendAssignment,
           "The plan sends the assignment again; no clock is reset", OFFICE, {"received_at": "2026-11-24T09:00:00-08:00"}),
-    Offer("episodes", "assignment-withdrawals", "withdraw-assignment", episode.WithdrawAssignment, "The plan takes the member back",
+    Offer("episodes", "assignment-withdrawals", "withdraw-assignment", closing.WithdrawAssignment, "The plan takes the member back",
           LEADING, {"reason": "assigned elsewhere"}),
     Offer("episodes", "lead-care-managers", "assign", leads.AssignLeadCareManager, "Assign the lead care manager", RUNNING,
           {"staff": STAFF}),
@@ -70,17 +70,17 @@ _PROGRAMME: tuple[Offer, ...] = (
           {"receiver": STAFF, "note": "prefers calls after four"}),
     Offer("episodes", "lead-releases", "release", leads.ReleaseLeadCareManager, "Nobody leads the member's care now", RUNNING,
           {"reason": "left the organisation"}),
-    Offer("episodes", "enrolments", "enrol", episode.Enrol, "The member agrees to the services", CARE, {"agreed": "verbal"}),
-    Offer("episodes", "declines", "decline", episode.Decline, "The member does not want the services; outreach stops at once", CARE,
+    Offer("episodes", "enrolments", "enrol", enrolment.Enrol, "The member agrees to the services", CARE, {"agreed": "verbal"}),
+    Offer("episodes", "declines", "decline", closing.Decline, "The member does not want the services; outreach stops at once", CARE,
           {"how": "on the phone", "reason": "has a case worker"}),
-    Offer("episodes", "deferrals", "defer", episode.Defer, "Not now: look again on a day", CARE, {"until": "2027-06-01"}),
-    Offer("episodes", "holds", "hold", episode.Hold, "Let everything rest", LEADING, {"reason": "incarcerated"}),
-    Offer("episodes", "resumptions", "resume", episode.Resume, "Go on after a hold", LEADING, {"reason": "released"}),
+    Offer("episodes", "deferrals", "defer", enrolment.Defer, "Not now: look again on a day", CARE, {"until": "2027-06-01"}),
+    Offer("episodes", "holds", "hold", holds.Hold, "Let everything rest", LEADING, {"reason": "incarcerated"}),
+    Offer("episodes", "resumptions", "resume", holds.Resume, "Go on after a hold", LEADING, {"reason": "released"}),
     Offer("episodes", "policy-reapplications", "reapply-policy", episode.ReapplyPolicy,
           "Move open clocks to another policy version", LEADING, {"policy": "default@2026.1", "reason": "agreed with the plan"}),
-    Offer("episodes", "closures", "close", episode.CloseEpisode, "Close the episode with its reason", CARE,
+    Offer("episodes", "closures", "close", closing.CloseEpisode, "Close the episode with its reason", CARE,
           {"reason": "UNABLE_TO_REACH", "note": "ladder exhausted"}),
-    Offer("episodes", "reinstatements", "reinstate", episode.ReinstateEpisode, "The closure was a mistake", LEADING,
+    Offer("episodes", "reinstatements", "reinstate", closing.ReinstateEpisode, "The closure was a mistake", LEADING,
           {"reason": "closed the wrong episode"}),
     # outreach
     Offer("outreach", "attempts", "attempt", outreach.RecordAttempt, "An attempt to reach the member", CARE,

@@ -18,7 +18,7 @@ from opentelemetry import trace as otel
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from domain.core import Command, Instant, Recorded, Refusal, StreamId
-from domain.episode.decider import Episode, claim_on_open_episode
+from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.decider import Claim as ClaimState
 from domain.stay.decider import Course, RecordStatement, Stay

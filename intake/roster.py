@@ -17,9 +17,11 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from domain.core import Command, Refusal, StreamId
-from domain.episode.decider import Episode, ReceiveAssignment, ResendAssignment, WithdrawAssignment, claim_on_open_episode
+from domain.episode.closing import WithdrawAssignment
+from domain.episode.decider import ReceiveAssignment, ResendAssignment
 from domain.episode.enrolment import ReportPlanTier, plan_tier
 from domain.episode.facts import MEMBER_SAID_NO, ClosureReason
+from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.circumstances import Circumstance, CircumstanceNoted, LearnCounty, NoteCircumstance, county_named
 from domain.member.decider import Claim as ClaimState
 from domain.member.decider import CorrectIdentity, LearnContactPoint, Member, RegisterMember

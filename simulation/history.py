@@ -16,9 +16,8 @@ from typing import Any
 from domain.alerts import AcknowledgeAlert
 from domain.core import Instant, StreamId
 from domain.episode.authorisations import AuthorisationBasis, CarryOver, GrantAuthorisation
-from domain.episode.closing import AgreeStepDown, CloseEpisode, MakeWarmHandOff
-from domain.episode.decider import Decline, Defer
-from domain.episode.enrolment import Enrol, EnrolmentStep, RecordEnrolmentVisit
+from domain.episode.closing import AgreeStepDown, CloseEpisode, Decline, MakeWarmHandOff
+from domain.episode.enrolment import Defer, Enrol, EnrolmentStep, RecordEnrolmentVisit
 from domain.episode.facts import ClosureReason
 from domain.episode.holds import Hold, Resume
 from domain.episode.leads import AssignLeadCareManager, HandOver

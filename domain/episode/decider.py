@@ -13,29 +13,40 @@ from domain import records
 from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId
 from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads
 from domain.episode.assessments import AssessmentCommand
-from domain.episode.authorisations import AuthorisationCommand, CarryOver, ConsiderDiscontinuation, RequestAuthorisation
-from domain.episode.authorisations import DenyAuthorisation as DenyAuthorisation
-from domain.episode.authorisations import GrantAuthorisation as GrantAuthorisation
+from domain.episode.authorisations import (
+    AuthorisationCommand,
+    CarryOver,
+    ConsiderDiscontinuation,
+    DenyAuthorisation,
+    GrantAuthorisation,
+    RequestAuthorisation,
+)
 from domain.episode.care_plans import CarePlanCommand
-from domain.episode.closing import SUPERVISED, ClosingCommand, StepDownCommand
-from domain.episode.closing import CloseEpisode as CloseEpisode
-from domain.episode.closing import Decline as Decline
-from domain.episode.closing import RecordNoticeOfAction as RecordNoticeOfAction
-from domain.episode.closing import ReinstateEpisode as ReinstateEpisode
-from domain.episode.closing import WithdrawAssignment as WithdrawAssignment
-from domain.episode.enrolment import AnswerScreening, EnrolmentCommand, ExplainChoice, RaiseConflict, RecordEnrolmentVisit
-from domain.episode.enrolment import Defer as Defer
-from domain.episode.enrolment import Enrol as Enrol
-from domain.episode.enrolment import ReportPlanTier as ReportPlanTier
-from domain.episode.enrolment import SettleProviderChange as SettleProviderChange
+from domain.episode.closing import (
+    SUPERVISED,
+    CloseEpisode,
+    ClosingCommand,
+    Decline,
+    RecordNoticeOfAction,
+    ReinstateEpisode,
+    StepDownCommand,
+    WithdrawAssignment,
+)
+from domain.episode.enrolment import (
+    AnswerScreening,
+    Defer,
+    Enrol,
+    EnrolmentCommand,
+    ExplainChoice,
+    RaiseConflict,
+    RecordEnrolmentVisit,
+    ReportPlanTier,
+    SettleProviderChange,
+)
 from domain.episode.facts import MEMBER_SAID_NO, AssignmentReceived, AssignmentResent, PolicyReapplied
-from domain.episode.holds import Hold as Hold
-from domain.episode.holds import HoldCommand
-from domain.episode.holds import Resume as Resume
+from domain.episode.holds import Hold, HoldCommand, Resume
 from domain.episode.leads import AssignLeadCareManager, LeadCommand, ReleaseLeadCareManager
-from domain.episode.state import Episode as Episode
-from domain.episode.state import claim_on_open_episode as claim_on_open_episode
-from domain.episode.state import evolve
+from domain.episode.state import Episode, claim_on_open_episode, evolve
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun
 from domain.policy import PolicyBook

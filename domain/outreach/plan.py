@@ -35,7 +35,6 @@ from domain.core import (
     earlier,
     later,
 )
-from domain.episode.decider import Episode
 from domain.episode.facts import (
     AssignmentReceived,
     ClosureReason,
@@ -44,6 +43,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.episode.state import Episode
 from domain.member.decider import KIND_OF, MarkContactPoint, Member
 from domain.member.facts import Channel
 from domain.outreach.decider import RECORDS, CarryOutreach, Outreach

@@ -36,8 +36,8 @@ from domain.core import (
     earlier,
     later,
 )
-from domain.episode.decider import Episode
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
+from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook, policy_tags
 from domain.requests import USELESS, MessageRequested, Request, Requests, RequestState, Want, pursue

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from domain.episode.decider import Decline, Episode
+from domain.episode.closing import Decline
 from domain.episode.enrolment import PlanTierReported
 from domain.episode.facts import AssignmentReceived, AssignmentResent, EpisodeClosed
+from domain.episode.state import Episode
 from domain.member.circumstances import Circumstance, EndCircumstance, LearnCounty
 from domain.member.decider import MarkContactPoint
 from domain.member.facts import ContactPointLearned

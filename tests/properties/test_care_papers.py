@@ -38,7 +38,7 @@ from domain.episode.care_plans import (
     care_plans,
     shared,
 )
-from domain.episode.decider import Enrol
+from domain.episode.enrolment import Enrol
 from domain.member.circumstances import (
     AuthorityEnded,
     AuthorityShown,

@@ -19,11 +19,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain import alerts, records
 from domain.catalog import decider_of
 from domain.core import SYSTEM, Command, Decision, Instant, Refusal, StreamId, fold
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment, leads
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads
 from domain.episode import decider as episode
 from domain.episode.care_plans import Goal, Task
-from domain.episode.decider import claim_on_open_episode
 from domain.episode.enrolment import EnrolmentStep
+from domain.episode.state import claim_on_open_episode
 from domain.followup import decider as followup
 from domain.member import circumstances, sharing
 from domain.member import decider as member
@@ -56,9 +56,9 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
     ),
     "episode": (
         episode.ReceiveAssignment, episode.ReceiveAssignment, episode.ReceiveAssignment, episode.ResendAssignment,
-        episode.WithdrawAssignment, leads.AssignLeadCareManager, leads.HandOver, leads.ReleaseLeadCareManager, episode.Enrol,
-        episode.Decline, episode.Defer, episode.Hold, episode.Resume, episode.ReapplyPolicy, episode.CloseEpisode,
-        episode.ReinstateEpisode,
+        closing.WithdrawAssignment, leads.AssignLeadCareManager, leads.HandOver, leads.ReleaseLeadCareManager, enrolment.Enrol,
+        closing.Decline, enrolment.Defer, holds.Hold, holds.Resume, episode.ReapplyPolicy, closing.CloseEpisode,
+        closing.ReinstateEpisode,
     ),
     "outreach": (
         outreach.RecordAttempt, outreach.RecordAttempt, outreach.RecordContact, outreach.RejectUnableToReach,
@@ -192,7 +192,7 @@ class Everybody(RuleBasedStateMachine):
         received = {"plan": "valley", "received_at": self.memory.now}
         self.send(episode.ReceiveAssignment(stream=EPISODES[0], by="source:plan", member=MEMBERS[0], **received))
         if enrolled:
-            self.send(episode.Enrol(stream=EPISODES[0], by=LEAD, agreed="verbal"))
+            self.send(enrolment.Enrol(stream=EPISODES[0], by=LEAD, agreed="verbal"))
             admitted = stay.EnterAdmission(
                 stream=STAYS[0],
                 by=LEAD,

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from domain.core import Obligation, ObligationState, Plan
-from domain.episode.decider import Enrol
+from domain.episode.enrolment import Enrol
 from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import AttributeStay
 from domain.policy import Policy

@@ -34,7 +34,7 @@ from domain.episode.care_plans import (
     shared,
     withheld,
 )
-from domain.episode.decider import Enrol
+from domain.episode.enrolment import Enrol
 from domain.episode.leads import HandOver
 from domain.member.decider import Member
 from domain.member.sharing import (

@@ -14,7 +14,8 @@ from domain.caseload.decider import WeighCase
 from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
 from domain.clocks import DueSet
 from domain.core import SYSTEM, On, Refusal
-from domain.episode.decider import CloseEpisode, Enrol, ReinstateEpisode
+from domain.episode.closing import CloseEpisode, ReinstateEpisode
+from domain.episode.enrolment import Enrol
 from domain.episode.facts import (
     AssignmentReceived,
     ClosureReason,

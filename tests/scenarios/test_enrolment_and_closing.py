@@ -32,9 +32,10 @@ from domain.episode.closing import (
     MakeWarmHandOff,
     NoticeOfActionReceived,
     RecordNoticeOfAction,
+    ReinstateEpisode,
     WarmHandOffMade,
 )
-from domain.episode.decider import ReceiveAssignment, ReinstateEpisode
+from domain.episode.decider import ReceiveAssignment
 from domain.episode.enrolment import (
     ChoiceExplained,
     Conflict,

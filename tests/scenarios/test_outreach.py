@@ -10,18 +10,11 @@ import pytest
 
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn
 from domain.core import ObligationState
-from domain.episode.decider import (
-    CloseEpisode,
-    Decline,
-    Defer,
-    Enrol,
-    Hold,
-    ReceiveAssignment,
-    ReinstateEpisode,
-    ResendAssignment,
-    Resume,
-)
+from domain.episode.closing import CloseEpisode, Decline, ReinstateEpisode
+from domain.episode.decider import ReceiveAssignment, ResendAssignment
+from domain.episode.enrolment import Defer, Enrol
 from domain.episode.facts import AssignmentReceived, ClosureReason, EpisodeClosed
+from domain.episode.holds import Hold, Resume
 from domain.member.decider import AttributeStay, LoseCoverage, OptIn, OptOut, ReportDeath, RestoreCoverage, WithdrawDeathReport
 from domain.member.facts import Channel, ContactPointFoundBad, DeathReported
 from domain.outreach.decider import DismissNewEpisode, RecordAttempt, RecordContact, RejectUnableToReach

@@ -12,8 +12,10 @@ import pytest
 from domain.alerts import AcknowledgeAlert
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import ObligationState
-from domain.episode.decider import CloseEpisode, Hold, ReapplyPolicy, Resume
+from domain.episode.closing import CloseEpisode
+from domain.episode.decider import ReapplyPolicy
 from domain.episode.facts import ClosureReason
+from domain.episode.holds import Hold, Resume
 from domain.episode.leads import HandOver
 from domain.interactions import Interaction, SpokenTo
 from domain.member.decider import AttributeStay, DetachStay, LoseCoverage, ReportDeath, RestoreCoverage, WithdrawDeathReport

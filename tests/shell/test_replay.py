@@ -20,7 +20,7 @@ from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from domain.core import SYSTEM
-from domain.episode.decider import Decline
+from domain.episode.closing import Decline
 from domain.outreach.facts import OutreachEnded
 from domain.staff.facts import Role
 from tests.shell.test_interpreter import Script, Toy, runs_of, start

@@ -12,7 +12,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.core import SYSTEM, ProcessRef
-from domain.episode.decider import Decline, Hold
+from domain.episode.closing import Decline
+from domain.episode.holds import Hold
 from domain.member.decider import OptOut
 from domain.member.facts import Channel
 from domain.outreach.facts import OutreachEnded

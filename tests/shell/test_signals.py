@@ -10,7 +10,7 @@ import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from domain.core import SYSTEM, ProcessRef
-from domain.episode.decider import Decline
+from domain.episode.closing import Decline
 from domain.member.facts import Channel
 from domain.outreach.decider import RecordContact
 from domain.outreach.facts import NewEpisodeProposed, OutreachEnded

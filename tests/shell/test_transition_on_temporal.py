@@ -12,7 +12,7 @@ import pytest
 
 from domain.clocks import DeadlineMissed, DueSet
 from domain.core import ProcessRef
-from domain.episode.decider import Enrol
+from domain.episode.enrolment import Enrol
 from domain.staff.facts import Role
 from domain.stay.decider import EnterAdmission, EnterDischarge
 from domain.stay.facts import StayClass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from domain.episode.decider import Enrol
+from domain.episode.enrolment import Enrol
 from domain.episode.leads import AssignLeadCareManager, HandOver
 from domain.member.decider import ChooseLanguage, LoseCoverage, OptOut, ReportDeath, RestoreCoverage, WithdrawDeathReport
 from domain.member.facts import Channel

@@ -20,7 +20,7 @@ from api.year import years_then
 from domain.catalog import PROCESSES
 from domain.core import ProcessRef
 from domain.episode import leads
-from domain.episode.decider import Enrol
+from domain.episode.enrolment import Enrol
 from domain.followup.decider import AgreeCadence, OverrideTier, RecordFollowUpContact
 from domain.interactions import Interaction
 from domain.member.circumstances import Circumstance, NoteCircumstance, RecordDiagnosis

@@ -9,18 +9,9 @@ import pytest
 
 from domain.caseload.facts import CaseTaken
 from domain.core import SYSTEM, Fact, On
-from domain.episode.decider import (
-    CloseEpisode,
-    Defer,
-    Enrol,
-    Hold,
-    ReapplyPolicy,
-    ReceiveAssignment,
-    ReinstateEpisode,
-    ResendAssignment,
-    Resume,
-    claim_on_open_episode,
-)
+from domain.episode.closing import CloseEpisode, ReinstateEpisode
+from domain.episode.decider import ReapplyPolicy, ReceiveAssignment, ResendAssignment
+from domain.episode.enrolment import Defer, Enrol
 from domain.episode.facts import (
     AssignmentReceived,
     AssignmentResent,
@@ -34,7 +25,9 @@ from domain.episode.facts import (
     LeadCareManagerHandedOver,
     MemberEnrolled,
 )
+from domain.episode.holds import Hold, Resume
 from domain.episode.leads import AssignLeadCareManager, HandOver
+from domain.episode.state import claim_on_open_episode
 from domain.member.decider import LearnContactPoint, MarkContactPoint, OptIn, OptOut, RegisterMember, Relocate, WithdrawDeathReport
 from domain.member.facts import (
     Channel,

@@ -36,10 +36,11 @@ from domain.episode.closing import (
     MakeWarmHandOff,
     NoticeOfActionReceived,
     RecordNoticeOfAction,
+    ReinstateEpisode,
     StepDownAgreed,
     WarmHandOffMade,
 )
-from domain.episode.decider import ReceiveAssignment, ReinstateEpisode
+from domain.episode.decider import ReceiveAssignment
 from domain.episode.enrolment import (
     AnswerScreening,
     ChoiceExplained,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domain.catalog import PROCESSES
 from domain.core import SYSTEM, StreamId
-from domain.episode.decider import claim_on_open_episode
+from domain.episode.state import claim_on_open_episode
 from domain.staff.facts import Role
 from intake.identifiers import cin_of
 from intake.identity import IdentityKeys
