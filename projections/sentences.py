@@ -20,6 +20,7 @@ from domain.episode.facts import (
     EpisodeHeld,
     EpisodeReinstated,
     EpisodeResumed,
+    HoldCode,
     LeadCareManagerAssigned,
     LeadCareManagerHandedOver,
     LeadCareManagerReleased,
@@ -270,8 +271,9 @@ def _of_the_episode(fact: Fact) -> str:
             return "Declined the programme"
         case DeferralAgreed(until=until):
             return f"Not now: outreach rests until {until.isoformat()}"
-        case EpisodeHeld(reason=reason):
-            return f"On hold ({plain(reason)})"
+        case EpisodeHeld(reason=reason, code=code):
+            why = "" if code in (HoldCode.OTHER, reason) else f", {code}"
+            return f"On hold{why} ({plain(reason)})"
         case EpisodeResumed():
             return "Hold ended"
         case PolicyReapplied(policy=policy):
