@@ -25,6 +25,8 @@ LINKS_MAX = 20
 """So many links of a chain, the newest, are in sight: of what is older stands what is written."""
 
 OVERLAY_LINKS_MAX = 8
+SPELLS_MAX = 3
+"""Likewise of the chain of a circumstance, and of the times in which it was so."""
 
 SILENT_LINKS_MAX = 12
 """After so many intervals in a row without a contact no further miss is counted: somebody is asked to look, again and again."""
@@ -458,8 +460,11 @@ def overlays(sight: Sight) -> Iterator[Overlaid]:
     """A chain for each time in which a circumstance asks for contacts of its own: weekly in person for Transitional Rent."""
     known = {overlay.key: overlay for v in sight.versions if v.rules is not None for overlay in v.rules.cadence.overlay}
     for overlay in known.values():
-        for span in _spells(sight, overlay):
-            yield Overlaid(overlay, span, _overlay_chain(sight, overlay, span))
+        spells = tuple(_spells(sight, overlay))
+        for number, span in enumerate(spells):
+            found = _overlay_chain(sight, overlay, span)
+            gone = frozenset(link.anchor.event_id for link in found.links) | found.past
+            yield Overlaid(overlay, span, found if number >= len(spells) - SPELLS_MAX else Chain((), gone))
 
 
 def overlays_now(found: Iterable[Overlaid]) -> tuple[str, ...]:

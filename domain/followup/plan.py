@@ -23,6 +23,7 @@ from domain.core import (
     Alarm,
     Context,
     Fact,
+    Instant,
     Obligation,
     ObligationState,
     Plan,
@@ -57,7 +58,7 @@ from domain.staff.facts import OFFICE_ZONE
 from domain.transition.facts import ChecklistItemDone, TransitionContactMade
 
 
-def plan(state: FollowUp, context: Context, book: PolicyBook, now: Any) -> Plan:
+def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> Plan:
     """What is owed to an assigned member, above all once they are enrolled, and the next steps."""
     alarm = Alarm(now)
     sight = look(state, context, book, alarm)
@@ -246,7 +247,7 @@ def _alerts(sight: Sight, kept: tuple[Obligation, ...], written: Clocks, waits: 
 
 def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
     """One warning for all that a rule wants by the same instant, as long as any of it is open."""
-    groups: dict[tuple[str, Any], Obligation] = {}
+    groups: dict[tuple[str, Instant], Obligation] = {}
     for obligation in owed:
         if obligation.state is ObligationState.OPEN and not obligation.suspended:
             groups.setdefault((obligation.because.rule, obligation.window.due), obligation)
@@ -254,7 +255,7 @@ def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
 
 
 def _one_per_miss(owed: Iterable[Obligation], written: Clocks) -> tuple[Obligation, ...]:
-    groups: dict[tuple[str, Any], Obligation] = {}
+    groups: dict[tuple[str, Instant], Obligation] = {}
     for obligation in owed:
         due = written.written.get(obligation.key)
         if due is not None and due.missed is not None:
