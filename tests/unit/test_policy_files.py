@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass, replace
 from datetime import date
@@ -148,6 +149,17 @@ WEIGHTS, AGAIN, REVIEWS = (
 )
 """Tables by tier."""
 
+ORDER = 'order = ["high", "medium", "low"]'
+IN_DANGER = "follow_up.tiers.rule[2].when[0][0]"
+DANGER = FILE[FILE.index("when = [", FILE.index('key = "life_in_danger"')) :].partition("\n]")[0] + "\n]"
+"""When the third rule of the tiers holds; nothing else rests on it."""
+
+
+def condition(kind: str, **said: Any) -> str:
+    """One condition in place of it."""
+    return "when = [[{ " + ", ".join(f"{k} = {json.dumps(v)}" for k, v in {"kind": kind, **said}.items()) + " }]]  # here"
+
+
 FAULTS: dict[str, tuple[Any, ...]] = {
     # what stands in the default file, what is put in its place, the field, the beginning of the reason, what else is changed
     "out of limits": ("days = 10\n", "days = 0  # here\n", "initial_contact.days", "must lie between 1 and 120, not 0"),
@@ -289,6 +301,57 @@ FAULTS: dict[str, tuple[Any, ...]] = {
         "follow_up.authorisation.streamlined_request_business_days_before", "must be less than streamlined_days"),
     "a renewal asked for before there is one": ("renewal_request_days_before = 30", "renewal_request_days_before = 200  # here",
         "follow_up.authorisation.renewal_request_days_before", "must be shorter than what is renewed"),
+    # tiers, populations of focus and what they rest on
+    "no name for a tier": (ORDER, 'order = ["high", "medium", "low", "any"]  # here', "follow_up.tiers.order",
+        "'any' cannot name a tier"),
+    "a tier twice": (ORDER, 'order = ["high", "medium", "low", "high"]  # here', "follow_up.tiers.order", "'high' stands twice"),
+    "a tier that is called as if there were none": (ORDER, 'order = ["high", "medium", "low", "none"]  # here',
+        "follow_up.tiers.order", "'none' cannot name a tier"),
+    "a tier in which those are who have none": ('otherwise = "low"', 'otherwise = "lowest"  # here', "follow_up.tiers.otherwise",
+        "'lowest' is no tier of this plan; it has high, medium, low, none"),
+    "a rule for an unknown tier": ('key = "life_in_danger"\ntier = "high"', 'key = "life_in_danger"\ntier = "top"  # here',
+        "follow_up.tiers.rule[2].tier", "'top' is no tier of this plan"),
+    "a rule twice": ('key = "life_in_danger"', 'key = "frequent_hospital_use"  # here', "follow_up.tiers.rule[2].key",
+        "'frequent_hospital_use' stands twice"),
+    "a rule that holds of nobody": (DANGER, "when = []  # here", "follow_up.tiers.rule[2].when", "must hold at least one line"),
+    "a line that holds of nobody": (DANGER, "when = [[]]  # here", "follow_up.tiers.rule[2].when[0]", "is an empty line"),
+    "a circumstance that nobody records": (DANGER, condition("circumstance", any_of=["sad"]), f"{IN_DANGER}.any_of",
+        "'sad' is no circumstance that is recorded"),
+    "a group of diagnoses that is not listed": (DANGER, condition("diagnosis", any_of=["gout"]), f"{IN_DANGER}.any_of",
+        "'gout' is not listed under [diagnosis_groups]"),
+    "a visit of no kind": (DANGER, condition("visits", any_of=["dentist"]), f"{IN_DANGER}.any_of",
+        "'dentist' is no class of stay or visit; known are emergency, inpatient"),
+    "an avoidable visit of no kind": (DANGER, condition("avoidable_visits", any_of=["dentist"]), f"{IN_DANGER}.any_of",
+        "'dentist' is no class of stay or visit"),
+    "a population that is not there": (DANGER, condition("population", any_of=["sailors"]), f"{IN_DANGER}.any_of",
+        "'sailors' is no key of a [[population]]"),
+    "a screening without a name": (DANGER, condition("screening", any_of=["PHQ 9"]), f"{IN_DANGER}.any_of",
+        "'PHQ 9' is neither a questionnaire nor one of its questions"),
+    "a condition that names nothing": (DANGER, condition("visits"), f"{IN_DANGER}.any_of", "must name what counts as visits"),
+    "an age with names": (DANGER, condition("age", any_of=["old"]), f"{IN_DANGER}.any_of", "is not for ages; say at_least"),
+    "an age that nobody has": (DANGER, condition("age", at_least=30, at_most=20), f"{IN_DANGER}.at_most",
+        "must not be less than at_least"),
+    "a highest number where there is none": (DANGER, condition("visits", any_of=["emergency"], at_most=5), f"{IN_DANGER}.at_most",
+        "is for ages only"),
+    "a look back at what has no day": (DANGER, condition("plan_tier", any_of=["high"], within_days=30),
+        f"{IN_DANGER}.within_days", "does not go with plan_tier"),
+    "a population twice": ('key = "homeless-families"', 'key = "homeless-adults"  # here', "population[1].key",
+        "'homeless-adults' stands twice", ('"homeless-families"', '"homeless-adults"')),
+    "a code of a population twice": ('code = "1b"', 'code = "1a"  # here', "population[1].code", "'1a' stands twice"),
+    "a population that never begins": ('launch = [{ county = "every", on = 2023-07-01 }]', "launch = []  # here",
+        "population[1].launch", "must name at least one county, or 'every'"),
+    "a county twice": ('launch = [{ county = "every", on = 2023-07-01 }]',
+        'launch = [{ county = "every", on = 2023-07-01 }, { county = "every", on = 2024-07-01 }]  # here',
+        "population[1].launch[1].county", "'every' stands twice"),
+    "a population of a population": ('[{ kind = "age", at_least = 0, at_most = 20 }],\n]',
+        '[{ kind = "age", at_least = 0, at_most = 20 }],\n    [{ kind = "population", any_of = ["homeless-adults"] }],\n]',
+        "population[1].when[2][0].any_of", "'homeless-adults' is no key of a [[population]] that this rule may ask for",
+        ('when = [\n    [{ kind = "circumstance", any_of = ["homeless"] }],\n    [{ kind = "age", at_least = 0,',
+         'when = [  # here\n    [{ kind = "circumstance", any_of = ["homeless"] }],\n    [{ kind = "age", at_least = 0,')),
+    "a group without codes": ("[diagnosis_groups]\n", "[diagnosis_groups]\ngout = []  # here\n", "diagnosis_groups.gout",
+        "must name at least one beginning of a code"),
+    "a code that is none": ("[diagnosis_groups]\n", '[diagnosis_groups]\ngout = ["gout"]  # here\n', "diagnosis_groups.gout",
+        "'gout' is no beginning of an ICD-10-CM code"),
     "a line that is no TOML": ("grace_days = 2", "grace_days =   # here", "the file", "is not TOML"),
     "a field twice": ("grace_days = 2", "grace_days = 2\ngrace_days = 3  # here", "the file", "is not TOML"),
     "a day that is none": ("effective_on = 2026-01-01", "effective_on = 2026-02-30  # here", "the file", "is not TOML"),
