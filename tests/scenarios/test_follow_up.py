@@ -7,21 +7,27 @@ the homeless every 7, then every 14. In 2026 Thanksgiving (a federal holiday) is
 
 from __future__ import annotations
 
-from datetime import date
+import time
+from datetime import date, timedelta
 from typing import Any
 
+from domain.caseload.facts import CaseWeighed
 from domain.clocks import DeadlineMissed, DueSet, MissWithdrawn, Variant
 from domain.core import Obligation, ObligationState
 from domain.episode.assessments import AssessmentBegun, AssessmentCompleted, AssessmentKind
 from domain.episode.authorisations import AuthorisationBasis, ConsiderDiscontinuation, GrantAuthorisation, RequestAuthorisation
+from domain.episode.closing import CloseEpisode, ReinstateEpisode
+from domain.episode.decider import ReapplyPolicy
 from domain.episode.enrolment import Enrol
-from domain.episode.facts import EpisodeClosed
+from domain.episode.facts import ClosureReason, EpisodeClosed
 from domain.episode.holds import Hold, Resume
 from domain.episode.leads import HandOver
 from domain.follow_up_policy import (
     Assessment,
     Authorisation,
     Cadence,
+    Cap,
+    Caseload,
     Condition,
     ConditionKind,
     CountedFrom,
@@ -36,6 +42,7 @@ from domain.follow_up_policy import (
     TierRule,
     Tiers,
 )
+from domain.followup.cadence import LINKS_MAX
 from domain.followup.decider import (
     AgreeCadence,
     EndCadenceAgreement,
@@ -45,11 +52,11 @@ from domain.followup.decider import (
     RecordFollowUpContact,
     ReviewFollowUp,
 )
-from domain.followup.facts import Finding, FollowUpOpened, TierFound
+from domain.followup.facts import Finding, FollowUpContactMade, FollowUpEnded, FollowUpOpened, TierFound
 from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.circumstances import Circumstance, EndCircumstance, NoteCircumstance
-from domain.member.decider import OptOut
-from domain.member.facts import Channel
+from domain.member.decider import OptOut, ReportDeath, WithdrawDeathReport
+from domain.member.facts import Channel, DeathReported
 from domain.records import ApproveBackdatedRecord, StrikeOutRecord
 from domain.rule_shapes import Basis, Warn
 from domain.stay.facts import StayClass
@@ -58,6 +65,7 @@ from tests.given import BOSS, EPISODE, LEAD, MEMBER, NURSE, TRANSITION, at, vari
 from tests.scenarios.hospital_story import HospitalStory
 
 FOLLOWUP = EPISODE.replace("episode", "followup", 1)
+CASELOAD = LEAD.replace("staff", "caseload", 1)
 OPEN, MET, MISSED = ObligationState.OPEN, ObligationState.MET, ObligationState.MISSED
 LATE, WITHDRAWN = ObligationState.MET_LATE, ObligationState.WITHDRAWN
 ENROLLED = "2026-11-02 10:00 PST"
@@ -569,3 +577,91 @@ def test_a_long_silence_is_handed_to_the_supervisor() -> None:
     assert (silence.owed_by, silence.how) == (BOSS, "no contact in 13 intervals: decide how to go on")
     told.spoken("2027-02-05 12:00 PST")
     assert told.contacts()[-1] == (OPEN, "Feb 12") and told.all_owed("followup.silence", FOLLOWUP) == []
+
+
+# --- rules that change, and the caseload ---------------------------------------------------------------------------------------
+
+
+def test_a_policy_that_is_reapplied_moves_what_is_open() -> None:
+    """Every ten days instead of fourteen, from the word on the 4th: the 14th. A policy that is only adopted moves nothing."""
+    told = FollowedUp()
+    quicker = varied(
+        told.policy, version="2026.9", effective_on=date(2026, 11, 3), follow_up__cadence__phase__0__every_days={"any": 10}
+    )
+    told.memory.book = told.memory.book.with_adopted(quicker)
+    told.on("2026-11-04 09:00 PST")
+    assert told.contacts() == [(OPEN, "Nov 16")]
+    told.do(ReapplyPolicy(stream=EPISODE, by=BOSS, policy=quicker.id, reason="the plan insists"))
+    assert told.contacts() == [(OPEN, "Nov 14")]
+    told.spoken("2026-11-09 12:00 PST")
+    assert told.contacts() == [(MET, "Nov 14"), (OPEN, "Nov 19")]
+    assert {o.because.policy for o in told.all_owed("followup.contact", FOLLOWUP)[1:]} == {quicker.id}
+
+
+CASES = Caseload(
+    full_time_tenths=600,
+    cap=Cap.SOFT,
+    weight_tenths={"high": 30, "low": 10},
+    not_enrolled_tenths=3,
+    transition_tenths=15,
+    transition_days=30,
+    overlay_tenths={"transitional_rent": 10},
+)
+
+
+def test_the_case_weighs_on_its_care_manager_what_the_policy_says() -> None:
+    """Before the enrolment 0.3; then 1.0; homeless 3.0; with Transitional Rent 4.0; after a discharge 1.5 more for thirty days."""
+    told = HospitalStory(ENROLLED, varied(follow_up=RULES, caseload=CASES))
+    weighs = [f.weight_tenths for f in told.facts(CaseWeighed, CASELOAD)]
+    assert weighs[-1] == 10
+    told.on("2026-11-03 12:00 PST").do(
+        NoteCircumstance(stream=MEMBER, by=LEAD, circumstance=Circumstance.HOMELESS, learned_from="member")
+    )
+    told.do(NoteCircumstance(stream=MEMBER, by=LEAD, circumstance=Circumstance.RECEIVES_TRANSITIONAL_RENT, learned_from="member"))
+    told.admitted("2026-11-04 09:00 PST").discharged("2026-11-05 14:00 PST").on("2026-12-06 09:00 PST")
+    weighs = [f.weight_tenths for f in told.facts(CaseWeighed, CASELOAD)]
+    assert weighs[-4:] == [30, 40, 55, 40]
+    over = told.recorded(CaseWeighed, CASELOAD)[-1]
+    assert over.occurred_at == at("2026-12-05 24:00 PST"), "the thirtieth day after November 5 is over"
+
+
+# --- the end -------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_closure_withdraws_what_is_open_and_leaves_what_was_missed() -> None:
+    told = FollowedUp().on("2026-11-18 09:00 PST")
+    told.do(CloseEpisode(stream=EPISODE, by=BOSS, reason=ClosureReason.MEMBER_WITHDREW))
+    assert told.contacts() == [(MISSED, "Nov 16"), (WITHDRAWN, "Nov 30")]
+    assert told.plan(FOLLOWUP).done
+    assert told.facts(FollowUpEnded, FOLLOWUP)[-1].reason == "closed_member_withdrew"
+    told.on("2026-11-21 09:00 PST").do(ReinstateEpisode(stream=EPISODE, by=BOSS, reason="another member"))
+    assert told.contacts() == [(MISSED, "Nov 16"), (OPEN, "Dec 03")], "three days more, for three days of a mistake"
+
+
+def test_a_death_stops_everything_and_its_correction_brings_it_back() -> None:
+    told = FollowedUp().on("2026-11-10 09:00 PST")
+    told.do(ReportDeath(stream=MEMBER, by=LEAD, source="family"))
+    assert told.contacts() == [(WITHDRAWN, "Nov 16")]
+    report = told.recorded(DeathReported, MEMBER)[0].event_id
+    told.on("2026-11-12 09:00 PST").do(WithdrawDeathReport(stream=MEMBER, by=BOSS, report=report, reason="mistaken identity"))
+    assert told.contacts() == [(OPEN, "Nov 18")]
+
+
+# --- limits --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_year_of_daily_contacts_is_planned_at_once() -> None:
+    told = FollowedUp()
+    for day in range(1, 365):
+        spoken_at = told.memory.now = at("2026-11-02 12:00 PST") + timedelta(days=day)
+        contact = FollowUpContactMade(member=MEMBER, interaction=Interaction.PHONE, spoken_to=SpokenTo.MEMBER)
+        told.memory.keep(FOLLOWUP, contact, at=spoken_at, by=LEAD)
+    told.memory.settle()
+    took = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        plan = told.plan(FOLLOWUP)
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 0.05, took
+    assert len([o for o in plan.obligations if o.because.rule == "followup.contact"]) == LINKS_MAX
+    assert len(plan.obligations) < 80
