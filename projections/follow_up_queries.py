@@ -49,7 +49,8 @@ class FollowUpQueries(Reader):
         cursor: str | None = None,
         names: bool = False,
     ) -> Page[FollowUpRow]:
-        """Where each member stands in the year after enrolment, by episode. Without `status`: who is enrolled, held or not.
+        """Where each member stands in the year after enrolment, by the next contact's due. Without `status`: who is enrolled, held
+        or not.
 
         `no_contact_days`: nobody spoke with them for so many days, nor were they enrolled since. `authorised_before`: what is
         authorised ends before that day, or nothing is.
@@ -71,7 +72,7 @@ class FollowUpQueries(Reader):
         ask.if_given("(q.authorised_until IS NULL OR q.authorised_until < %s)", authorised_before)
         if overdue:
             ask.where("q.overdue + q.missed > 0")
-        ask.order("q.episode").page(limit, cursor)
+        ask.order("q.sorted_at", "q.episode").page(limit, cursor)
         page = ask.paged(self._rows(*ask.sql()), _follow_up)
         return self._named(page, names, {"lead_name": "lead", "member_name": "member"})
 

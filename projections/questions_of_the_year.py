@@ -18,7 +18,8 @@ FROM (SELECT e.key AS episode, e.member, e.plan, e.status, coalesce(e.lead, '') 
         coalesce(t.override_reason, '') AS override_reason, coalesce(t.plan_tier, e.plan_tier) AS plan_tier,
         coalesce(f.agreed_every_days, 0) AS agreed_every_days, l.occurred_at AS last_contact_at, coalesce(l.how,
         '') AS last_contact_how, w.next_contact_due_at, w.open, w.overdue, w.missed, a.authorised_until, p.proposed, p.confirmed,
-        coalesce(n.conflicts_open, 0) AS conflicts_open, n.provider_change_since, e.held_at, e.held_because
+        coalesce(n.conflicts_open, 0) AS conflicts_open, n.provider_change_since, e.held_at, e.held_because,
+        coalesce(w.next_contact_due_at, '9999-01-01Z'::timestamptz) AS sorted_at
     FROM read.episodes e
     LEFT JOIN read.enrolments n ON n.key = e.key
     LEFT JOIN read.tiers t ON t.key = e.key

@@ -48,8 +48,13 @@ def _of_follow_up(what: str) -> str:
     if what.startswith("overlay."):
         return f"contact for {plain(what.removeprefix('overlay.'))}"
     if what.startswith("rest_"):
-        return f"look whether it still rests ({plain(what.removeprefix('review.rest_'))})"
+        return f"look whether it still rests ({plain(what.removeprefix('rest_'))})"
     return plain(what.removeprefix("").replace(".", ", "))
+
+
+def waited(said: str) -> str:
+    """What a process waits for, in words: a rule's promise, or a plain code."""
+    return promise(said) if "." in said else plain(said)
 
 
 def listed(codes: Iterable[str]) -> str:

@@ -271,7 +271,7 @@ def tree(made: Tree) -> None:
 
 
 def _cell(value: Any) -> Text:
-    if value is None or value == "":
+    if value is None or value in ("", (), []):
         return Text("·", style="dim")
     if isinstance(value, Text):
         return value
@@ -299,7 +299,8 @@ def coloured(state: str) -> Text:
     colours = {
         "missed": "bold red", "infeasible": "bold red", "dead": "bold red", "stopped": "bold red", "fail": "bold red",
         "met_late": "yellow", "unmatched": "yellow", "waiting": "yellow", "behind": "yellow", "warn": "yellow",
-        "met": "green", "applied": "green", "live": "green", "ok": "green", "open": "cyan", "withdrawn": "dim", "suspended": "dim",
+        "confirmed": "green", "met": "green", "applied": "green", "live": "green", "ok": "green", "open": "cyan",
+        "proposed": "yellow", "rejected": "dim", "withdrawn": "dim", "suspended": "dim",
     }  # fmt: skip
     return Text(state, style=colours.get(state, ""))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from domain.calendar import start_of_day
 from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
 from projections.answers import Page
-from projections.words import listed, plain, promise
+from projections.words import listed, plain, promise, waited
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.people import staff_of, stream_of
@@ -24,6 +25,8 @@ from workers.composition import System
 from workers.services import projector_of, queries_of
 
 PANEL = "Looking"
+NOBODY_CALLED: Mapping[str, str] = {}
+"""Where no names are shown."""
 
 Plan = Annotated[str | None, typer.Option(help="Only of this health plan.")]
 CareManager = Annotated[str | None, typer.Option("--care-manager", help="Only theirs: a staff id or mail address.")]
@@ -84,7 +87,7 @@ def worklist(
             (
                 Text(f.local(w.act_by, due=True), "bold red" if w.overdue else ""),
                 f.coloured(w.state),
-                _what(w.what, governing=w.governing),
+                _what(w.what, governing=w.governing, how=w.how),
                 w.member_name or f.short(w.member),
                 w.owed_by_name or _whom(w.owed_by),
                 w.plan,
@@ -314,13 +317,14 @@ def history(
         if json:
             f.as_json(then)
         else:
-            _show_then(then)
+            _show_then(then, _called(system, then.owed, *(e.lead_care_manager or "" for e in then.episodes), names=names))
 
 
 def why(
     about: Annotated[str, typer.Argument(help="A member (id or CIN), an episode, or one of its processes.")],
     rule: Rule = None,
     all_: Annotated[bool, typer.Option("--all", help="Also what was met, missed or withdrawn.")] = False,
+    names: Names = True,
     json: Json = False,
 ) -> None:
     """Why something is owed: by when, under which rule and policy version, from which events, what happens next and when.
@@ -338,11 +342,18 @@ def why(
             return
         if not told:
             f.out.print("No process runs for this.")
+        called = _called(system, told, names=names)
         for explanation in told:
-            f.tree(_tree(explanation, rule, everything=all_))
+            f.tree(_tree(explanation, rule, called, everything=all_))
 
 
-def _show_then(then: MemberThen) -> None:
+def _called(system: System, told: Iterable[Explanation], *others: str, names: bool) -> Mapping[str, str]:
+    """The names of those who owe something, by stream."""
+    streams = {*others, *(owed.owed_by for explanation in told for owed in explanation.owed)} if names else ()
+    return queries_of(system).names(sorted(streams))
+
+
+def _show_then(then: MemberThen, called: Mapping[str, str]) -> None:
     name = " ".join(part for part in (then.given_name, then.family_name) if part) or then.member
     tree = Tree(Text(name, "bold"))
     tree.add(f"as of {f.local(then.as_of)}, as known on {f.local(then.known_at)} ({then.facts_known} facts)")
@@ -355,7 +366,7 @@ def _show_then(then: MemberThen) -> None:
     for point in then.contact_points:
         tree.add(f"{point.kind} {point.value or ''}{'' if point.usable else ' (does not reach them)'}".strip())
     for episode in then.episodes:
-        lead = f.short(episode.lead_care_manager) if episode.lead_care_manager else "nobody"
+        lead = _whom(episode.lead_care_manager, called) if episode.lead_care_manager else "nobody"
         branch = tree.add(Text(f"{f.short(episode.episode)}: {episode.status} {episode.closed_because}".rstrip(), "bold"))
         branch.add(f"assigned by {episode.plan} {f.local(episode.received_at)}, led by {lead}, policy {episode.policy}")
         if episode.year is not None and (episode.year.tier.found or episode.year.tier.overridden):
@@ -366,7 +377,7 @@ def _show_then(then: MemberThen) -> None:
             f"{f.local(stay.admitted_at) or '?'} – {f.local(stay.discharged_at)}".rstrip(" –")
         )
     for explanation in then.owed:
-        tree.add(_tree(explanation, None, everything=False))
+        tree.add(_tree(explanation, None, called, everything=False))
     f.tree(tree)
 
 
@@ -381,11 +392,11 @@ def _add_tier(tree: Tree, said: TierThen) -> None:
             rule.add(Text(f"{fact.sentence} · {f.local(fact.occurred_at)} · {fact.event_id[:8]}", "dim"))
 
 
-def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
+def _tree(told: Explanation, rule: str | None, called: Mapping[str, str], *, everything: bool) -> Tree:
     ended = (
         "nothing is owed any more" if told.done else f"looks again {f.local(told.looks_again_at)}" if told.looks_again_at else ""
     )
-    waits = f"; waits for {plain(told.waits_for)}" if told.waits_for else ""
+    waits = f"; waits for {waited(told.waits_for)}" if told.waits_for else ""
     tree = Tree(Text.assemble((told.process, "bold"), (f"  {ended}{waits}", "dim")))
     shown = [
         o
@@ -393,7 +404,7 @@ def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
         if (rule is None or o.rule.startswith(rule)) and (everything or o.state in ("open", "infeasible", "missed"))
     ]
     for owed in shown:
-        _add_owed(tree, owed)
+        _add_owed(tree, owed, called)
     if hidden := len(told.owed) - len(shown):
         tree.add(Text(f"{hidden} more, settled or of other rules (--all shows all)", "dim"))
     for step in told.next_steps:
@@ -405,7 +416,7 @@ def _tree(told: Explanation, rule: str | None, *, everything: bool) -> Tree:
     return tree
 
 
-def _add_owed(tree: Tree, owed: Owed) -> None:
+def _add_owed(tree: Tree, owed: Owed, called: Mapping[str, str]) -> None:
     state = "suspended" if owed.suspended else owed.state
     branch = tree.add(
         Text.assemble(
@@ -413,7 +424,7 @@ def _add_owed(tree: Tree, owed: Owed) -> None:
             "" if owed.governing else "  (computed beside the one that counts)",
         )
     )  # fmt: skip
-    branch.add(f"rule {owed.rule} of {owed.policy}; owed by {_whom(owed.owed_by)}; act by {f.local(owed.act_by, due=True)}")
+    branch.add(f"rule {owed.rule} of {owed.policy}; owed by {_whom(owed.owed_by, called)}; act by {f.local(owed.act_by, due=True)}")
     if owed.met_at:
         branch.add(f"met {f.local(owed.met_at)}")
     for variant in owed.variants:
@@ -429,11 +440,14 @@ _VARIANTS = {"default": "by the plan's own interval it would be due", "agreed": 
 """What another way of counting is called; those of the processes' own policies by their names."""
 
 
-def _what(what: str, *, governing: bool) -> Text:
-    return Text(what) if governing else Text(f"{what} (beside)", "dim")
+def _what(what: str, *, governing: bool, how: str = "") -> Text:
+    said = Text(what) if governing else Text(f"{what} (beside)", "dim")
+    return said.append(f"\n{how}", style="dim") if how else said
 
 
-def _whom(owed_by: str) -> str:
+def _whom(owed_by: str, called: Mapping[str, str] = NOBODY_CALLED) -> str:
+    if owed_by in called:
+        return called[owed_by]
     return f.short(owed_by) if owed_by.startswith("staff-") else plain(owed_by.removeprefix("role:"))
 
 

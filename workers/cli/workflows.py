@@ -20,7 +20,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from domain.catalog import PROCESSES
 from domain.core import ProcessRef
 from projections.answers import ProcessRow
-from projections.words import listed, plain
+from projections.words import listed, plain, waited
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
 from workers.cli.people import stream_of
@@ -117,10 +117,10 @@ def list_workflows(
             (
                 s.row.process,
                 _verdict(s.verdict),
-                plain(s.row.phase),
+                waited(s.row.phase),
                 f"{s.row.turn} of {s.row.turns_max}" if s.row.turn else "",
                 f.local(s.row.wake_at),
-                plain(s.row.waiting_for),
+                waited(s.row.waiting_for),
                 _error(s),
                 s.row.attempts or "",
                 _age(s.row.age_seconds),
@@ -155,8 +155,8 @@ def show(about: Annotated[str, typer.Argument(help="A process, such as outreach-
         _show_workers(workers, now)
         tree = Tree(Text.assemble((row.process, "bold"), "  ", _verdict(seen.verdict)))
         for said in (
-            f"phase {plain(row.phase)}" if row.phase else "", f"attempt {row.turn} of {row.turns_max}" if row.turn else "",
-            f"wakes {f.local(row.wake_at)}, waits for {plain(row.waiting_for)}" if row.wake_at else "waits for news only",
+            f"phase {waited(row.phase)}" if row.phase else "", f"attempt {row.turn} of {row.turns_max}" if row.turn else "",
+            f"wakes {f.local(row.wake_at)}, waits for {waited(row.waiting_for)}" if row.wake_at else "waits for news only",
             f"last advanced {f.local(row.updated_at)}, log read up to {row.position}, by build {row.code}",
             row.failing_since and f"failing since {f.local(row.failing_since)}: {row.last_error}, {row.attempts} times in a row",
             f"to be sent: {', '.join(row.effects)}" if row.effects else "",

@@ -288,7 +288,7 @@ def _whole(year: YearThen, called: Called) -> Tree:
         tree.add(_care_plan(year.care_plan, called))
     if year.populations:
         branch = tree.add(Text("populations of focus", "bold"))
-        for population in year.populations:
+        for population in _in_order(year.populations):
             branch.add(_population(population, called))
     _open_questions(tree, year)
     return tree
@@ -398,13 +398,19 @@ def _care_plan(plan: CarePlanThen | None, called: Called) -> Tree:
 
 def _population(said: PopulationThen, called: Called) -> Tree:
     by = f", {_by(said.by, called)}" if said.by.startswith("staff-") else ""
-    tree = Tree(
-        Text.assemble(f"{plain(said.population)}: ", f.coloured(said.state), f" {f.local(said.since)}{by}{because(said.reason)}")
-    )
+    state = Text("no longer proposed", "dim") if said.state == "withdrawn" else f.coloured(said.state)
+    tree = Tree(Text.assemble(f"{plain(said.population)}: ", state, f" {f.local(said.since)}{by}{because(said.reason)}"))
+    if said.state == "withdrawn":
+        return tree
     _add_grounds(tree, said.grounds, called, of=said.population)
     if said.policy:
         tree.add(Text(f"criteria of {said.policy}", "dim"))
     return tree
+
+
+def _in_order(populations: Iterable[PopulationThen]) -> list[PopulationThen]:
+    """What staff have to look at first."""
+    return sorted(populations, key=lambda p: ("proposed", "confirmed", "rejected", "withdrawn").index(p.state))
 
 
 def _open_questions(tree: Tree, year: YearThen) -> None:
@@ -436,7 +442,7 @@ def _populations_of(
         return
     called = _called(system, whose, years, names=names)
     tree = Tree(Text.assemble(("populations of focus", "bold"), f"  {called.get(whose, whose)}"))
-    for each in wanted:
+    for each in _in_order(wanted):
         tree.add(_population(each, called))
     if not wanted:
         tree.add(Text("none was proposed", "dim"))
