@@ -39,11 +39,13 @@ CONTACT = "followup.contact"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From an instant on a contact is due every so many days (None: none is asked for), and why."""
+    """From an instant on a contact is due every so many days (None: none is asked for), and why: in words, and the facts that it
+    rests on besides the anchor (a person's word on the tier, an agreement, a stay)."""
 
     at: Instant
     every_days: int | None
     why: str = ""
+    cause: tuple[EventId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ def by_version(sight: Sight, table: Callable[[FollowUp], Mapping[str, int]], sin
     edges = {since, *(t.since for t in sight.tiers), *(v.at for v in sight.versions if v.at is not None)}
     steps = []
     for edge in sorted(edge for edge in edges if edge >= since):
-        rules, tier = sight.version_at(edge).rules, sight.tier_at(edge)
-        steps.append(Step(edge, _of_tier(table(rules), tier) if rules is not None else None, why or f"tier {tier}"))
+        rules, held = sight.version_at(edge).rules, sight.held_at(edge)
+        days = _of_tier(table(rules), held.tier) if rules is not None else None
+        steps.append(Step(edge, days, why) if why else Step(edge, days, f"tier {held.tier}", _named(held.word)))
     return _joined(steps)
 
 
@@ -81,9 +84,10 @@ def _of_tier(table: Mapping[str, int], tier: str) -> int | None:
 
 
 def _joined(steps: Iterable[Step]) -> Pace:
+    """Neighbours that say the same are one."""
     found: list[Step] = []
     for step in steps:
-        if not found or found[-1].every_days != step.every_days:
+        if not found or replace(found[-1], at=step.at) != step:
             found.append(step)
     return Pace(tuple(found))
 
@@ -111,6 +115,7 @@ class _Window:
     every_days: dict[str, int]
     phase: bool
     why: str
+    cause: EventId = ""
 
 
 def _windows(sight: Sight, version: Version) -> Iterator[_Window]:
@@ -118,16 +123,16 @@ def _windows(sight: Sight, version: Version) -> Iterator[_Window]:
     if rules is None:
         return
     for number, phase in enumerate(rules.cadence.phase, start=1):
-        exits = tuple(turn.at for turn in sight.stays.exits)
-        for anchor in (sight.started.at,) if phase.anchor is PhaseAnchor.ENROLMENT else exits:
-            since = anchor if phase.from_day == 0 else _day_ends(anchor, phase.from_day, zone)
-            until = _day_ends(anchor, phase.until_day, zone)
+        start = (Turn(sight.started.at, ""),)
+        for anchor in start if phase.anchor is PhaseAnchor.ENROLMENT else sight.stays.exits:
+            since = anchor.at if phase.from_day == 0 else _day_ends(anchor.at, phase.from_day, zone)
+            until = _day_ends(anchor.at, phase.until_day, zone)
             if since < until:
-                yield _Window(since, until, phase.every_days, True, f"phase {number}")
+                yield _Window(since, until, phase.every_days, True, f"phase {number}", anchor.cause)
     for step_up in rules.cadence.step_up:
         for turn in _turns(sight, step_up.after):
             until = _day_ends(turn.at, step_up.for_days, zone)
-            yield _Window(turn.at, until, {ANY_TIER: step_up.every_days}, False, f"after {step_up.after}")
+            yield _Window(turn.at, until, {ANY_TIER: step_up.every_days}, False, f"after {step_up.after}", turn.cause)
 
 
 def _turns(sight: Sight, after: StepUpAfter) -> tuple[Turn, ...]:
@@ -147,15 +152,24 @@ def _day_ends(anchor: Instant, days: int, zone: str) -> Instant:
 def _step(sight: Sight, at: Instant, windows: tuple[_Window, ...], wishes: tuple[tuple[Span, int], ...]) -> Step:
     if sight.version_at(at).rules is None:
         return Step(at, None)
-    tier = sight.tier_at(at)
-    wished = next((days for span, days in wishes if covers(span, at)), None)
-    found: list[tuple[int, str]] = [] if wished is None else [(wished, "agreed with the member")]
+    held = sight.held_at(at)
+    wish = next(((days, span.begun_by) for span, days in wishes if covers(span, at)), None)
+    found: list[tuple[int, str, tuple[EventId, ...]]] = []
+    if wish is not None:
+        found.append((wish[0], "agreed with the member", _named(wish[1])))
     for window in windows:
-        days = _of_tier(window.every_days, tier)
-        if days is not None and window.since <= at < window.until and not (window.phase and wished is not None):
-            found.append((days, f"{window.why}, tier {tier}" if window.phase else window.why))
-    days_, why = min(found, default=(None, ""))
-    return Step(at, days_, why)
+        days = _of_tier(window.every_days, held.tier)
+        if days is None or not window.since <= at < window.until or (window.phase and wish is not None):
+            continue
+        if window.phase:
+            found.append((days, f"{window.why}, tier {held.tier}", _named(window.cause, held.word)))
+        else:
+            found.append((days, window.why, _named(window.cause)))
+    return Step(at, *min(found)) if found else Step(at, None)
+
+
+def _named(*events: EventId) -> tuple[EventId, ...]:
+    return tuple(event for event in events if event)
 
 
 # --- days ----------------------------------------------------------------------------------------------------------------------
@@ -251,6 +265,7 @@ class Link:
     due: Instant
     every_days: int
     why: str
+    cause: tuple[EventId, ...]
     met: Anchor | None
     lapsed_at: Instant | None
     resting_since: Instant | None
@@ -312,7 +327,7 @@ def _links(
         due, lapsed_at, step = walked(opens, pace, days, turned=opens != anchor.at, until=after.at if after is not None else None)
         rests = days.resting_since(opens)
         resting = rests if rests is not None and rests < due else None
-        yield Link(anchor, ordinal, opens, due, step.every_days or 0, step.why, after, lapsed_at, resting)
+        yield Link(anchor, ordinal, opens, due, step.every_days or 0, step.why, step.cause, after, lapsed_at, resting)
         ends = due if lapsed_at is None else lapsed_at
         if resting is not None or ends > alarm.now or (after is not None and after.at < ends):
             return
@@ -336,7 +351,7 @@ def walked(
         assert step.every_days is not None
         if turn.every_days < step.every_days:
             due = min(due, days.due(turn.at, turn.every_days, turned=True))
-        else:
+        elif turn.every_days > step.every_days:
             due = max(due, days.due(opens, turn.every_days, turned=turned))
         step = turn
     return due, None, step
@@ -411,7 +426,7 @@ def clock_of(
         rule=rule,
         window=Window(link.opens, link.due, max(link.due, end_of_day(closing_day, days.zone))),
         policy=sight.version_at(link.opens).policy.id,
-        cause=tuple(dict.fromkeys((link.anchor.event_id, *((span.begun_by,) if span else ())))),
+        cause=tuple(dict.fromkeys((link.anchor.event_id, *link.cause, *((span.begun_by,) if span else ())))),
         known_at=link.anchor.known_at,
         owed_by=sight.to.owner,
         subject=sight.episode.member,

@@ -88,12 +88,12 @@ class Stays:
 
 @dataclass(frozen=True, slots=True)
 class TierHeld:
-    """The tier that counts from `since` until `until` (None: still): by the rules, or by a person's word."""
+    """The tier that counts from `since` until `until` (None: still): by the rules, or by a person's `word`."""
 
     since: Instant
     until: Instant | None
     tier: str
-    overridden: bool = False
+    word: EventId = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,12 @@ class Sight:
     def version_at(self, at: Instant) -> Version:
         return [v for v in self.versions if v.at is None or v.at <= at][-1]
 
+    def held_at(self, at: Instant) -> TierHeld:
+        held = (t for t in self.tiers if t.since <= at and (t.until is None or at < t.until))
+        return next(held, TierHeld(at, None, NO_TIER))
+
     def tier_at(self, at: Instant) -> str:
-        return next((t.tier for t in self.tiers if t.since <= at and (t.until is None or at < t.until)), NO_TIER)
+        return self.held_at(at).tier
 
     def over(self, at: Instant) -> bool:
         """Whether everything had stopped by an instant."""
@@ -369,10 +373,9 @@ def _held(found: tuple[TierSpan, ...], said: Timeline, since: Instant) -> Iterat
     edges = {t.since for t in ruled} | {edge for span, _ in words for edge in (span.since, span.until) if edge is not None}
     instants = sorted(edge for edge in edges if edge > since)
     for begins, ends in zip((since, *instants), (*instants, None), strict=True):
-        said_tier = next((tier for span, tier in words if covers(span, begins)), None)
-        ruled_span = criteria.tier_at(ruled, begins)
-        ruled_tier = ruled_span.tier if ruled_span is not None else NO_TIER
-        yield TierHeld(begins, ends, ruled_tier if said_tier is None else said_tier, said_tier is not None)
+        word = next((TierHeld(begins, ends, tier, span.begun_by) for span, tier in words if covers(span, begins)), None)
+        span_ = criteria.tier_at(ruled, begins)
+        yield word or TierHeld(begins, ends, span_.tier if span_ is not None else NO_TIER)
 
 
 # --- people --------------------------------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from domain.clocks import DeadlineMissed, DueSet, MissWithdrawn, Variant
 from domain.core import Obligation, ObligationState
 from domain.episode.assessments import AssessmentBegun, AssessmentCompleted, AssessmentKind
 from domain.episode.authorisations import AuthorisationBasis, ConsiderDiscontinuation, GrantAuthorisation, RequestAuthorisation
+from domain.episode.care_plans import CarePlanCopyGiven, CarePlanWritten
 from domain.episode.closing import CloseEpisode, ReinstateEpisode
 from domain.episode.decider import ReapplyPolicy
-from domain.episode.enrolment import Enrol
-from domain.episode.facts import ClosureReason, EpisodeClosed
+from domain.episode.enrolment import Enrol, RequestProviderChange, SettleProviderChange
+from domain.episode.facts import ClosureReason, EpisodeClosed, MemberEnrolled
 from domain.episode.holds import Hold, Resume
 from domain.episode.leads import HandOver
 from domain.follow_up_policy import (
@@ -27,6 +28,7 @@ from domain.follow_up_policy import (
     Authorisation,
     Cadence,
     Cap,
+    CarePlan,
     Caseload,
     Condition,
     ConditionKind,
@@ -52,16 +54,16 @@ from domain.followup.decider import (
     RecordFollowUpContact,
     ReviewFollowUp,
 )
-from domain.followup.facts import Finding, FollowUpContactMade, FollowUpEnded, FollowUpOpened, TierFound
+from domain.followup.facts import Finding, FollowUpContactMade, FollowUpEnded, FollowUpOpened, TierFound, TierOverridden
 from domain.interactions import AttemptOutcome, Interaction, SpokenTo
 from domain.member.circumstances import Circumstance, EndCircumstance, NoteCircumstance
 from domain.member.decider import OptOut, ReportDeath, WithdrawDeathReport
 from domain.member.facts import Channel, DeathReported
 from domain.records import ApproveBackdatedRecord, StrikeOutRecord
 from domain.rule_shapes import Basis, Warn
-from domain.stay.facts import StayClass
+from domain.stay.facts import MemberAdmitted, StayClass
 from domain.transition.decider import RecordTransitionContact
-from tests.given import BOSS, EPISODE, LEAD, MEMBER, NURSE, TRANSITION, at, varied
+from tests.given import BOSS, EPISODE, LEAD, MEMBER, NURSE, STAY, TRANSITION, at, varied
 from tests.scenarios.hospital_story import HospitalStory
 
 FOLLOWUP = EPISODE.replace("episode", "followup", 1)
@@ -259,6 +261,17 @@ def test_a_person_says_which_tier_it_is_until_they_take_it_back() -> None:
     told.on("2026-11-06 09:00 PST").do(LiftTierOverride(stream=FOLLOWUP, by=LEAD))
     assert told.contacts() == [(OPEN, "Nov 16")]
     assert told.refused(OverrideTier(stream=FOLLOWUP, by=LEAD, tier="gold", reason="x")) == "unknown_tier"
+
+
+def test_a_due_names_the_words_that_it_rests_on() -> None:
+    told = FollowedUp().on("2026-11-04 09:00 PST")
+    told.do(OverrideTier(stream=FOLLOWUP, by=LEAD, tier="high", reason="lives in a car"))
+    enrolment, word = told.recorded(MemberEnrolled, EPISODE)[0], told.recorded(TierOverridden, FOLLOWUP)[0]
+    assert told.owed("followup.contact", FOLLOWUP).because.facts == (enrolment.event_id, word.event_id)
+    told.admitted("2026-11-04 10:00 PST")
+    told.do(LiftTierOverride(stream=FOLLOWUP, by=LEAD))
+    admission = told.recorded(MemberAdmitted, STAY)[0]
+    assert told.owed("followup.contact", FOLLOWUP).because.facts == (enrolment.event_id, admission.event_id)
 
 
 # --- what the member wants -----------------------------------------------------------------------------------------------------
@@ -521,6 +534,56 @@ def test_the_next_assessment_counts_from_the_completed_one_by_tier() -> None:
     told.noted("2026-12-01 12:00 PST", Circumstance.HOMELESS)
     (again,) = told.all_owed("followup.assessment.again", FOLLOWUP)
     assert again.window.due == at("2027-03-01 24:00 PST"), "90 days from the day on which the tier rose"
+
+
+PLANNING = CarePlan(
+    written_within_days=30,
+    copy_within_days=14,
+    clinical_review_within_days=21,
+    closes_after_days=30,
+    review_days={"high": 30, "any": 60},
+)
+
+
+def test_a_care_plan_is_written_given_reviewed_and_looked_at_again() -> None:
+    """Assessed on the 9th: written by December 9. Written on the 20th: the copy by December 4, the review by the 11th, the next
+    look by January 19. A second version on December 1 takes the place of the first."""
+    told = FollowedUp(care_plan=PLANNING)
+    assert told.all_owed("followup.care_plan", FOLLOWUP) == []
+    assessed(told, "2026-11-09 12:00 PST")
+    assert told.contacts("followup.care_plan.first") == [(OPEN, "Dec 09")]
+    written(told, "2026-11-20 12:00 PST", 1)
+    assert told.contacts("followup.care_plan.first") == [(MET, "Dec 09")]
+    assert told.contacts("followup.care_plan.copy") == [(OPEN, "Dec 04")]
+    assert told.contacts("followup.care_plan.clinical_review") == [(OPEN, "Dec 11")]
+    assert told.contacts("followup.care_plan.review") == [(OPEN, "Jan 19")]
+    written(told, "2026-12-01 12:00 PST", 2)
+    assert told.contacts("followup.care_plan.copy") == [(WITHDRAWN, "Dec 04"), (OPEN, "Dec 15")]
+    told.on("2026-12-02 12:00 PST")
+    told.memory.keep(EPISODE, CarePlanCopyGiven(version=2, to="member", how="in_person"), at=told.memory.now, by=LEAD)
+    told.on("2026-12-23 09:00 PST")
+    assert told.contacts("followup.care_plan.copy")[-1] == (MET, "Dec 15")
+    assert told.missed("followup.care_plan.clinical_review") == ["Dec 22"]
+    assert told.contacts("followup.care_plan.review") == [(MET, "Jan 19"), (OPEN, "Jan 30")]
+
+
+def written(told: FollowedUp, when: str, version: int) -> None:
+    told.on(when)
+    plan = CarePlanWritten(version=version, goals=(), tasks=(), member_took_part="in_person")
+    told.memory.keep(EPISODE, plan, at=told.memory.now, by=LEAD)
+    told.memory.settle()
+
+
+def test_a_change_of_provider_is_settled_in_thirty_days_and_nothing_rests_meanwhile() -> None:
+    """Scenario 67: asked on the 10th, so by December 10; a hold in between moves the contacts and not this."""
+    told = FollowedUp().on("2026-11-10 09:00 PST")
+    told.do(RequestProviderChange(stream=EPISODE, by=LEAD, reason="wants somebody who speaks Hmong"))
+    told.do(Hold(stream=EPISODE, by=BOSS, reason="other"))
+    told.on("2026-11-15 09:00 PST").do(Resume(stream=EPISODE, by=BOSS, reason="over"))
+    assert told.contacts("followup.provider_change") == [(OPEN, "Dec 10")]
+    assert told.contacts() == [(OPEN, "Nov 21")]
+    told.do(SettleProviderChange(stream=EPISODE, by=LEAD, outcome="stays"))
+    assert told.contacts("followup.provider_change") == [(MET, "Dec 10")]
 
 
 def test_sixty_days_before_the_authorisation_ends_both_are_asked_for() -> None:
