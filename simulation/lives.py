@@ -75,7 +75,7 @@ LIVES: dict[str, tuple[Scene, ...]] = {
         *REACHED[:2], _(6, 0, "lose_coverage"), _(40, 9, "restore_coverage"), _(43, 10, "call", "reached"),
         _(45, 9, "enrol"),
     ),
-    "died": (*REACHED, _(135, 8, "death"), _(138, 10, "close_deceased")),
+    "died": (*REACHED, _(35, 8, "death"), _(38, 10, "close_deceased")),
     "bedside": (
         _(1, 10, "call", "no_answer"), _(3, 22, "admit"), _(5, 11, "visit", "reached"), _(6, 14, "discharge"), _(8, 9, "enrol"),
     ),

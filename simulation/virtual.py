@@ -12,7 +12,7 @@ from datetime import timedelta
 from activities.channels.port import Outgoing, Sent, Told
 from activities.delivery import Delivery
 from activities.rounds import Look, Rounds
-from domain.core import Instant, ProcessRef
+from domain.core import Instant, ProcessRef, Recorded
 from domain.policy import PolicyBook
 from domain.routing import route, tags
 from eventlog.clock import FixedClock
@@ -107,11 +107,16 @@ class VirtualProgramme:
                     self._index.setdefault(tag, set()).add(ProcessRef.of(recorded.stream))
             for target in route(recorded):
                 if isinstance(target, ProcessRef):
-                    woken.add(target)
+                    found = {target}
                 else:
-                    woken.update(ref for ref in self._index.get(target.tag, ()) if ref.kind == target.kind)
-        # What a process wrote itself it has already planned on.
-        return {ref for ref in woken if ref.kind in self._kinds}
+                    found = {ref for ref in self._index.get(target.tag, ()) if ref.kind == target.kind}
+                woken.update(ref for ref in found if ref.kind in self._kinds and not self._has_planned_on(ref, recorded))
+        return woken
+
+    def _has_planned_on(self, ref: ProcessRef, recorded: Recorded) -> bool:
+        """Whether the fact was in the log when the process was loaded last: above all what it wrote itself."""
+        look = self.looks.get(ref)
+        return look is not None and recorded.position <= look.loaded.watermark
 
     def _advance(self, ref: ProcessRef) -> None:
         quiet = self._rounds.until_quiet(ref, self.now)

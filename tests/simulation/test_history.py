@@ -33,6 +33,9 @@ STREAM_FACTS_MAX = 500
 
 YEAR_DAYS = 365
 
+pytestmark = pytest.mark.timeout(900)
+"""The whole history is written in the first of these tests: under a minute on a machine of its own, and more on a shared one."""
+
 
 @pytest.fixture(scope="module")
 def settings(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
