@@ -299,7 +299,7 @@ FAULTS: dict[str, tuple[Any, ...]] = {
     "a request before the authorisation began": ("streamlined_request_business_days_before = 5",
         "streamlined_request_business_days_before = 30  # here",
         "follow_up.authorisation.streamlined_request_business_days_before", "must be less than streamlined_days"),
-    "a renewal asked for before there is one": ("renewal_request_days_before = 30", "renewal_request_days_before = 200  # here",
+    "a renewal asked for before there is one": ("renewal_request_days_before = 60", "renewal_request_days_before = 200  # here",
         "follow_up.authorisation.renewal_request_days_before", "must be shorter than what is renewed"),
     # tiers, populations of focus and what they rest on
     "no name for a tier": (ORDER, 'order = ["high", "medium", "low", "any"]  # here', "follow_up.tiers.order",
