@@ -295,12 +295,12 @@ def _reads(ref: ProcessRef, state: FollowUp, context: Context) -> tuple[StreamId
 
 
 def _tags(fact: Any) -> tuple[StreamId, ...]:
+    """Not the caseload: whatever is said there of this case comes with a fact of the episode, or from here."""
     match fact:
         case FollowUpOpened(member=member, episode=episode, plan=plan_name):
             return (member, episode, *policy_tags(plan_name))
         case FollowUpEntrusted(lead=lead, supervisor=supervisor):
-            found = (lead, supervisor, caseload_of(lead) if lead else None)
-            return tuple(stream for stream in found if stream)
+            return tuple(stream for stream in (lead, supervisor) if stream)
         case StayNoticed(stay=stay):
             return (stay,)
         case _:
