@@ -31,7 +31,8 @@ UNDER_WAY = (ASSIGNED, ENROLLED, HELD)
 
 @dataclass(frozen=True, slots=True)
 class EpisodeDirectoryRow:
-    """`key` is the episode's stream. `status` is the last word of all that follows from the other fields."""
+    """`key` is the episode's stream. `status` is the last word of all that follows from the other fields; `lead_told_at`: when what
+    was said of the lead last occurred."""
 
     key: str
     member: str
@@ -54,6 +55,7 @@ class EpisodeDirectoryRow:
     closed_at: datetime | None = None
     closed_because: str = ""
     policy_reapplied: str = ""
+    lead_told_at: datetime | None = None
 
 
 def _keys(stored: StoredFact) -> tuple[str, ...]:
@@ -87,10 +89,8 @@ def _after(row: EpisodeDirectoryRow, fact: object, at: datetime) -> EpisodeDirec
             return replace(row, received_last_at=received_at)
         case AssignmentWithdrawn():
             return replace(row, withdrawn_at=at)
-        case LeadCareManagerAssigned(staff=staff) | LeadCareManagerHandedOver(receiver=staff):
-            return replace(row, lead=staff, lead_since=at)
-        case LeadCareManagerReleased():
-            return replace(row, lead=None, lead_since=None)
+        case LeadCareManagerAssigned() | LeadCareManagerHandedOver() | LeadCareManagerReleased():
+            return row if row.lead_told_at is not None and at < row.lead_told_at else replace(_led(row, fact, at), lead_told_at=at)
         case MemberEnrolled():
             return replace(row, enrolled_at=at, declined_at=None)
         case MemberDeclined():
@@ -107,6 +107,17 @@ def _after(row: EpisodeDirectoryRow, fact: object, at: datetime) -> EpisodeDirec
             return replace(row, closed_at=at, closed_because=reason.value)
         case EpisodeReinstated():
             return replace(row, closed_at=None, closed_because="")
+        case _:
+            return row
+
+
+def _led(row: EpisodeDirectoryRow, fact: object, at: datetime) -> EpisodeDirectoryRow:
+    """Who leads since then; what puts right the past only never comes here."""
+    match fact:
+        case LeadCareManagerAssigned(staff=staff) | LeadCareManagerHandedOver(receiver=staff):
+            return replace(row, lead=staff, lead_since=at)
+        case LeadCareManagerReleased(staff=staff) if staff == row.lead:
+            return replace(row, lead=None, lead_since=None)
         case _:
             return row
 

@@ -6,7 +6,7 @@ managers carry from now on, so that no two of them can fill the same place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from domain.caseload.decider import policy_in_force, released, room, taken
@@ -19,6 +19,7 @@ from domain.followup.facts import NO_TIER
 from domain.policy import PolicyBook
 from domain.staff.decider import staff_in
 from domain.staff.facts import Role
+from domain.timeline import Entry
 
 LEAD_FACTS = (LeadCareManagerAssigned, LeadCareManagerHandedOver, LeadCareManagerReleased)
 
@@ -75,7 +76,7 @@ def decide(command: LeadCommand, state: Episode, context: Context, book: PolicyB
             if lead is None:
                 return ()
             fact_of_release = LeadCareManagerReleased(staff=lead, reason=reason)
-            if _told_later(command, state):
+            if _leads_after(command, fact_of_release, state, now) == last_lead(state):
                 return (fact_of_release,)
             return (fact_of_release, *released(lead, command.stream, "left" if command.by == SYSTEM else "released", context))
 
@@ -92,21 +93,22 @@ def _given(
     """The member goes to somebody: the case off the one caseload and on the other, where it fits."""
     if refusal := _no_care_manager(receiver, context, now):
         return refusal
-    if _told_later(command, state):
+    if _leads_after(command, fact, state, now) == last_lead(state):
         return (fact,)
     on = _taken(command, receiver, command.over_cap_because, state, context, book, now)
     return on if isinstance(on, Refusal) else (fact, *released(last_lead(state), command.stream, "handed_over", context), on)
 
 
-def _told_later(command: Command, state: Episode) -> bool:
-    """Whether this puts right who led in the past only, because somebody else's turn came after it: nobody's caseload moves."""
-    at = command.occurred_at
-    return at is not None and any(entry.at > at and isinstance(entry.fact, LEAD_FACTS) for entry in state.said)
+def _leads_after(command: Command, fact: Fact, state: Episode, now: Instant) -> StreamId | None:
+    """Who leads last once the fact stands where it belongs. Where that is who leads last already, it puts right the past only, and
+    nobody's caseload moves."""
+    said = (*state.said, Entry(command.occurred_at or now, "", fact, now, command.by))
+    return last_lead(replace(state, said=said))
 
 
 def last_lead(state: Episode) -> StreamId | None:
     """Who leads after all that was said: on whose caseload the member is, while the episode is open."""
-    last = next((entry.at for entry in reversed(state.said) if isinstance(entry.fact, LEAD_FACTS)), None)
+    last = max((entry.at for entry in state.said if isinstance(entry.fact, LEAD_FACTS)), default=None)
     return None if last is None else state.lead_care_manager(last)
 
 

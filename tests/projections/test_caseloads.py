@@ -18,7 +18,7 @@ from activities.process_states import create_tables
 from domain import catalog
 from domain.adoption.facts import PolicyAdopted
 from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
-from domain.episode.facts import AssignmentReceived, ClosureReason, EpisodeClosed, LeadCareManagerAssigned
+from domain.episode.facts import AssignmentReceived, ClosureReason, EpisodeClosed, LeadCareManagerAssigned, LeadCareManagerReleased
 from domain.member.facts import LanguageChosen, MemberRegistered
 from domain.staff.facts import (
     AbsenceAnnounced,
@@ -159,6 +159,15 @@ def test_offers_name_the_language_first_then_room_and_flag_the_interpreter(team:
     ]
     lighter = team.queries.lead_offers(now=NOON, plan="sunrise", language="vi", weight_tenths=10, not_to="staff-3")
     assert [(o.staff, o.over_cap) for o in lighter] == [(DANA, False), (LUIS, False)]
+
+
+def test_what_puts_the_past_right_does_not_change_who_leads_now(team: Team) -> None:
+    team.case(1, DANA, 30, "tier:high", at=NOON)
+    team.write("episode-1", LeadCareManagerAssigned(staff=LUIS), at=NOON - DAY)
+    team.write("episode-1", LeadCareManagerReleased(staff=LUIS, reason="slip of the pen"), at=NOON + DAY)
+    team.projector.run_until_caught_up()
+    row = team.queries.episode("episode-1")
+    assert row is not None and (row.lead, row.lead_since) == (DANA, NOON)
 
 
 def test_the_directory_shows_shares_and_trainings(team: Team) -> None:

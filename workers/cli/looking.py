@@ -25,6 +25,7 @@ from workers.composition import System
 from workers.services import projector_of, queries_of
 
 PANEL = "Looking"
+UNLED_COUNTED_MAX = 1_000
 NOBODY_CALLED: Mapping[str, str] = {}
 """Where no names are shown."""
 
@@ -98,6 +99,10 @@ def worklist(
         ]
         columns = ("act by", "state", "what", "member", "owed by", "plan", "why", "key")
         f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=note(system, page))
+        unled = queries_of(system).without_lead(now=now, plan=plan, limit=UNLED_COUNTED_MAX).items if care_manager is None else ()
+        if unled:
+            many = f"{UNLED_COUNTED_MAX} or more" if len(unled) == UNLED_COUNTED_MAX else str(len(unled))
+            f.err.print(Text(f"Without a lead: {many}; `throughline caseload --without-lead` shows whom.", style="yellow"))
 
 
 def deadlines(
