@@ -38,3 +38,5 @@ CORRECTS: dict[str, Corrects] = {
 }
 COMPLETE: dict[str, tuple[str, ...]] = {"outreach": (), "transition": (), "followup": ("contact/",)}
 """Of dues whose key begins so the judge knows every one: a plan that has another is wrong."""
+SHARE_OF_EXAMPLES: dict[str, float] = {"outreach": 1, "transition": 1, "followup": 0.4}
+"""How many of a law's examples a kind gets: a year takes longer to live through than three weeks."""

@@ -247,11 +247,12 @@ def final(history: History, corrects: Callable[[History, Any, Instant], bool]) -
     ref = ProcessRef.of(history.process)
     whole = verdicts(run(history), history.process)
     decided = {key: found for key, found in whole.items() if found[0] in ("met", "missed") and not OWN_ID.search(key)}
+    runs: dict[tuple[str | None, ...], Watched] = {}
     for due in sorted({due for _, due in decided.values()}):
-        later = [f.id for f in history.drawn if f.at >= due and not corrects(history, f, due)]
+        later = tuple(f.id for f in history.drawn if f.at >= due and not corrects(history, f, due))
         if not later:
             continue
-        memory = run(history.without(*later))
+        memory = runs[later] = runs.get(later) or run(history.without(*later))
         before = verdicts(memory, history.process)
         ran = {o.key for o in memory.plan(ref, due).obligations if not o.suspended}
         for key, found in decided.items():

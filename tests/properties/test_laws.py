@@ -6,7 +6,9 @@ THROUGHLINE_EXAMPLES=500 makes a long search of it; what is found there belongs 
 from __future__ import annotations
 
 import os
+import zlib
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -16,24 +18,30 @@ from domain.catalog import PROCESSES
 from tests.properties import laws
 from tests.properties.histories import DELAYS, History
 from tests.properties.judge import may_begin
-from tests.properties.kinds import COMPLETE, CORRECTS, COVERED, HISTORIES, JUDGES
+from tests.properties.kinds import COMPLETE, CORRECTS, COVERED, HISTORIES, JUDGES, SHARE_OF_EXAMPLES
 
 EXAMPLES = int(os.environ.get("THROUGHLINE_EXAMPLES", "0"))
 SAMPLE = 300
 SHARE_MIN = 0.05
 
 
-def searching(examples: int):  # type: ignore[no-untyped-def]
+def searching(law: str, kind: str, examples: int, check: Callable[[st.DataObject], None]) -> None:
     """As many examples; the same ones every time and not made smaller, unless a long search was asked for."""
-    return settings(
-        max_examples=EXAMPLES or examples,
-        derandomize=not EXAMPLES,
+
+    @settings(
+        max_examples=EXAMPLES or round(examples * SHARE_OF_EXAMPLES[kind]),
         phases=tuple(Phase) if EXAMPLES else (Phase.explicit, Phase.generate),
         deadline=None,
         database=None,
         print_blob=False,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
+    @given(st.data())
+    def tried(data: st.DataObject) -> None:
+        check(data)
+
+    (tried if EXAMPLES else seed(zlib.crc32(f"{law}/{kind}".encode()))(tried))()
 
 
 every_plan = pytest.mark.parametrize("kind", sorted(PROCESSES))
@@ -44,93 +52,71 @@ def histories_of(kind: str, data: st.DataObject, *, answered: bool) -> History:
 
 
 def test_every_plan_has_histories_a_judge_and_its_corrections() -> None:
-    assert set(PROCESSES) <= set(HISTORIES) == set(JUDGES) == set(CORRECTS) == set(COVERED) == set(COMPLETE)
+    tables = (HISTORIES, JUDGES, CORRECTS, COVERED, COMPLETE, SHARE_OF_EXAMPLES)
+    assert all(set(table) == set(PROCESSES) for table in tables)
 
 
-def keeps(law: str, history: History) -> None:
+@every_plan
+@pytest.mark.parametrize("law", ["quiet", "agreed", "live", "bounded"])
+def test_of_each_plan(law: str, kind: str) -> None:
     """The law holds; what breaks another law shows in that one's test."""
-    try:
-        laws.quiet_agreed_live_bounded(history)
-    except laws.Broken as broken:
-        if broken.law == law:
-            raise
+
+    def keeps(data: st.DataObject) -> None:
+        try:
+            laws.quiet_agreed_live_bounded(histories_of(kind, data, answered=True))
+        except laws.Broken as broken:
+            if broken.law == law:
+                raise
+
+    searching(law, kind, 30, keeps)
 
 
 @every_plan
-@searching(30)
-@given(data=st.data())
-def test_quiet(kind: str, data: st.DataObject) -> None:
-    keeps("quiet", histories_of(kind, data, answered=True))
+def test_punctual(kind: str) -> None:
+    searching("punctual", kind, 40, lambda data: laws.punctual(histories_of(kind, data, answered=True)))
 
 
 @every_plan
-@searching(30)
-@given(data=st.data())
-def test_agreed(kind: str, data: st.DataObject) -> None:
-    keeps("agreed", histories_of(kind, data, answered=True))
+def test_consent(kind: str) -> None:
+    searching("consent", kind, 45, lambda data: laws.consent(histories_of(kind, data, answered=True), may_begin))
 
 
-@every_plan
-@searching(30)
-@given(data=st.data())
-def test_live(kind: str, data: st.DataObject) -> None:
-    keeps("live", histories_of(kind, data, answered=True))
-
-
-@every_plan
-@searching(30)
-@given(data=st.data())
-def test_bounded(kind: str, data: st.DataObject) -> None:
-    keeps("bounded", histories_of(kind, data, answered=True))
-
-
-@every_plan
-@searching(40)
-@given(data=st.data())
-def test_punctual(kind: str, data: st.DataObject) -> None:
-    laws.punctual(histories_of(kind, data, answered=True))
-
-
-@every_plan
-@searching(45)
-@given(data=st.data())
-def test_consent(kind: str, data: st.DataObject) -> None:
-    laws.consent(histories_of(kind, data, answered=True), may_begin)
-
-
-@every_plan
-@searching(45)
-@given(data=st.data(), answered=st.booleans())
-def test_order(kind: str, data: st.DataObject, answered: bool) -> None:
-    history = histories_of(kind, data, answered=answered)
+def _asleep(data: st.DataObject, history: History) -> tuple[bool, ...]:
     count = len(history.facts)
-    delays = data.draw(st.lists(DELAYS, min_size=count, max_size=count))
-    asleep = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    laws.order(history, history.recorded_as(tuple(delays)), tuple(asleep))
+    return tuple(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
 
 
 @every_plan
-@searching(40)
-@given(data=st.data())
-def test_catch_up(kind: str, data: st.DataObject) -> None:
-    history = histories_of(kind, data, answered=False)
-    count = len(history.facts)
-    asleep = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
-    laws.catch_up(history, tuple(asleep))
+def test_order(kind: str) -> None:
+    def keeps(data: st.DataObject) -> None:
+        history = histories_of(kind, data, answered=data.draw(st.booleans()))
+        count = len(history.facts)
+        delays = data.draw(st.lists(DELAYS, min_size=count, max_size=count))
+        laws.order(history, history.recorded_as(tuple(delays)), _asleep(data, history))
+
+    searching("order", kind, 45, keeps)
 
 
 @every_plan
-@searching(30)
-@given(data=st.data())
-def test_final(kind: str, data: st.DataObject) -> None:
-    laws.final(histories_of(kind, data, answered=False), CORRECTS[kind])
+def test_catch_up(kind: str) -> None:
+    def keeps(data: st.DataObject) -> None:
+        history = histories_of(kind, data, answered=False)
+        laws.catch_up(history, _asleep(data, history))
+
+    searching("catch-up", kind, 40, keeps)
 
 
 @every_plan
-@searching(100)
-@given(data=st.data())
-def test_oracle(kind: str, data: st.DataObject) -> None:
-    laws.oracle(histories_of(kind, data, answered=False), JUDGES[kind], COMPLETE[kind])
+def test_final(kind: str) -> None:
+    searching("final", kind, 30, lambda data: laws.final(histories_of(kind, data, answered=False), CORRECTS[kind]))
+
+
+@every_plan
+def test_oracle(kind: str) -> None:
+    def keeps(data: st.DataObject) -> None:
+        laws.oracle(histories_of(kind, data, answered=False), JUDGES[kind], COMPLETE[kind])
+
+    searching("oracle", kind, 100, keeps)
 
 
 @every_plan
@@ -138,14 +124,12 @@ def test_the_generators_cover_what_they_are_for(kind: str, capsys: pytest.Captur
     covered: Counter[str] = Counter()
     wanted, features = COVERED[kind]
 
-    @seed(20261122)
-    @settings(searching(SAMPLE), max_examples=SAMPLE, derandomize=False)
-    @given(HISTORIES[kind](None))
-    def sample(history: History) -> None:
+    def sample(data: st.DataObject) -> None:
+        history = histories_of(kind, data, answered=True)
         covered.update(features(history))
         covered["histories"] += 1
 
-    sample()
+    searching("coverage", kind, round(SAMPLE / SHARE_OF_EXAMPLES[kind]), sample)
     total = covered["histories"]
     with capsys.disabled():
         shares = ", ".join(f"{name} {covered[name] / total:.0%}" for name in wanted)
