@@ -68,7 +68,8 @@ def _field(given: Given) -> tuple[Any, Any]:
     kind = _sent_type(given.type)
     if plain(given.type) is datetime and not given.required:
         kind = AwareDatetime | None
-    return (kind, ...) if given.required else (kind, given.default)
+    about = f"One of: {', '.join(given.takes)}" if given.takes else None
+    return kind, Field(... if given.required else given.default, description=about)
 
 
 def _sent_type(hint: Any) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import types
 from collections import abc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cached_property
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -26,11 +26,13 @@ RUNNING = (Role.SUPERVISOR, Role.OPERATOR)
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One thing that a command says: its name, its type, and its default (MISSING where it must be given)."""
+    """One thing that a command says: its name, its type, and its default (MISSING where it must be given). `takes`: the words that
+    it takes, where its type does not say them."""
 
     name: str
     type: Any
     default: Any
+    takes: tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -45,7 +47,8 @@ class Offer:
     `roles` may send it; what exactly each may do, the decider knows. `example` is a body that fits. `founds`: the stream begins
     with it. `derived` fields are worked out from the others (an HMAC of an identifier) and never sent. `remark`: what somebody who
     sends it has to know beforehand. `paired`: two lists of the command that belong together by place, sent as one object under the
-    second name. `group`: under which heading it stands, where that is not its resource's.
+    second name. `group`: under which heading it stands, where that is not its resource's. `takes`: by field, the words that it
+    takes.
     """
 
     resource: str
@@ -60,6 +63,7 @@ class Offer:
     remark: str = ""
     paired: tuple[str, str] | None = None
     group: str = ""
+    takes: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     @property
     def stream(self) -> str:
@@ -69,7 +73,11 @@ class Offer:
     def given(self) -> tuple[Given, ...]:
         hints = get_type_hints(self.command)
         hidden = SURROUNDING.union(self.derived, self.paired[:1] if self.paired else ())
-        given = (Given(f.name, hints[f.name], f.default) for f in fields(self.command) if f.name not in hidden)
+        given = (
+            Given(f.name, hints[f.name], f.default, tuple(self.takes.get(f.name, ())))
+            for f in fields(self.command)
+            if f.name not in hidden
+        )
         return tuple(self._as_sent(g, hints) for g in given)
 
     def _as_sent(self, given: Given, hints: Mapping[str, Any]) -> Given:

@@ -168,6 +168,15 @@ def test_every_example_can_be_given_on_the_command_line(year: World, tmp_path: P
             assert done.exit_code == 0, (offer.verb, done.output)
 
 
+@pytest.mark.parametrize("offer", [o for o in OFFERED if o.takes], ids=lambda offer: offer.verb)
+def test_the_words_that_a_field_takes_are_those_of_a_field_and_the_example_uses_one(offer: Offer) -> None:
+    for name, words in offer.takes.items():
+        given = next(g for g in offer.given if g.name == name)
+        said = offer.example.get(name, next(iter(words)))
+        assert all(each in given.takes for each in (said if isinstance(said, list) else [said])), name
+        assert given.takes[0] in CliRunner().invoke(app, ["record", offer.verb, "--help"], env={"COLUMNS": "240"}).output
+
+
 # --- parts on the command line -------------------------------------------------------------------------------------------------
 
 

@@ -102,7 +102,7 @@ def _parameters(offer: Offer) -> Sequence[inspect.Parameter]:
     keyword = inspect.Parameter.KEYWORD_ONLY
     made: list[inspect.Parameter] = []
     if not offer.founds:
-        whom = "a staff id or mail address" if offer.stream == "staff" else f"an id of the {offer.stream} (or its beginning)"
+        whom = "a staff id or mail address" if offer.stream == "staff" else f"an id, {offer.stream}-… (or its beginning)"
         also = ", or the member's CIN" if offer.stream in ("member", "episode", *PROCESSES_OF_AN_EPISODE) else ""
         made.append(
             inspect.Parameter(
@@ -150,6 +150,8 @@ def _form(kind: Any) -> str:
 
 def _words(given: Given) -> str:
     said = given.name.replace("_", " ").capitalize()
+    if given.takes:
+        return f"{said}: {', '.join(given.takes)}."
     if plain(given.type) is datetime:
         return f"{said}, with date and time."
     if plain(given.type) is date:
