@@ -279,6 +279,8 @@ def _goals_open(state: Episode) -> Refusal | None:
     open_ = [goal for goal in plan.goals if goal.state is GoalState.OPEN]
     if open_:
         return Refusal("goals_open", f"reason: {len(open_)} goals of the care plan are open; record first that they are met")
+    if not any(goal.state is GoalState.MET for goal in plan.goals):
+        return Refusal("no_goal_met", "reason: every goal of the care plan was given up, none met; choose the reason that holds")
     return None
 
 

@@ -41,7 +41,8 @@ from domain.episode.care_plans import (
     Task,
     WriteCarePlan,
 )
-from domain.episode.facts import AssignmentReceived, ClosureReason, EpisodeClosed
+from domain.episode.closing import CloseEpisode, StepDownAgreed, WarmHandOffMade
+from domain.episode.facts import AssignmentReceived, ClosureReason, EpisodeClosed, MemberEnrolled
 from domain.member.circumstances import (
     AuthorityEnded,
     AuthorityShown,
@@ -289,6 +290,19 @@ def test_goals_and_tasks_are_settled_once() -> None:
     known(carried).when(asked(MeetGoal, goal="housing-1"), TUESDAY).then()
     late = asked(MeetGoal, goal="housing-1", occurred_at=at("2026-11-02 09:00 PST"))
     known(WRITTEN).when(late, "2026-11-02 12:00 PST").refused("before_it_was_written")
+
+
+def test_goals_that_were_given_up_are_not_met() -> None:
+    close = asked(CloseEpisode, reason=ClosureReason.GOALS_MET)
+    enrolled = told(EPISODE, MemberEnrolled(agreed="verbal", to_whom=LEAD), MONDAY)
+    agreed = told(EPISODE, StepDownAgreed(how="in_person"), MONDAY)
+    handed = told(EPISODE, WarmHandOffMade(to="basic_population_health", how="phone"), MONDAY)
+    met, given_up = GoalMet(version=1, goal="housing-1"), [GoalGivenUp(version=1, goal=g) for g in ("housing-1", "sober-1")]
+    base = (enrolled, agreed, handed, WRITTEN)
+    known(*base, told(EPISODE, met, MONDAY)).when(close, TUESDAY).refused("goals_open")
+    known(*base, *(told(EPISODE, fact, MONDAY) for fact in given_up)).when(close, TUESDAY).refused("no_goal_met")
+    settled = known(*base, told(EPISODE, met, MONDAY), told(EPISODE, given_up[1], MONDAY)).when(close, TUESDAY).decision
+    assert isinstance(settled, tuple) and EpisodeClosed(reason=ClosureReason.GOALS_MET) in settled
 
 
 @pytest.mark.parametrize(
