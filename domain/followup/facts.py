@@ -154,7 +154,7 @@ class FollowUpReviewed(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUpEnded(Fact):
-    """Nothing is owed here any more: closed, death, not_enrolled, nothing_asked."""
+    """Everything has stopped and nothing is owed here any more: closed_<reason>, death_reported, coverage_lost."""
 
     reason: str
 

@@ -267,11 +267,12 @@ def _one_per_miss(owed: Iterable[Obligation], written: Clocks) -> tuple[Obligati
 
 
 def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
+    """It ends when everything has stopped. While the episode lives it only pauses when nothing is owed, before the enrolment or
+    under a plan that asks for nothing, so that the sweep of a new policy reaches it."""
     generation = sight.state.endings_ever
-    if not owed and not sight.state.ended:
-        reason = sight.stop.reason if sight.stop is not None else "nothing_asked" if sight.enrolled is not None else "not_enrolled"
-        yield _carry(sight, f"ended/{generation}", FollowUpEnded(reason=reason))
-    elif owed and sight.state.ended:
+    if sight.stop is not None and not owed and not sight.state.ended:
+        yield _carry(sight, f"ended/{generation}", FollowUpEnded(reason=sight.stop.reason))
+    elif sight.state.ended and (owed or sight.stop is None):
         yield _carry(sight, f"resumed/{generation}", FollowUpResumed(reason="owed_again"))
 
 
