@@ -19,8 +19,11 @@ from temporalio.client import Client, WorkflowHistory
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from domain.core import SYSTEM
-from domain.episode.closing import Decline
+from domain.core import SYSTEM, ProcessRef
+from domain.episode.closing import CloseEpisode, Decline
+from domain.episode.enrolment import Enrol
+from domain.episode.facts import ClosureReason
+from domain.followup.facts import FollowUpEnded, FollowUpOpened
 from domain.outreach.facts import OutreachEnded
 from domain.staff.facts import Role
 from tests.shell.test_interpreter import Script, Toy, runs_of, start
@@ -28,6 +31,7 @@ from tests.shell.test_interpreter import running as scripted
 from tests.shell.world import World, until
 from workers.temporal_worker import PASSED_THROUGH
 from workflows import shell
+from workflows.followup import FollowUp
 from workflows.outreach import Outreach
 from workflows.reconcile import Reconcile
 from workflows.shell import Outcome
@@ -42,7 +46,7 @@ recorded = sorted(HISTORIES.glob("*.json"))
 
 def replayer() -> Replayer:
     sandbox = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
-    return Replayer(workflows=[Outreach, Transition, Reconcile, Toy], workflow_runner=sandbox)
+    return Replayer(workflows=[Outreach, Transition, FollowUp, Reconcile, Toy], workflow_runner=sandbox)
 
 
 @pytest.mark.anyio
@@ -125,6 +129,25 @@ async def record_failures_and_nudges(temporal_address: str, temporal_namespace: 
     save("failures", [await client.get_workflow_handle(e.id, run_id=e.run_id).fetch_history() for e in reversed(found)])
 
 
+@pytest.mark.temporal
+@pytest.mark.anyio
+async def record_a_follow_up_to_its_end(world: World) -> None:
+    async with world.running():
+        lead, boss = world.staff(Role.CARE_MANAGER), world.staff(Role.SUPERVISOR)
+        id = world.assign(world.member(), lead=lead).id
+        followup, episode = ProcessRef("followup", id), f"episode-{id}"
+        await until(lambda: bool(world.facts(followup, FollowUpOpened)), 30)
+        world.do(Enrol(stream=episode, by=lead, agreed="verbal"))
+        await world.settled(followup)
+        await world.sleep(followup, timedelta(days=9))
+        await world.settled(followup)
+        world.do(CloseEpisode(stream=episode, by=boss, reason=ClosureReason.MEMBER_WITHDREW))
+        await until(lambda: bool(world.facts(followup, FollowUpEnded)), 30)
+        await asyncio.wait_for(world.handle(followup).result(), 30)
+    save("followup", [history for _, history in reversed(await world.runs(followup))])
+
+
 if RELEASE:
+    test_a_follow_up_is_recorded = record_a_follow_up_to_its_end
     test_outreach_is_recorded = record_an_outreach_to_its_end
     test_failures_are_recorded = record_failures_and_nudges
