@@ -14,6 +14,12 @@ from typing import Any
 
 from domain.core import Instant
 from domain.episode.assessments import AssessmentBegun, AssessmentCompleted
+from domain.episode.authorisations import (
+    AuthorisationBasis,
+    AuthorisationGranted,
+    AuthorisationRequested,
+    DiscontinuationConsidered,
+)
 from domain.episode.care_plans import CarePlanCopyGiven, CarePlanReviewed, CarePlanWritten
 from domain.episode.enrolment import PlanTierReported, ProviderChangeRequested, ProviderChangeSettled, ScreeningAnswered
 from domain.episode.facts import AssignmentReceived, EpisodeHeld, EpisodeResumed, MemberEnrolled, PolicyReapplied
@@ -106,7 +112,7 @@ def year(history: History) -> Verdicts:
     if policy.follow_up is None or (stopped is not None and stopped <= enrolled.at):
         return {}
     seen = Year(history, said, enrolled, policy, stopped)
-    return dict([*contacts(seen), *overlays(seen), *visits(seen), *least_number(seen), *settling(seen)])
+    return dict([*contacts(seen), *overlays(seen), *visits(seen), *least_number(seen), *settling(seen), *authorised(seen)])
 
 
 # --- the tier ------------------------------------------------------------------------------------------------------------------
@@ -443,6 +449,40 @@ def settling(seen: Year) -> Iterator[tuple[str, str]]:
     for wanted in seen.of(ProviderChangeRequested):
         settled = [f for f in seen.of(ProviderChangeSettled) if f.fact.requested == wanted.id and f.at >= wanted.at]
         yield from promised(seen, "provider_change", wanted, rules.provider_change_days, settled, rests=False)
+
+
+def authorised(seen: Year) -> Iterator[tuple[str, str]]:
+    """Before the days run out that the plan pays for: asked for more, and looked at the member against the criteria of leaving."""
+    assert seen.policy.follow_up is not None
+    rules = seen.policy.follow_up.authorisation
+    if rules is None:
+        return
+    spans = {f.fact.authorisation: f for f in seen.of(AuthorisationGranted)[::-1]}
+    for name, granted in spans.items():
+        span = next(f.fact for f in seen.of(AuthorisationGranted)[::-1] if f.fact.authorisation == name)
+        begun, opens = midnight(span.first_day), max(granted.at, seen.enrolled.at)
+        if seen.stopped is not None and seen.stopped <= opens:
+            continue
+        more = [other for other in spans.values() if other.fact.last_day > span.last_day]
+        streamlined = span.basis is AuthorisationBasis.STREAMLINED
+        asked = [f for f in seen.of(AuthorisationRequested) if f.fact.following == name]
+        met = sorted(f.at for f in (*asked, *more))
+        looked = [f.at for f in seen.of(DiscontinuationConsidered) if f.at >= begun]
+        day = span.last_day - rules.renewal_request_days_before * DAY
+        if streamlined:
+            day = _working_days_before(span.last_day, rules.streamlined_request_business_days_before, seen, rules.holiday_calendar)
+        due = max(midnight_after(day), midnight_after(day_of(opens)))
+        word = "streamlined_request" if streamlined else "renewal_request"
+        yield f"{word}/{name}", verdict(met, due, seen.stopped, None, seen.history.until)
+        if not streamlined:
+            yield f"discontinuation/{name}", verdict(looked, due, seen.stopped, None, seen.history.until)
+
+
+def _working_days_before(day: date, count: int, seen: Year, calendar: str) -> date:
+    while count:
+        day -= DAY
+        count -= day.weekday() < 5 and day not in seen.policy.holidays[calendar].days
+    return day
 
 
 def promised(
