@@ -7,6 +7,7 @@ process is said where each is registered (`domain.core.Process`), and not here.
 from __future__ import annotations
 
 from domain.adoption.facts import PolicyAdopted
+from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
 from domain.catalog import PROCESSES
 from domain.core import AllOpen, ProcessRef, Recorded, StreamId
 from domain.member.facts import Claimed, EpisodeBegun, Released, StayAttributed
@@ -18,6 +19,8 @@ def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
     match recorded.fact:
         case Claimed() | Released():
             return ()
+        case CaseTaken(episode=episode) | CaseWeighed(episode=episode) | CaseReleased(episode=episode):
+            return _of_episode(episode)  # and not everybody else whom the same care manager leads: their weight is their own
         case PolicyAdopted():
             return _every(recorded.stream)
         case EpisodeBegun(episode=episode):
