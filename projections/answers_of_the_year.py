@@ -12,8 +12,9 @@ from domain.followup.facts import Ground
 class FollowUpRow:
     """An episode in the year after its enrolment. `tier` is the one that holds, `tier_found` what the rules found, `plan_tier` the
     plan's own. `agreed_every_days` is 0 where the plan's own interval holds. `next_contact_due_at` is the earliest open due of a
-    contact. `missed` counts what was missed and can still be done late."""
+    contact. `missed` counts what was missed and can still be done late. `process` is where contacts and agreements are recorded."""
 
+    process: str
     episode: str
     member: str
     member_name: str

@@ -140,10 +140,10 @@ def no_contact_since(now: datetime, days: int | None) -> datetime | None:
 
 
 def _follow_up(row: TupleRow) -> FollowUpRow:
-    done = set(row[8])
+    done = set(row[9])
     steps = (tuple(s for s in STEPS if s in done), tuple(s for s in STEPS if s not in done))
-    populations = (tuple(row[22] or ()), tuple(row[23] or ()))
-    said: list[Any] = [*row[:8], *steps, *row[9:22], *populations, *row[24:]]
+    populations = (tuple(row[23] or ()), tuple(row[24] or ()))
+    said: list[Any] = [*row[:9], *steps, *row[10:23], *populations, *row[25:]]
     return FollowUpRow(*said)
 
 

@@ -221,6 +221,7 @@ def test_the_next_contact_due_and_what_is_overdue_come_from_the_worklist(year: Y
         owed("assessment", due - timedelta(days=3), rule="followup.assessment.begin"),
     )  # fmt: skip
     row = year.row(day=9)
+    assert row.process == process and row.episode == f"episode-{year.uuid}"
     assert row.next_contact_due_at == due + 7 * DAY
     assert (row.open, row.overdue, row.missed) == (2, 1, 1)
     assert year.programme.queries.follow_ups(now=NOON + 9 * DAY, overdue=True).items
