@@ -139,7 +139,7 @@ async def record_a_follow_up_to_its_end(world: World) -> None:
         await until(lambda: bool(world.facts(followup, FollowUpOpened)), 30)
         world.do(Enrol(stream=episode, by=lead, agreed="verbal"))
         await world.settled(followup)
-        await world.sleep(followup, timedelta(days=9))
+        await world.sleep(followup, timedelta(days=35))
         await world.settled(followup)
         world.do(CloseEpisode(stream=episode, by=boss, reason=ClosureReason.MEMBER_WITHDREW))
         await until(lambda: bool(world.facts(followup, FollowUpEnded)), 30)
