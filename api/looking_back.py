@@ -6,6 +6,7 @@ same `plan` that runs the programme. There is no second code path that could exp
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -265,9 +266,9 @@ def _steps(plan: Plan) -> tuple[NextStep, ...]:
 
 
 def _in_words(command: Command) -> str:
-    """What a planned step would write down, as its fact says it; else the command's name."""
+    """What a planned step would write down, as its fact says it; else the command's name: `WeighCase` -> `weigh case`."""
     fact = getattr(command, "fact", None)
-    return type(command).__name__ if fact is None else sentence(fact)
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(command).__name__).lower() if fact is None else sentence(fact)
 
 
 def _owed(known: Known, ref: ProcessRef, o: Obligation) -> Owed:
