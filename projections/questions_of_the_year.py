@@ -11,7 +11,8 @@ LAST_CONTACT = """(SELECT c.occurred_at, c.how FROM read.contacts c
 
 FOLLOW_UPS = f"""SELECT 'followup-' || substr(episode, 9), episode, member, '', plan, status, lead, '', enrolled_at, steps,
     tier, found, overridden, override_reason, plan_tier, agreed_every_days, last_contact_at, last_contact_how,
-    next_contact_due_at, open, overdue, missed, authorised_until, proposed, confirmed, conflicts_open, provider_change_since, held_at, held_because
+    next_contact_due_at, open, overdue, missed, authorised_until, proposed, confirmed, conflicts_open, provider_change_since,
+    held_at, held_because
 FROM (SELECT e.key AS episode, e.member, e.plan, e.status, coalesce(e.lead, '') AS lead, e.received_at, e.enrolled_at,
         coalesce((SELECT array_agg(s.step) FROM jsonb_to_recordset(n.steps) AS s (step text)), '{{}}') AS steps,
         coalesce(t.tier, '') AS tier, coalesce(t.found, '') AS found, coalesce(t.overridden, false) AS overridden,
