@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Any, Protocol
 from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
@@ -21,6 +21,9 @@ from simulation.people import Person
 PACIFIC = ZoneInfo("America/Los_Angeles")
 SCRIPT = UUID("5f3b6c2e-0f9f-4d0c-8f0e-9d5d6e6f2b11")
 """The name space of the script's command ids and staff."""
+
+
+LICENCE_RUNS = timedelta(days=1500)
 
 
 class FrontDoor(Protocol):
@@ -103,7 +106,7 @@ class Desk:
         nurse = self._join("nurse", (Role.CARE_MANAGER,))
         team = Team(managers, nurse, staff("supervisor"), self._join("operator", (Role.OPERATOR,)))
         self._join("supervisor", (Role.SUPERVISOR, Role.CARE_MANAGER))
-        self.tell(nurse, ShowLicence, team.supervisor, licence=Licence.RN, expires_on=date(2030, 6, 30))
+        self.tell(nurse, ShowLicence, team.supervisor, licence=Licence.RN, expires_on=self.today() + LICENCE_RUNS)
         return team
 
     def _join(self, title: str, roles: tuple[Role, ...], languages: tuple[str, ...] = ("en",)) -> StreamId:

@@ -116,7 +116,8 @@ class Programme:
             lead = leads[person.number % len(leads)]
             if self.gone is not None and lead == self.gone:
                 lead = leads[0]
-            self.desk.tell(self.desk.episode(person), AssignLeadCareManager, self.team.supervisor, staff=lead)
+            said = {"staff": lead, "over_cap_because": "nobody has more room"}
+            self.desk.tell(self.desk.episode(person), AssignLeadCareManager, self.team.supervisor, **said)
             self.desk.tell(
                 self.desk.member(person), LearnCounty, "source:plan", county=COUNTIES[person.city], learned_from="plan_file"
             )

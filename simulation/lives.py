@@ -100,7 +100,7 @@ LIVES: dict[str, tuple[Scene, ...]] = {
 }  # fmt: skip
 
 DILIGENCE = {
-    "neglected": Diligence(late_percent=25, never_percent=40, idle_from_day=90, idle_until_day=210),
+    "neglected": Diligence(late_percent=25, never_percent=25, idle_from_day=90, idle_until_day=160),
     "hospital_forgotten": Diligence(late_percent=30, never_percent=15),
     "homeless": Diligence(late_percent=4, never_percent=2),
 }

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
+from typing import Any
 
 from domain.core import Instant, Obligation, ObligationState, ProcessRef, StreamId
 from domain.episode.assessments import AnswerAssessment, BeginAssessment, CompleteAssessment, assessments
@@ -113,7 +114,7 @@ class Office:
             return
         desk, episode = self.desk, f"episode-{ref.id}"
         lead = desk.lead_of(episode)
-        if lead is None or desk.gateway.load(episode).state.closure(self.run.now) is not None:
+        if lead is None or not self._is_open(episode):
             return
         match owed.because.rule.split(".")[1:]:
             case ["contact" | "minimum" | "minimum_count"]:
@@ -129,7 +130,7 @@ class Office:
             case ["care_plan", "clinical_review"]:
                 desk.tell(episode, ReviewCarePlan, self.team.nurse, outcome="agreed")
             case ["care_plan", *_]:
-                write_care_plan(desk, episode, lead)
+                self._look_at_care_plan(episode, lead)
             case ["authorisation", "renewal_request"]:
                 self._ask_again(episode, lead)
             case ["authorisation", _]:
@@ -144,14 +145,29 @@ class Office:
     def _speak(self, followup: StreamId, lead: StreamId, throw: int) -> None:
         """By telephone or video; sometimes nobody answers at first, and they try again after lunch."""
         interaction = Interaction.VIDEO if throw % 7 == 0 else Interaction.PHONE
-        said = {"interaction": interaction, "minutes": 10 + throw % 25}
+        said: dict[str, Any] = {"interaction": interaction, "minutes": 10 + throw % 25}
         if throw % 5:
             self.desk.tell(followup, RecordFollowUpContact, lead, **said)
             return
         tried = {"interaction": Interaction.PHONE, "outcome": AttemptOutcome.NO_ANSWER}
         self.desk.tell(followup, RecordFollowUpAttempt, lead, **tried)
-        again = partial(self.desk.tell, followup, RecordFollowUpContact, lead, **said)
+        again = partial(self._try_again, followup, lead, said)
         self.run.at(self.run.now + timedelta(hours=3), again)
+
+    def _try_again(self, followup: StreamId, lead: StreamId, said: Mapping[str, Any]) -> None:
+        if self._is_open(followup.replace("followup-", "episode-", 1)):
+            self.desk.tell(followup, RecordFollowUpContact, lead, **said)
+
+    def _is_open(self, episode: StreamId) -> bool:
+        return self.desk.gateway.load(episode).state.closure(self.run.now) is None
+
+    def _look_at_care_plan(self, episode: StreamId, lead: StreamId) -> None:
+        """A new version, unless all goals are met: then the nurse has another look at the one in force."""
+        plan = care_plan(self.desk.gateway.load(episode).state.said)
+        if plan is not None and plan.goals_all_settled:
+            self.desk.tell(episode, ReviewCarePlan, self.team.nurse, outcome="agreed")
+        else:
+            write_care_plan(self.desk, episode, lead)
 
     def _begin_assessment(self, episode: StreamId, lead: StreamId) -> None:
         """The first sitting: it is broken off before the end, and goes on another day."""

@@ -14,7 +14,7 @@ import pytest
 from workers.ground.child import free_ports
 
 MEMBERS = 6
-SECONDS_MAX = 400
+SECONDS_MAX = 600
 CHAPTERS = (
     "A health plan's member file arrives",
     "A hospital admits an enrolled member",

@@ -21,7 +21,7 @@ from workers.story import Story
 
 app = typer.Typer(
     invoke_without_command=True,
-    help="An invented programme with months of history: it tells its story over the wire, then stays up.",
+    help="An invented programme with a year of history: it tells its story over the wire, then stays up.",
 )
 
 READY_SECONDS_MAX = 90.0
@@ -127,8 +127,9 @@ def _stays_up(stage: Stage) -> None:
     _line(f"HL7 listener   mllp://{host}:{port}")
     if stage.web is not None:
         _line(f"Temporal web   {stage.web.url}")
-    _line("\nThree commands to try next, in another terminal:\n")
+    _line("\nFour commands to try next, in another terminal:\n")
     _line("  .venv/bin/throughline --demo worklist")
+    _line("  .venv/bin/throughline --demo follow-ups")
     _line("  .venv/bin/throughline demo advance 3d")
     _line("  .venv/bin/throughline --demo deadlines --verdict missed")
     _line("\nCtrl-C stops everything.")
