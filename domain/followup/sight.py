@@ -192,7 +192,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     stays = _stays(courses, alarm)
     stopped_at = stop.at if stop is not None else None
     lost = (*episode.holds(), *member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake())
-    confined = stays.inside if _rests_inside(versions[-1]) else ()
+    confined = tuple(_confined(stays, versions))
     evidence = criteria.evidence_of(member, episode, context, state.said)
     found = criteria.tiers(evidence, book, episode.plan, min(since, episode.assignment.received_at), alarm)
     said = so_far(state.said, alarm)
@@ -264,8 +264,15 @@ def kept_version(
     return (version, due) if due is not None else None
 
 
-def _rests_inside(version: Version) -> bool:
-    return version.rules is not None and version.rules.cadence.rests_in_hospital
+def _confined(stays: Stays, versions: tuple[Version, ...]) -> Iterator[Span]:
+    """The times inside that rest the cadence: those for which the version that was kept then says so."""
+    for version, after in zip(versions, (*versions[1:], None), strict=True):
+        if version.rules is not None and version.rules.cadence.rests_in_hospital:
+            for span in stays.inside:
+                since = max(span.since, version.at or span.since)
+                until = earlier(span.until, after.at if after is not None else None)
+                if until is None or since < until:
+                    yield replace(span, since=since, until=until)
 
 
 # --- who was spoken with -------------------------------------------------------------------------------------------------------

@@ -255,6 +255,7 @@ def policy_of(follow_up: FollowUp) -> Policy:
 
 
 POLICIES = tuple(policy_of(follow_up) for follow_up in FOLLOW_UPS)
+POLICIES_OF_CARE = tuple(p for p in POLICIES if p.follow_up is not None and p.follow_up.assessment is not None)
 POLICIES_OF_A_YEAR = tuple(policy_of(follow_up) for follow_up in WHOLE_YEAR)
 
 # --- contacts ------------------------------------------------------------------------------------------------------------------
@@ -543,9 +544,13 @@ THEMES_OF_FOLLOWUP = (
     (a_contact, a_death), (a_contact, closed), (transitional_rent, contacts_as_they_should_be), (a_circumstance, a_circumstance),
     (two_stays, a_contact), (a_stay_of_theirs, contacts_as_they_should_be), (a_cancelled_stay, a_contact_of_a_transition),
     (a_contact_of_outreach, transitional_rent, a_contact),
-    (an_assessment_in_time, a_care_plan),
-    (an_assessment, an_assessment, an_authorisation), (a_conflict, another_provider), (a_contact, a_contact, a_contact), (),
+    (a_conflict, another_provider), (a_contact, a_contact, a_contact), (),
 )  # fmt: skip
+THEMES_OF_CARE = (
+    (an_assessment_in_time, a_care_plan, a_care_plan), (an_assessment_in_time, an_assessment, a_care_plan),
+    (an_assessment, an_authorisation, an_authorisation), (an_authorisation, a_hold, a_care_plan),
+)  # fmt: skip
+"""Histories that are about more than contacts, under policies that ask for it."""
 DAYS_OF_FOLLOWUP = (
     date(2026, 2, 2), date(2026, 2, 20), date(2026, 8, 31), date(2026, 9, 28), date(2026, 10, 12), date(2026, 11, 16),
     date(2026, 12, 7), date(2027, 1, 4), date(2026, 5, 18),
@@ -569,14 +574,16 @@ def followup_histories(draw: st.DrawFn, answers: tuple[str, ...] | None = (NEVER
         d.base(EPISODE, MemberEnrolled(agreed="verbal", to_whom=LEAD), local(day, draw(st.sampled_from((10, 10, 16, 23.9)))))
     elif how == 9:
         enrolled(d)
-    for happens in draw(st.sampled_from(THEMES_OF_FOLLOWUP)):
+    theme = draw(st.sampled_from((*THEMES_OF_FOLLOWUP, *THEMES_OF_CARE)))
+    for happens in theme:
         happens(d)
     for happens in draw(st.lists(st.sampled_from(ANY_OF_FOLLOWUP), max_size=8)):
         if len(d.facts) < FACTS_MAX:
             happens(d)
     if answers is None:
         answers = tuple(draw(st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=4)))
-    return d.history("followup", draw(policies(day, POLICIES_OF_A_YEAR if year else POLICIES)), answers)
+    among = POLICIES_OF_CARE if theme in THEMES_OF_CARE else POLICIES
+    return d.history("followup", draw(policies(day, POLICIES_OF_A_YEAR if year else among)), answers)
 
 
 # --- what is covered -----------------------------------------------------------------------------------------------------------

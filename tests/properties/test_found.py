@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
+from domain.episode.facts import PolicyReapplied
 from domain.followup.facts import CadenceAgreed
 from domain.interactions import Interaction
+from tests.given import EPISODE
 from tests.properties import laws
 from tests.properties.histories import History
 from tests.properties.histories_followup import FOLLOW_UPS, FOLLOWUP, policy_of
 from tests.properties.mutants import four_laws, is_final, is_judged, late_everywhere, sleeps_through, told
-from tests.properties.test_mutants_followup import a_talk, history
+from tests.properties.test_mutants_followup import FIVE_DAYS_INSIDE, WEEKLY, a_talk, history
 
+assert WEEKLY.follow_up is not None
+WEEKLY_CADENCE = WEEKLY.follow_up.cadence
 NO_INTERVAL = policy_of(replace(FOLLOW_UPS[0], cadence=replace(FOLLOW_UPS[0].cadence, phase=())))
 
+RESTS_INSIDE = replace(
+    policy_of(replace(FOLLOW_UPS[0], tiers=None, cadence=replace(WEEKLY_CADENCE, rests_in_hospital=True))),
+    version="2026.2",
+    effective_on=date(2027, 6, 1),
+)
+
 FOUND = {
+    "a policy is re-applied that lets the cadence rest in a hospital, after a stay": replace(
+        history(
+            *FIVE_DAYS_INSIDE.drawn[:3],
+            a_talk("2026-11-26 12:00 PST"),
+            told(EPISODE, PolicyReapplied(policy="default@2026.2", reason="asked"), "2026-12-05 12:00 PST"),
+        ),
+        policies=(WEEKLY, RESTS_INSIDE),
+    ),
     "a period begins after one whose visits were all made, and nothing else wakes": history(
         a_talk("2026-11-25 12:00 PST", interaction=Interaction.IN_PERSON),
         a_talk("2026-12-25 12:00 PST", interaction=Interaction.IN_PERSON),

@@ -9,22 +9,25 @@ from typing import Any
 
 import pytest
 
-from domain import clocks, requests
+from domain import clocks, criteria, requests
 from domain.core import Alarm, Instant
 from domain.episode.assessments import AssessmentBegun, AssessmentCompleted, AssessmentKind
+from domain.episode.authorisations import AuthorisationBasis, AuthorisationGranted, AuthorisationRequested
+from domain.episode.care_plans import CarePlanCopyGiven, CarePlanWritten, Goal
 from domain.episode.facts import ClosureReason, EpisodeClosed, EpisodeHeld, EpisodeResumed, MemberEnrolled
 from domain.followup import cadence, sight, year
 from domain.followup import plan as followup_plan
 from domain.followup.facts import CadenceAgreed, FollowUpContactMade, TierOverridden
 from domain.interactions import Interaction, SpokenTo
-from domain.member.circumstances import Circumstance, CircumstanceNoted
-from domain.member.facts import Channel
+from domain.member.circumstances import Circumstance, CircumstanceNoted, VisitKind, VisitReported
+from domain.member.facts import Channel, StayAttributed
 from domain.outreach.facts import ContactMade
 from domain.policy import Policy
 from domain.records import RecordStruckOut
-from tests.given import EPISODE, LEAD, MEMBER, OUTREACH, Told
+from domain.stay.facts import MemberDischarged
+from tests.given import EPISODE, LEAD, MEMBER, OUTREACH, Told, at
 from tests.properties import laws
-from tests.properties.histories import FAILED, NEVER, Draft, History, beginning, local
+from tests.properties.histories import FAILED, NEVER, Draft, History, admitted, beginning, local, source_of
 from tests.properties.histories_followup import FOLLOW_UPS, FOLLOWUP, phase, policy_of
 from tests.properties.mutants import (
     Mutant,
@@ -69,6 +72,14 @@ def a_talk(when: str, recorded: str | None = None, interaction: Interaction = In
 
 def the_tier(tier: str, when: str) -> Told:
     return told(FOLLOWUP, TierOverridden(tier=tier, reason="knows her"), when)
+
+
+def a_version(version: int) -> CarePlanWritten:
+    return CarePlanWritten(version=version, goals=(Goal(goal="g", topic="housing"),), tasks=(), member_took_part="phone")
+
+
+def a_visit(visit: str, on: date) -> VisitReported:
+    return VisitReported(visit=visit, kind=VisitKind.EMERGENCY, on=on, learned_from="plan_file")
 
 
 def closed(when: str) -> Told:
@@ -121,6 +132,47 @@ HIGH_AND_ONE_VISIT = history(
     a_talk("2026-11-27 12:00 PST"),
     policy=VISITED,
     days=40,
+)
+STREAMLINED = history(
+    told(
+        EPISODE,
+        AuthorisationGranted(
+            authorisation="a", basis=AuthorisationBasis.STREAMLINED, first_day=date(2026, 11, 20), last_day=date(2026, 12, 20)
+        ),
+        "2026-11-20 12:00 PST",
+    ),
+    told(
+        EPISODE,
+        AuthorisationRequested(request="r", basis=AuthorisationBasis.INITIAL, following="a"),
+        "2026-12-15 12:00 PST",
+    ),
+    policy=ASSESSED,
+    days=40,
+)
+SECOND_VERSION_NOT_GIVEN = history(
+    told(EPISODE, a_version(1), "2026-11-20 12:00 PST"),
+    told(EPISODE, CarePlanCopyGiven(version=1, to="member", how="by hand"), "2026-11-21 12:00 PST"),
+    told(EPISODE, a_version(2), "2026-11-25 12:00 PST"),
+    policy=ASSESSED,
+)
+TWICE_IN_AN_EMERGENCY_ROOM = history(
+    told(MEMBER, a_visit("one", date(2026, 11, 17)), "2026-11-17 23:00 PST"),
+    told(MEMBER, a_visit("two", date(2026, 11, 18)), "2026-11-18 23:00 PST"),
+    a_talk("2026-12-17 12:00 PST"),
+    a_talk("2027-01-05 12:00 PST"),
+    policy=BY_TIER,
+    days=60,
+)
+FIVE_DAYS_INSIDE = history(
+    told("stay-1", admitted(at("2026-11-20 12:00 PST")), "2026-11-20 12:00 PST"),
+    told(MEMBER, StayAttributed(stay="stay-1", episode=EPISODE, evidence="cin+name"), "2026-11-20 12:00 PST"),
+    told(
+        "stay-1",
+        MemberDischarged(**source_of(at("2026-11-25 12:00 PST")), discharged_at=at("2026-11-25 12:00 PST"), disposition="01"),
+        "2026-11-25 12:00 PST",
+    ),
+    a_talk("2026-12-04 12:00 PST"),
+    policy=AT_HOME,
 )
 ALERTS_FAIL = history(days=30, answers=(FAILED,))
 
@@ -321,6 +373,27 @@ def begun_is_completed(plant: pytest.MonkeyPatch) -> None:
     plant.setattr(year, "_first", found)
 
 
+def days_of_the_calendar(plant: pytest.MonkeyPatch) -> None:
+    """Working days before an end are counted as calendar days."""
+    plant.setattr(year, "business_days_before", lambda day, count, holidays: day - timedelta(days=count))
+
+
+def any_version_will_do(plant: pytest.MonkeyPatch) -> None:
+    """A copy of an older version closes what is owed of a newer one."""
+    plant.setattr(year, "_is_members_copy", lambda fact, version: isinstance(fact, CarePlanCopyGiven))
+
+
+def visits_count_for_ever(plant: pytest.MonkeyPatch) -> None:
+    """What lies further back than a condition looks goes on counting."""
+    plant.setattr(criteria._Sight, "_out_of_sight", lambda looking, day, within_days: criteria.NEVER)
+
+
+def hospital_days_count(plant: pytest.MonkeyPatch) -> None:
+    """The time in a hospital rests nothing, whatever the policy says."""
+    stays = sight._stays
+    plant.setattr(sight, "_stays", lambda *args: replace(stays(*args), inside=()))
+
+
 MUTANTS = (
     Mutant(stop_first, "oracle", is_judged, TALK_THEN_CLOSED),
     Mutant(current_only, "catch-up", sleeps_through, TALK_LEARNED_LATE),
@@ -347,6 +420,10 @@ MUTANTS = (
     Mutant(a_call_is_a_visit, "oracle", is_judged, HIGH_AND_ONE_VISIT),
     Mutant(own_records_only, "oracle", is_judged, TALK_OF_THE_SEARCH),
     Mutant(begun_is_completed, "oracle", is_judged, BEGUN_ONLY),
+    Mutant(days_of_the_calendar, "oracle", is_judged, STREAMLINED),
+    Mutant(any_version_will_do, "oracle", is_judged, SECOND_VERSION_NOT_GIVEN),
+    Mutant(visits_count_for_ever, "oracle", is_judged, TWICE_IN_AN_EMERGENCY_ROOM),
+    Mutant(hospital_days_count, "oracle", is_judged, FIVE_DAYS_INSIDE),
 )
 
 
