@@ -44,7 +44,8 @@ def searching(law: str, kind: str, examples: int, check: Callable[[st.DataObject
     (tried if EXAMPLES else seed(zlib.crc32(f"{law}/{kind}".encode()))(tried))()
 
 
-every_plan = pytest.mark.parametrize("kind", sorted(PROCESSES))
+KINDS = tuple(sorted(set(PROCESSES) - {"followup"}))
+"""The kinds that are tried here; the year after the enrolment, which takes as long as these two, in `test_laws_followup.py`."""
 
 
 def histories_of(kind: str, data: st.DataObject, *, answered: bool) -> History:
@@ -56,7 +57,6 @@ def test_every_plan_has_histories_a_judge_and_its_corrections() -> None:
     assert all(set(table) == set(PROCESSES) for table in tables)
 
 
-@every_plan
 @pytest.mark.parametrize("law", ["quiet", "agreed", "live", "bounded"])
 def test_of_each_plan(law: str, kind: str) -> None:
     """The law holds; what breaks another law shows in that one's test."""
@@ -71,12 +71,10 @@ def test_of_each_plan(law: str, kind: str) -> None:
     searching(law, kind, 30, keeps)
 
 
-@every_plan
 def test_punctual(kind: str) -> None:
     searching("punctual", kind, 40, lambda data: laws.punctual(histories_of(kind, data, answered=True)))
 
 
-@every_plan
 def test_consent(kind: str) -> None:
     searching("consent", kind, 45, lambda data: laws.consent(histories_of(kind, data, answered=True), may_begin))
 
@@ -86,7 +84,6 @@ def _asleep(data: st.DataObject, history: History) -> tuple[bool, ...]:
     return tuple(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
 
 
-@every_plan
 def test_order(kind: str) -> None:
     def keeps(data: st.DataObject) -> None:
         history = histories_of(kind, data, answered=data.draw(st.booleans()))
@@ -97,7 +94,6 @@ def test_order(kind: str) -> None:
     searching("order", kind, 45, keeps)
 
 
-@every_plan
 def test_catch_up(kind: str) -> None:
     def keeps(data: st.DataObject) -> None:
         history = histories_of(kind, data, answered=False)
@@ -106,12 +102,10 @@ def test_catch_up(kind: str) -> None:
     searching("catch-up", kind, 40, keeps)
 
 
-@every_plan
 def test_final(kind: str) -> None:
     searching("final", kind, 30, lambda data: laws.final(histories_of(kind, data, answered=False), CORRECTS[kind]))
 
 
-@every_plan
 def test_oracle(kind: str) -> None:
     def keeps(data: st.DataObject) -> None:
         laws.oracle(histories_of(kind, data, answered=False), JUDGES[kind], COMPLETE[kind])
@@ -119,7 +113,6 @@ def test_oracle(kind: str) -> None:
     searching("oracle", kind, 100, keeps)
 
 
-@every_plan
 def test_the_generators_cover_what_they_are_for(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     covered: Counter[str] = Counter()
     wanted, features = COVERED[kind]
