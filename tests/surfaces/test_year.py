@@ -277,6 +277,7 @@ def test_the_worklist_and_explain_say_follow_up_in_words(call: Call) -> None:
     why = call("explain", CIN, "--rule", "followup.contact")
     assert "follow-up: contact with the member" in why.stdout
     assert "Follow-up contact by phone with the member, 9 min" in why.stdout, "which contact it counts from"
+    assert "as agreed; by the plan's own interval" in call("deadlines", "--rule", "followup.contact").stdout
     assert "by the plan's own interval it would be due" in why.stdout and "rule followup.contact of default@2026.1" in why.stdout
 
 

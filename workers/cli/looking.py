@@ -16,7 +16,7 @@ from api.year import TierThen
 from domain.calendar import start_of_day
 from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
-from projections.answers import Page
+from projections.answers import Deadline, Page
 from projections.words import listed, plain, promise, waited
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
@@ -143,7 +143,7 @@ def deadlines(
                 d.member_name or f.short(d.member),
                 d.plan,
                 d.policy,
-                _told(d.late_on_arrival, d.miss_withdrawn_because or d.withdrawn_because, d.generation),
+                _told(d),
                 d.met_at,
             )
             for d in page.items
@@ -456,8 +456,14 @@ def _whom(owed_by: str, called: Mapping[str, str] = NOBODY_CALLED) -> str:
     return f.short(owed_by) if owed_by.startswith("staff-") else plain(owed_by.removeprefix("role:"))
 
 
-def _told(late: bool, withdrawn: str, generation: int) -> str:
-    said = (late and "late on arrival", plain(withdrawn), generation > 1 and f"written {generation} times")
+def _told(d: Deadline) -> str:
+    default = next((v.due_at for v in d.variants if v.name == "default" and v.due_at != d.due_at), None)
+    said = (
+        d.late_on_arrival and "late on arrival",
+        plain(d.miss_withdrawn_because or d.withdrawn_because),
+        d.generation > 1 and f"written {d.generation} times",
+        default and f"as agreed; by the plan's own interval {f.local(default, due=True)}",
+    )
     return ", ".join(part for part in said if part)
 
 
