@@ -99,10 +99,19 @@ class Office:
             return False
         if fate < manner.never_percent + manner.late_percent:
             return day >= due_day + timedelta(days=1 + fate % 3)
+        if owed.because.rule == VISITS:
+            return day >= self._visited_on(owed)
         return day >= due_day - timedelta(days=1 + fate % DAYS_AHEAD_MAX) and owed.window.opens <= local(day, OPENS_AT)
 
+    def _visited_on(self, owed: Obligation) -> date:
+        """The visits of a period are spread over it, as many as the strictest plan asks for."""
+        opens_day = owed.window.opens.astimezone(PACIFIC).date()
+        period_days, number = (owed.window.due - owed.window.opens).days, int(owed.key.rpartition("/")[2])
+        return opens_day + timedelta(days=period_days * number // (VISITS_MAX + 1))
+
     def _throw(self, person: Person, owed: Obligation, what: str) -> int:
-        return zlib.crc32(f"{person.number}/{owed.because.rule}/{owed.window.due.date()}/{what}".encode())
+        name = owed.key.rpartition("/")[2] if owed.because.rule == VISITS else ""
+        return zlib.crc32(f"{person.number}/{owed.because.rule}/{owed.window.due.date()}/{name}/{what}".encode())
 
     # --- what ---
 
@@ -202,7 +211,8 @@ class Office:
         self.run.at(self.run.now + timedelta(days=GRANTED_AFTER_DAYS), grant)
 
 
-REPEATED = ("followup.contact", "followup.in_person", "followup.overlay")
+VISITS, VISITS_MAX = "followup.in_person", 4
+REPEATED = ("followup.contact", VISITS, "followup.overlay")
 """What can be left out once and comes again: the rest is done late rather than never."""
 
 
