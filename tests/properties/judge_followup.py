@@ -101,11 +101,20 @@ UNCLEAR = AdmissionCancelled | DischargeCancelled | StayDescribed | StayDetached
 """Corrections of a hospital and of a policy: the rest is told in scenarios."""
 
 
+VISIT = VisitReported | MemberAdmitted
+"""An emergency that turned into an admission counts once (G p21): who was seen as both is told in scenarios, too."""
+
+
 def year(history: History) -> Verdicts:
     """Every verdict that the rules of the year give, for members whose hospital took nothing back."""
     said = sorted((f for f in history.facts if f.at <= history.until), key=lambda f: (f.at, f.id or ""))
     enrolled = next((f for f in said if isinstance(f.fact, MemberEnrolled)), None)
     if enrolled is None or any(isinstance(f.fact, UNCLEAR) for f in history.facts):
+        return {}
+    seen_as = {
+        str(f.fact.kind if isinstance(f.fact, VisitReported) else f.fact.stay_class) for f in said if isinstance(f.fact, VISIT)
+    }
+    if {"emergency", "inpatient"} <= seen_as:
         return {}
     policy = _in_force(history, day_of(enrolled.at))
     stopped = _stopped(said, history.until, lambda at: _in_force(history, day_of(at)).outreach.coverage_return_days)
