@@ -111,9 +111,8 @@ def year(history: History) -> Verdicts:
     enrolled = next((f for f in said if isinstance(f.fact, MemberEnrolled)), None)
     if enrolled is None or any(isinstance(f.fact, UNCLEAR) for f in history.facts):
         return {}
-    seen_as = {
-        str(f.fact.kind if isinstance(f.fact, VisitReported) else f.fact.stay_class) for f in said if isinstance(f.fact, VISIT)
-    }
+    seen_at_all = [f.fact for f in said if isinstance(f.fact, VISIT)]
+    seen_as = {str(fact.kind if isinstance(fact, VisitReported) else fact.stay_class) for fact in seen_at_all}
     if {"emergency", "inpatient"} <= seen_as:
         return {}
     policy = _in_force(history, day_of(enrolled.at))
@@ -379,7 +378,7 @@ def visits(seen: Year) -> Iterator[tuple[str, str]]:
             days = (number + 1) * per_days
             due = _end_of(day_of(seen.enrolled.at), days, "calendar", "none", seen.policy, lost)
             within = [f.at for f in came if f.at >= opens]
-            asked = {t: _visits_asked(seen, per_days, t) for t in (opens, *_turns(seen, opens, min(due, seen.history.until)))}
+            asked = {t: _seen_at_allasked(seen, per_days, t) for t in (opens, *_turns(seen, opens, min(due, seen.history.until)))}
             for k in range(1, asked[opens] + 1):
                 fell = next((t for t, wanted in asked.items() if wanted < k), None)
                 ends = min((t for t in (seen.stopped, fell) if t is not None), default=None)
@@ -390,7 +389,7 @@ def visits(seen: Year) -> Iterator[tuple[str, str]]:
             opens = due
 
 
-def _visits_asked(seen: Year, per_days: int, at: Instant) -> int:
+def _seen_at_allasked(seen: Year, per_days: int, at: Instant) -> int:
     table = {rule.tier: rule.count for rule in seen.cadence.in_person if rule.per_days == per_days}
     return table.get(tier_at(seen, at), table.get("any", 0))
 
