@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
@@ -106,3 +109,29 @@ def test_the_web_pages_are_served_where_they_were_built(ground_folder: Path, tem
     finally:
         pages.stop()
     assert port_is_free(port)
+
+
+STARTS_WEB_PAGES = """
+import sys, time
+from pathlib import Path
+from workers.ground.child import free_ports
+from workers.ground.temporal_web import provide_web_pages
+pages = provide_web_pages(Path(sys.argv[1]), temporal_address=sys.argv[2], namespace="default", port=free_ports(1)[0])
+print("served" if pages else "none", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+def test_the_web_pages_die_with_whoever_started_them(tmp_path: Path, temporal_address: str) -> None:
+    starter = subprocess.Popen(
+        [sys.executable, "-c", STARTS_WEB_PAGES, str(tmp_path), temporal_address], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    if starter.stdout.readline().strip() == "none":
+        starter.kill()
+        pytest.skip("the program of the web pages was not built here")
+    pages = psutil.Process(int((tmp_path / "temporal" / "web.pid").read_text().split()[0]))
+    starter.terminate()
+    starter.wait(timeout=10)
+    assert psutil.wait_procs([pages], timeout=10)[1] == []
