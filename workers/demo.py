@@ -34,6 +34,7 @@ from workers import composition
 from workers.clock import StoredOffset
 from workers.composition import KINDS, System, addresses, connect_temporal, open_system
 from workers.first_policies import adopt_first_policies
+from workers.ground.child import spawn
 from workers.ground.postgres import PostgresGround, database_name, drop_database, ensure_database, provide_postgres, with_database
 from workers.ground.temporal import TemporalGround, provide_temporal
 from workers.ground.temporal_web import TemporalWebPages, provide_web_pages
@@ -246,15 +247,8 @@ def environment(own: Settings) -> dict[str, str]:
 @contextlib.contextmanager
 def at_work(stage: Stage) -> Iterator[subprocess.Popen[bytes]]:
     """All workers, the API and the listener, as `throughline up` runs them; ended with it. Raises DemoFailed."""
-    with words_of(stage).open("wb") as written:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli", "up"],
-            env=environment(stage.settings),
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    words_of(stage).unlink(missing_ok=True)
+    child = spawn([sys.executable, "-m", "workers.cli", "up"], log=words_of(stage), environment=environment(stage.settings))
     try:
         yield child
     finally:

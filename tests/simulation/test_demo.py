@@ -72,3 +72,15 @@ def test_the_demo_tells_its_story_and_leaves_nothing_running(ground_folder: Path
     assert "A demo runs already" in refused
     assert "Ctrl-C" in refused
     assert _of(home) == []
+
+
+@pytest.mark.timeout(SECONDS_MAX)
+def test_a_demo_that_is_told_to_end_stops_what_it_started(ground_folder: Path, temporal_address: str) -> None:
+    home = ground_folder / "demo-ended"
+    demo = _demo(home)
+    while not (home / "demo" / "ground.json").exists() and demo.poll() is None:
+        time.sleep(0.1)
+    demo.terminate()
+    _, problems = demo.communicate(timeout=90)
+    assert demo.returncode not in (0, None) and "Traceback" not in problems
+    assert _of(home) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from datetime import timedelta
 from typing import Annotated
 
@@ -50,6 +51,7 @@ def tell(
     if context.invoked_subcommand is not None:
         return
     settings = f.asked.load()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever else ends us, everything is stopped in order too
     with demo.only_demo(settings), demo.stage(settings, _dim) as stage:
         f.quiet_telemetry(stage.settings, "demo")
         past = _past(stage, members)
