@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from domain.calendar import local_date
@@ -266,6 +266,14 @@ SOME_TOPICS = ("substance_use", "mental_health", "housing")
 ZONE = "America/Los_Angeles"
 
 
+EXPIRED_DOCUMENT = (
+    PartyNamed(party="p-1", relation="conservator"),
+    AuthorityShown(party="p-1", scope="share_information", document="order", until=date(2026, 11, 3)),
+    DataSharingAuthorised(authorisation="a-1", content="all", recipients=("family",), given_by="p-1"),
+)
+
+
+@example(list(EXPIRED_DOCUMENT), "family", "housing", 4)
 @searching(1_000)
 @given(
     words, st.sampled_from(("plan", "family")), st.sampled_from(("substance_use", "mental_health", "housing")), st.integers(1, 4)

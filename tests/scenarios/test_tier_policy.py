@@ -263,7 +263,7 @@ def test_a_person_may_say_otherwise_and_what_the_rules_find_stays_visible() -> N
     story = told().is_(C.HOMELESS)
     story.do(OverrideTier(stream=FOLLOWUP, by=BOSS, tier="low", reason="lives with a sister"))
     assert (story.tier, story.memory.load(FOLLOWUP).state.overridden_tier(story.memory.now)) == ("high", "low")
-    story.do(LiftTierOverride(stream=FOLLOWUP, by=BOSS))
+    story.on("2026-11-09 10:00 PST").do(LiftTierOverride(stream=FOLLOWUP, by=BOSS))
     assert story.memory.load(FOLLOWUP).state.overridden_tier(story.memory.now) is None
 
 
