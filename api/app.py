@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import audit, care_papers, caseloads, desk, docs, door, problems, reading, writing
+from api.examples import with_examples
 from api.security import Doorway
 from api.services import Services
 
@@ -47,7 +48,7 @@ def create_app(services: Services) -> FastAPI:
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            app.openapi_schema = made
+            app.openapi_schema = with_examples(made)
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]

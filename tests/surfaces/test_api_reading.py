@@ -6,6 +6,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import jsonschema
 import pytest
 
 from api.reading import QUESTIONS
@@ -106,6 +107,24 @@ def test_the_description_is_complete(told: World) -> None:
                 schema = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
                 assert described["components"]["schemas"][schema].get("examples"), path
     assert "HTTPBearer" in described["components"]["securitySchemes"]
+
+
+def test_every_answer_has_an_example_that_fits_its_schema(told: World) -> None:
+    described = told.api.get("/v1/openapi.json").json()
+    shown = 0
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                body = answer.get("content", {}).get("application/json")
+                if status.startswith("2") and body is not None:
+                    schema = {**body["schema"], "components": described["components"]}
+                    jsonschema.validate(body["example"], schema)
+                    free = body["schema"].get("additionalProperties") is True or not body["schema"]
+                    assert free or body["example"] not in (None, {}, []), (method, path)
+                    shown += 1
+    assert shown > 50
+    page = described["paths"]["/v1/episodes"]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+    assert page["items"][0]["member"].startswith("member-") and page["items"][0]["plan"] == "valley-health"
 
 
 def test_the_documentation_loads_nothing_from_elsewhere(told: World) -> None:
