@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from api.offering import EPISODE, EVENT, MEMBER, STAFF, STAY
+from domain.catalog import PROCESSES
+
 DEPTH_MAX = 16
 INSTANT, DAY = "2026-11-20T18:30:00Z", "2026-11-30"
-UUID = "1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f"
-EVENT = "0b0e8c52-4a3e-5b51-9c5d-2f6b6a7a9d10"
-KINDS = ("member", "episode", "outreach", "transition", "followup", "stay")
-STAFF = "staff-5f0c2a1e-8d4b-4c57-9a53-0e6b1f2d7c88"
+UUID = EPISODE.partition("-")[2]
+OF_AN_EPISODE = ("episode", *PROCESSES)
 
 WORDS: Mapping[str, str] = {
-    **{kind: f"{kind}-{UUID}" for kind in KINDS},
+    **{kind: f"{kind}-{UUID}" for kind in OF_AN_EPISODE},
+    "member": MEMBER,
+    "stay": STAY,
     **dict.fromkeys(("stream", "process", "subject"), f"outreach-{UUID}"),
     **dict.fromkeys(("lead", "staff", "by", "owed_by", "actor", "receiver", "supervisor", "care_manager"), STAFF),
     **dict.fromkeys(("lead_name", "by_name", "owed_by_name", "staff_name"), "Dana Whitfield"),

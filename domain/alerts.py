@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from domain.clocks import Clocks
 from domain.core import Alarm, Command, Context, Decision, Instant, Obligation, ObligationState, Refusal, StreamId
 from domain.requests import AlertAcknowledged, Requests, Want
 from domain.rule_shapes import Warn
-from domain.staff.decider import refused
+from domain.staff.decider import present_now, refused, staff_in
 from domain.staff.facts import Role
 
 ALERT = "alert"
@@ -80,6 +80,25 @@ def acknowledge(command: AcknowledgeAlert, requests: Requests, context: Context,
     if command.by != request.asked.recipient and (refusal := refused(command.by, context, now, Role.SUPERVISOR)):
         return refusal
     return requests.decide(AlertAcknowledged(key=command.key))
+
+
+def recipients(lead: StreamId | None, context: Context, alarm: Alarm, *, unled: str = "") -> Recipients:
+    """Who of a lead care manager and their supervisor is there to be told now. `unled`: whose it is where nobody leads, else the
+    supervisor's."""
+    person = staff_in(context, lead)
+    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
+    otherwise = supervisor if lead or not unled else unled
+    return Recipients(present_or(otherwise, lead, present_now(person, alarm)), supervisor)
+
+
+def one_per_miss(owed: Iterable[Obligation], written: Clocks, what: Callable[[Obligation], str]) -> tuple[Obligation, ...]:
+    """The first of all that are missed at the same instant and are about the same: one alert does for them."""
+    groups: dict[tuple[str, Instant], Obligation] = {}
+    for obligation in owed:
+        due = written.written.get(obligation.key)
+        if due is not None and due.missed is not None:
+            groups.setdefault((what(obligation), due.missed.due_at), obligation)
+    return tuple(groups.values())
 
 
 def present_or(role: str, stream: StreamId | None, present: bool) -> str:

@@ -66,22 +66,20 @@ ROW_COLUMNS = _COLUMNS
 """What a row of the log must hold, in this order, for the codec to decode it: for readers with queries of their own."""
 
 _STREAM = f"SELECT {_COLUMNS} FROM log.events WHERE stream = %b AND version > %b"
-_TAILS = f"""SELECT e.*
-    FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
+_WANTED = f"""FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
     CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
-                        ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
-    ORDER BY e.stream, e.version"""
-_NEWEST = "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= %b AND stream < %b"
+                        ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e"""
+_TAILS = f"SELECT e.* {_WANTED} ORDER BY e.stream, e.version"
+_OF_KIND = "FROM log.events WHERE stream >= %b AND stream < %b"
+_NEWEST = f"SELECT count(*), coalesce(max(position), 0) {_OF_KIND}"
 _LOOK = f"""SELECT 't', e.*, NULL::bigint[]
-    FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
-    CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
-                        ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e
+    {_WANTED}
     UNION ALL
     SELECT 'c', NULL, stream, NULL, NULL, NULL, command_id::text, fingerprint, NULL, NULL, NULL, positions
     FROM log.commands WHERE command_id = ANY(%b::uuid[])
     UNION ALL
     SELECT 'n', coalesce(max(position), 0), NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    FROM log.events WHERE stream >= %b AND stream < %b
+    {_OF_KIND}
     ORDER BY 1 DESC, 3, 4"""
 """The parts of a `Look`, each row marked by its first column: a stream's tail, a command, how much a kind has."""
 _T = TypeVar("_T")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
-from domain import records
+from domain import bookkeeping, records
 from domain.alerts import AcknowledgeAlert, acknowledge
-from domain.clocks import ClockFact, Clocks, KeepClock
+from domain.clocks import Clocks
 from domain.core import SYSTEM, Command, Context, Decider, Decision, EventId, Fact, Instant, Recorded, Refusal, StreamId, personal
 from domain.episode.state import Episode
 from domain.followup.facts import (
@@ -36,8 +36,8 @@ from domain.followup.facts import (
 from domain.interactions import SYNCHRONOUS, AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import CARERS
 from domain.policy import PolicyBook
-from domain.records import ApproveBackdatedRecord, RecordFact, RejectBackdatedRecord, StrikeOutRecord
-from domain.requests import KeepRequest, RequestFact, Requests
+from domain.records import ApproveBackdatedRecord, RejectBackdatedRecord, StrikeOutRecord
+from domain.requests import Requests
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 from domain.timeline import Span, Timeline, put
@@ -216,12 +216,8 @@ def covers(span: Span, at: Instant) -> bool:
 
 
 def evolve(state: FollowUp, recorded: Recorded) -> FollowUp:
-    if isinstance(recorded.fact, ClockFact):
-        return replace(state, clocks=state.clocks.evolve(recorded))
-    if isinstance(recorded.fact, RequestFact):
-        return replace(state, requests=state.requests.evolve(recorded))
-    if isinstance(recorded.fact, RecordFact):
-        return replace(state, said=put(state.said, recorded))
+    if (kept := bookkeeping.entered(state, recorded)) is not None:
+        return kept
     match recorded.fact:
         case FollowUpOpened() as fact:
             return replace(state, opened=fact, openings_ever=state.openings_ever + 1)
@@ -258,13 +254,10 @@ def evolve(state: FollowUp, recorded: Recorded) -> FollowUp:
 
 
 def decide(command: Any, state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> Decision:
-    match command:
-        case KeepClock(fact=fact):
-            return state.clocks.decide(fact)
-        case KeepRequest(fact=request_fact):
-            return state.requests.decide(request_fact)
-        case CarryFollowUp(fact=carried):
-            return _carry(carried, state)
+    if (kept := bookkeeping.decided(command, state)) is not None:
+        return kept
+    if isinstance(command, CarryFollowUp):
+        return _carry(command.fact, state)
     if state.opened is None:
         return Refusal("no_follow_up", "stream: follows up no episode; see `throughline worklist` for the open ones")
     if not actor_stream(command.by):

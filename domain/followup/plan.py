@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from domain import records
-from domain.alerts import alert, misses, warnings
+from domain.alerts import misses, one_per_miss, warnings
 from domain.calendar import end_of_day
 from domain.caseload.decider import WeighCase
 from domain.caseload.state import Weight, caseload_of, load_in, weight
@@ -56,6 +56,7 @@ from domain.requests import Want, pursue
 from domain.staff.decider import staff_in
 from domain.staff.facts import OFFICE_ZONE
 from domain.transition.facts import ChecklistItemDone, TransitionContactMade
+from domain.waits import unheeded
 
 
 def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> Plan:
@@ -238,11 +239,8 @@ def _alerts(sight: Sight, kept: tuple[Obligation, ...], written: Clocks, waits: 
         return
     if sight.rules is not None:
         yield from warnings(_one_per_due(kept), sight.rules.warn, sight.to, sight.alarm)
-    yield from misses(_one_per_miss(kept, written), written, sight.to, sight.alarm)
-    for wait in waits:
-        if wait.state is ObligationState.OPEN and (turn := int(wait.key.rpartition("/")[2])) > 0:
-            recipient = wait.owed_by if turn == 1 else sight.to.supervisor
-            yield alert(f"look/{wait.key}", recipient, "please_look", wait.key, wait.window.due, wait.because.policy)
+    yield from misses(one_per_miss(kept, written, lambda owed: owed.because.rule), written, sight.to, sight.alarm)
+    yield from unheeded(waits, sight.to.supervisor)
 
 
 def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
@@ -251,15 +249,6 @@ def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
     for obligation in owed:
         if obligation.state is ObligationState.OPEN and not obligation.suspended:
             groups.setdefault((obligation.because.rule, obligation.window.due), obligation)
-    return tuple(groups.values())
-
-
-def _one_per_miss(owed: Iterable[Obligation], written: Clocks) -> tuple[Obligation, ...]:
-    groups: dict[tuple[str, Instant], Obligation] = {}
-    for obligation in owed:
-        due = written.written.get(obligation.key)
-        if due is not None and due.missed is not None:
-            groups.setdefault((obligation.because.rule, due.missed.due_at), obligation)
     return tuple(groups.values())
 
 

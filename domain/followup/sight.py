@@ -12,7 +12,7 @@ from datetime import timedelta
 from itertools import chain
 
 from domain import criteria, records
-from domain.alerts import ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, present_or
+from domain.alerts import ANY_CARE_MANAGER, Recipients, recipients
 from domain.calendar import end_of_day, local_date
 from domain.caseload.state import caseload_of
 from domain.core import Alarm, Context, EventId, Instant, StreamId, earlier
@@ -28,7 +28,7 @@ from domain.member.facts import Channel
 from domain.outreach import decider as outreach
 from domain.outreach.facts import ContactMade, Outcome
 from domain.policy import Policy, PolicyBook
-from domain.staff.decider import present_now, staff_in
+from domain.staff.decider import staff_in
 from domain.stay.decider import Course, Stay
 from domain.stay.facts import StayClass
 from domain.stops import Stop, deaths_in_hospital, stop_of
@@ -197,7 +197,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     found = criteria.tiers(evidence, book, episode.plan, min(since, episode.assignment.received_at), alarm)
     said = so_far(state.said, alarm)
     counts, unapproved = records.counted(said, RECORDS)
-    lead, boss, to = _people(episode, context, alarm)
+    lead = episode.lead_care_manager(alarm.now)
     return Sight(
         state=state,
         episode=episode,
@@ -223,8 +223,8 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
         rests=before(merged((*lost, *confined), alarm), stopped_at),
         ahead=bool(ahead),
         lead=lead,
-        boss=boss,
-        to=to,
+        boss=staff_in(context, lead).supervisor,
+        to=recipients(lead, context, alarm, unled=ANY_CARE_MANAGER),
     )
 
 
@@ -386,15 +386,6 @@ def _held(found: tuple[TierSpan, ...], said: Timeline, since: Instant) -> Iterat
 
 
 # --- people --------------------------------------------------------------------------------------------------------------------
-
-
-def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId | None, StreamId | None, Recipients]:
-    """The lead care manager, their supervisor, and who of them is there to be told now."""
-    lead = episode.lead_care_manager(alarm.now)
-    person = staff_in(context, lead)
-    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
-    owner = present_or(supervisor if lead else ANY_CARE_MANAGER, lead, present_now(person, alarm))
-    return lead, person.supervisor, Recipients(owner, supervisor)
 
 
 def streams(state: FollowUp, context: Context) -> tuple[StreamId, ...]:

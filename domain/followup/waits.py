@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import timedelta
 
 from domain.calendar import end_of_day
 from domain.core import Because, EventId, Instant, Obligation, ObligationState, Window
@@ -12,49 +10,45 @@ from domain.episode.authorisations import care_to_carry_over
 from domain.episode.enrolment import open_conflicts, undone_steps
 from domain.episode.milestones import to_consider
 from domain.followup.cadence import Chain
-from domain.followup.facts import PopulationProposed
+from domain.followup.facts import FollowUpReviewed, PopulationProposed
 from domain.followup.minimums import MINIMUM, Count, without_a_day
 from domain.followup.sight import Sight
 from domain.followup.year import lapsed
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Somebody looks every so many days. `about` and `reason` name it for good; `cause` are the facts that it rests on."""
-
-    reason: str
-    about: str
-    cause: tuple[EventId, ...]
-    since: Instant
-    owed_by: str
-    how: str = ""
-    rule: str = ""
+from domain.waits import Wait, turn_of
 
 
 def looks(sight: Sight, contacts: Chain | None) -> Iterator[Obligation]:
-    """The turn of each wait that runs now: due at its end, met by a review in it; then comes the next."""
-    every = timedelta(days=_often(sight))
+    """The turn of each wait that runs now; a review answers that turn, or the wait whenever it is."""
     for wait in _waits(sight, contacts):
-        turn = max(0, (sight.now - wait.since) // every)
-        opens, due = wait.since + every * turn, wait.since + every * (turn + 1)
-        sight.alarm.reached(due)
-        name = f"{wait.reason}/{wait.about}"
-        looked = [e for e in sight.reviews if opens <= e.at < due and e.fact.about in (name, f"{name}/{turn}")]
-        yield Obligation(
-            key=f"{name}/{turn}",
-            window=Window(opens, due, due),
-            act_by=due,
-            state=ObligationState.MET if looked else ObligationState.OPEN,
-            owed_by=wait.owed_by,
-            because=Because(
-                wait.rule or f"followup.{wait.reason}", sight.guard.id, (*wait.cause, *(e.event_id for e in looked[:1]))
-            ),
-            subject=sight.episode.member,
-            met_at=looked[0].at if looked else None,
-            how=wait.how,
-        )
+        yield turn_of(wait, sight.episode.member, sight.alarm, sight.reviews, _answers)
     if sight.enrolled is not None and (count := without_a_day(sight)) is not None and count.reached:
         yield _reached(sight, count)
+
+
+def _answers(key: str, review: object) -> bool:
+    return isinstance(review, FollowUpReviewed) and review.about in (key, key.rpartition("/")[0])
+
+
+def _wait(
+    sight: Sight,
+    reason: str,
+    about: str,
+    cause: tuple[EventId, ...],
+    since: Instant,
+    owed_by: str,
+    how: str = "",
+    rule: str = "",
+) -> Wait:
+    return Wait(
+        key=f"{reason}/{about}",
+        rule=rule or f"followup.{reason}",
+        policy=sight.guard.id,
+        cause=cause,
+        since=since,
+        every_days=_often(sight),
+        owed_by=owed_by,
+        how=how,
+    )
 
 
 def _often(sight: Sight) -> int:
@@ -65,17 +59,17 @@ def _often(sight: Sight) -> int:
 def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
     """What is waited for. Nothing but approvals is, once everything has stopped; while it rests, its resumption as well."""
     for entry in sight.unapproved:
-        yield Wait("approval", entry.event_id, (entry.event_id,), entry.at, sight.to.supervisor)
+        yield _wait(sight, "approval", entry.event_id, (entry.event_id,), entry.at, sight.to.supervisor)
     if sight.stop is not None:
         return
     for raised in open_conflicts(sight.told):
         how = f"settle: {raised.fact.conflict}" + (f", {raised.fact.programme}" if raised.fact.programme else "")
-        yield Wait("conflict", raised.event_id, (raised.event_id,), raised.at, sight.to.owner, how)
+        yield _wait(sight, "conflict", raised.event_id, (raised.event_id,), raised.at, sight.to.owner, how)
     yield from _populations(sight)
     yield from _carried_over(sight)
     resting = next((span for span in sight.rests if span.until is None), None)
     if resting is not None and sight.enrolled is not None:
-        yield Wait(f"rest_{resting.reason}", resting.begun_by, (resting.begun_by,), resting.since, sight.to.supervisor)
+        yield _wait(sight, f"rest_{resting.reason}", resting.begun_by, (resting.begun_by,), resting.since, sight.to.supervisor)
     if sight.enrolled is not None and sight.rules is not None and not any(span.until is None for span in sight.lost):
         yield from _of_the_year(sight, contacts)
 
@@ -83,26 +77,28 @@ def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
 def _of_the_year(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
     start = sight.started
     if undone := undone_steps(sight.told):
-        yield Wait("enrolment_steps", start.event_id, (start.event_id,), start.at, sight.to.owner, f"undone: {', '.join(undone)}")
+        yield _wait(
+            sight, "enrolment_steps", start.event_id, (start.event_id,), start.at, sight.to.owner, f"undone: {', '.join(undone)}"
+        )
     if contacts is not None and contacts.silent is not None:
         link = contacts.silent
         how = f"no contact in {link.ordinal + 1} intervals: decide how to go on"
-        yield Wait("silence", link.anchor.event_id, (link.anchor.event_id,), link.due, sight.to.supervisor, how)
+        yield _wait(sight, "silence", link.anchor.event_id, (link.anchor.event_id,), link.due, sight.to.supervisor, how)
     count = without_a_day(sight)
     if count is not None and not count.reached:
         facts = (count.start.event_id, *(c.event_id for c in count.done))
-        yield Wait("minimum_count", count.start.event_id, facts, count.start.at, sight.to.owner, count.how, MINIMUM)
+        yield _wait(sight, "minimum_count", count.start.event_id, facts, count.start.at, sight.to.owner, count.how, MINIMUM)
     for turned in to_consider(sight.told, sight.member, start.at, sight.office):
         if sight.alarm.reached(turned.at):
             how = "look at the criteria of discontinuation; it is no reason by itself"
-            yield Wait(turned.reason, turned.known_by, (turned.known_by,), turned.at, sight.to.owner, how)
+            yield _wait(sight, turned.reason, turned.known_by, (turned.known_by,), turned.at, sight.to.owner, how)
     rules = sight.rules
     days = lapsed(sight) if rules is not None and rules.authorisation is not None else None
     if days is not None:
         since = max(end_of_day(days.last_day, sight.office), start.at)
         facts = (days.granted_by, *((days.cut_short_by,) if days.cut_short_by else ()))
         how = f"nothing is authorised since {days.last_day.isoformat()}; care goes on"
-        yield Wait("authorisation_lapsed", days.authorisation, facts, since, sight.to.supervisor, how)
+        yield _wait(sight, "authorisation_lapsed", days.authorisation, facts, since, sight.to.supervisor, how)
 
 
 def _carried_over(sight: Sight) -> Iterator[Wait]:
@@ -113,7 +109,7 @@ def _carried_over(sight: Sight) -> Iterator[Wait]:
         return
     if care_to_carry_over(episode, sight.previous, rules.authorisation, sight.guard.timezone):
         how = "carry the care over: authorisation, agreement and care plan come along"
-        yield Wait("carry_over", assignment.previous, (episode.assigned_by,), assignment.received_at, sight.to.owner, how)
+        yield _wait(sight, "carry_over", assignment.previous, (episode.assigned_by,), assignment.received_at, sight.to.owner, how)
 
 
 def _populations(sight: Sight) -> Iterator[Wait]:
@@ -123,7 +119,7 @@ def _populations(sight: Sight) -> Iterator[Wait]:
         if last_word is not None and isinstance(last_word.fact, PopulationProposed):
             facts = tuple(dict.fromkeys(fact for ground in met.grounds for fact in ground.facts))
             how = f"confirm or reject population of focus {met.code}"
-            yield Wait("population", met.key, facts, max(met.since, sight.since), sight.to.owner, how)
+            yield _wait(sight, "population", met.key, facts, max(met.since, sight.since), sight.to.owner, how)
 
 
 def _reached(sight: Sight, count: Count) -> Obligation:

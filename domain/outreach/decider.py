@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from domain import records
+from domain import bookkeeping, records
 from domain.alerts import AcknowledgeAlert, acknowledge
-from domain.clocks import ClockFact, Clocks, KeepClock
+from domain.clocks import Clocks
 from domain.core import Command, Context, Decider, Decision, EventId, Fact, Instant, On, Recorded, Refusal, StreamId, personal
 from domain.member.decider import CARERS, Member
 from domain.member.facts import Channel, ContactPointFoundBad
@@ -26,8 +26,8 @@ from domain.outreach.facts import (
     UnableToReachRejected,
 )
 from domain.policy import PolicyBook
-from domain.records import ApproveBackdatedRecord, RecordFact, RejectBackdatedRecord, StrikeOutRecord
-from domain.requests import KeepRequest, RequestFact, Requests
+from domain.records import ApproveBackdatedRecord, RejectBackdatedRecord, StrikeOutRecord
+from domain.requests import Requests
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 from domain.timeline import Entry, Timeline, put
@@ -121,12 +121,8 @@ class Outreach:
 
 
 def evolve(state: Outreach, recorded: Recorded) -> Outreach:
-    if isinstance(recorded.fact, ClockFact):
-        return replace(state, clocks=state.clocks.evolve(recorded))
-    if isinstance(recorded.fact, RequestFact):
-        return replace(state, requests=state.requests.evolve(recorded))
-    if isinstance(recorded.fact, RecordFact):
-        return replace(state, said=put(state.said, recorded))
+    if (kept := bookkeeping.entered(state, recorded)) is not None:
+        return kept
     match recorded.fact:
         case OutreachOpened() as fact:
             return replace(state, opened=fact)
@@ -152,13 +148,10 @@ def evolve(state: Outreach, recorded: Recorded) -> Outreach:
 
 
 def decide(command: Any, state: Outreach, context: Context, book: PolicyBook, now: Instant) -> Decision:
-    match command:
-        case KeepClock(fact=fact):
-            return state.clocks.decide(fact)
-        case KeepRequest(fact=request_fact):
-            return state.requests.decide(request_fact)
-        case CarryOutreach(fact=carried):
-            return _carry(carried, state)
+    if (kept := bookkeeping.decided(command, state)) is not None:
+        return kept
+    if isinstance(command, CarryOutreach):
+        return _carry(command.fact, state)
     if state.opened is None:
         return Refusal("outreach_not_open", "stream: no outreach runs under this id; see `throughline worklist`")
     match command:

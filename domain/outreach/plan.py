@@ -13,7 +13,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from domain import records
-from domain.alerts import ALERT, ANY_CARE_MANAGER, ANY_SUPERVISOR, Recipients, alert, misses, present_or, warnings
+from domain.alerts import ALERT, ANY_CARE_MANAGER, Recipients, alert, misses, recipients, warnings
 from domain.calendar import add_days, end_of_day, instant_at, local_date, start_of_day
 from domain.clocks import Clock, Variant, keep
 from domain.core import (
@@ -61,10 +61,11 @@ from domain.outreach.facts import (
 )
 from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies, policy_tags
 from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
-from domain.staff.decider import present_now, staff_in
+from domain.staff.decider import staff_in
 from domain.stay.decider import Stay
 from domain.stops import Stop, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far
+from domain.waits import Wait, turn_of
 
 RUNGS_MAX = 120
 """Steps of a ladder; a policy that asks for more asks for something else."""
@@ -201,7 +202,7 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
         stop=stop,
         rests=before(merged(rests, alarm), stopped_at),
         lost=lost,
-        to=_recipients(episode, context, alarm),
+        to=recipients(episode.lead_care_manager(alarm.now), context, alarm, unled=ANY_CARE_MANAGER),
         stays=tuple(_stays(member, context)),
     )
 
@@ -257,14 +258,6 @@ def _stop(episode: Episode, member: Member, policy: Policy, alarm: Alarm) -> Sto
     agreed = episode.enrolled()
     enrolled = [Stop(agreed[1], agreed[0], "enrolled")] if agreed is not None and alarm.reached(agreed[1]) else []
     return stop_of(episode, member, lambda at: policy.outreach.coverage_return_days, alarm, enrolled)
-
-
-def _recipients(episode: Episode, context: Context, alarm: Alarm) -> Recipients:
-    lead = episode.lead_care_manager(alarm.now)
-    person = staff_in(context, lead)
-    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
-    owner = present_or(supervisor if lead else ANY_CARE_MANAGER, lead, present_now(person, alarm))
-    return Recipients(owner, supervisor)
 
 
 def _stays(member: Member, context: Context) -> Iterator[tuple[StreamId, EventId, Instant, Stay]]:
@@ -751,19 +744,16 @@ def _decisions(sight: Sight) -> Iterator[Clock]:
 def _reviews(sight: Sight) -> Iterator[Obligation]:
     """Every wait for a person carries a day on which somebody is asked to look; it comes back until the wait is over."""
     for cause, since, reason, owed_by in _waits(sight):
-        every = timedelta(days=sight.policy.outreach.review_every_days)
-        turn = max(0, (sight.now - since) // every)
-        opens, due = since + every * turn, since + every * (turn + 1)
-        sight.alarm.reached(due)
-        yield Obligation(
-            key=f"review/{reason}/{cause}/{turn}",
-            window=Window(opens, due, due),
-            act_by=due,
-            state=ObligationState.OPEN,
+        wait = Wait(
+            key=f"review/{reason}/{cause}",
+            rule=f"outreach.review.{reason}",
+            policy=sight.policy.id,
+            cause=(cause,),
+            since=since,
+            every_days=sight.policy.outreach.review_every_days,
             owed_by=owed_by,
-            because=Because(f"outreach.review.{reason}", sight.policy.id, (cause,)),
-            subject=sight.assignment.member,
         )
+        yield turn_of(wait, sight.assignment.member, sight.alarm)
 
 
 def _waits(sight: Sight) -> Iterator[tuple[EventId, Instant, str, str]]:

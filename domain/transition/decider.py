@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from domain import records
+from domain import bookkeeping, records
 from domain.alerts import AcknowledgeAlert, acknowledge
-from domain.clocks import ClockFact, Clocks, KeepClock
+from domain.clocks import Clocks
 from domain.core import SYSTEM, Command, Context, Decider, Decision, EventId, Fact, Instant, Recorded, Refusal, StreamId, personal
 from domain.interactions import SYNCHRONOUS, AttemptOutcome, Interaction, SpokenTo
 from domain.member.decider import CARERS
 from domain.policy import ChecklistItem, Evidence, PolicyBook
-from domain.records import ApproveBackdatedRecord, RecordFact, RejectBackdatedRecord, StrikeOutRecord
-from domain.requests import KeepRequest, RequestFact, Requests
+from domain.records import ApproveBackdatedRecord, RejectBackdatedRecord, StrikeOutRecord
+from domain.requests import Requests
 from domain.staff.decider import actor_stream, refused, staff_in
 from domain.staff.facts import Licence
 from domain.timeline import Timeline, put
@@ -128,12 +128,8 @@ def reopened(said: Timeline) -> frozenset[EventId]:
 
 
 def evolve(state: Transition, recorded: Recorded) -> Transition:
-    if isinstance(recorded.fact, ClockFact):
-        return replace(state, clocks=state.clocks.evolve(recorded))
-    if isinstance(recorded.fact, RequestFact):
-        return replace(state, requests=state.requests.evolve(recorded))
-    if isinstance(recorded.fact, RecordFact):
-        return replace(state, said=put(state.said, recorded))
+    if (kept := bookkeeping.entered(state, recorded)) is not None:
+        return kept
     match recorded.fact:
         case TransitionalCareOpened() as fact:
             return replace(state, opened={**state.opened, fact.stay: fact}, openings_ever=state.openings_ever + 1)
@@ -153,13 +149,10 @@ def evolve(state: Transition, recorded: Recorded) -> Transition:
 
 
 def decide(command: Any, state: Transition, context: Context, book: PolicyBook, now: Instant) -> Decision:
-    match command:
-        case KeepClock(fact=fact):
-            return state.clocks.decide(fact)
-        case KeepRequest(fact=request_fact):
-            return state.requests.decide(request_fact)
-        case CarryTransition(fact=carried):
-            return _carry(carried, state)
+    if (kept := bookkeeping.decided(command, state)) is not None:
+        return kept
+    if isinstance(command, CarryTransition):
+        return _carry(command.fact, state)
     if not state.opened:
         return Refusal(
             "no_transition", "stream: no stay in hospital is known for this episode; enter one with `throughline record admission`"

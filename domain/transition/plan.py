@@ -14,13 +14,12 @@ from itertools import chain
 from typing import Any
 
 from domain import records
-from domain.alerts import ANY_SUPERVISOR, MISS_ALERT_DAYS, Recipients, alert, misses, present_or, warnings
+from domain.alerts import MISS_ALERT_DAYS, Recipients, alert, misses, one_per_miss, recipients, warnings
 from domain.calendar import add_days, end_of_day, local_date, start_of_day
 from domain.clocks import Clock, Clocks, keep
 from domain.core import (
     SYSTEM,
     Alarm,
-    Because,
     Context,
     EventId,
     Fact,
@@ -41,7 +40,7 @@ from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook, policy_tags
 from domain.requests import USELESS, MessageRequested, Request, Requests, RequestState, Want, pursue
-from domain.staff.decider import present_now, staff_in
+from domain.staff.decider import staff_in
 from domain.stay.decider import Admission, Course, Stay
 from domain.stay.facts import StayClass
 from domain.stops import Stop, deaths_in_hospital, earliest, stop_of
@@ -68,6 +67,7 @@ from domain.transition.facts import (
     TransitionAttemptMade,
     TransitionEntrusted,
 )
+from domain.waits import Wait, turn_of, unheeded
 
 NOTICE_CLOSES_DAYS = 30
 """Until then an admission that nobody was told of can still be told late."""
@@ -161,7 +161,7 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
     known = tuple(_known(courses, state, episode, book, alarm))
     said = so_far(state.said, alarm)
     counts, unapproved = records.counted(said, RECORDS)
-    lead, boss, to = _people(episode, context, alarm)
+    lead = episode.lead_care_manager(alarm.now)
     return Sight(
         state=state,
         episode=episode,
@@ -180,8 +180,8 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
         stop=stop,
         rests=merged((*episode.holds(), *member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake()), alarm),
         lead=lead,
-        boss=boss,
-        to=to,
+        boss=staff_in(context, lead).supervisor,
+        to=recipients(lead, context, alarm),
     )
 
 
@@ -251,14 +251,6 @@ def _stop(
     """What ends every promise of the episode."""
     died = deaths_in_hospital((course for _, course, _ in courses), member, alarm)
     return stop_of(episode, member, lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days, alarm, died)
-
-
-def _people(episode: Episode, context: Context, alarm: Alarm) -> tuple[StreamId | None, StreamId | None, Recipients]:
-    """The lead care manager, their supervisor, and who of them is there to be told now."""
-    lead = episode.lead_care_manager(alarm.now)
-    person = staff_in(context, lead)
-    supervisor = present_or(ANY_SUPERVISOR, person.supervisor, present_now(staff_in(context, person.supervisor), alarm))
-    return lead, person.supervisor, Recipients(present_or(supervisor, lead, present_now(person, alarm)), supervisor)
 
 
 def _openings(sight: Sight) -> Iterator[Step]:
@@ -550,47 +542,51 @@ def _outstanding(sight: Sight, departure: Departure) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Something that goes on until a person or a hospital says otherwise: somebody is asked to look every so many days."""
+class Looked:
+    """What somebody has to look at, and the stay that a review must be about to answer it (None: any)."""
 
-    reason: str
-    about: str
-    cause: EventId
-    since: Instant
-    every_days: int
-    owed_by: str
-    policy: str
-    stay: StreamId | None = None
+    wait: Wait
+    stay: StreamId | None
+
+    def answered(self, key: str, review: object) -> bool:
+        return self.stay is None or (isinstance(review, StayReviewed) and review.stay == self.stay)
+
+
+def _wait(
+    reason: str,
+    about: str,
+    cause: EventId,
+    since: Instant,
+    every_days: int,
+    owed_by: str,
+    policy: str,
+    stay: StreamId | None = None,
+) -> Looked:
+    wait = Wait(
+        key=f"{reason}/{about}",
+        rule=f"transition.{reason}",
+        policy=policy,
+        cause=(cause,),
+        since=since,
+        every_days=every_days,
+        owed_by=owed_by,
+    )
+    return Looked(wait, stay)
 
 
 def _looks(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Obligation]:
-    """The turn of each wait that runs now: due at its end, met by a review in it; then comes the next."""
-    for wait in _waits(sight, left):
-        every = timedelta(days=wait.every_days)
-        turn = max(0, (sight.now - wait.since) // every)
-        opens, due = wait.since + every * turn, wait.since + every * (turn + 1)
-        sight.alarm.reached(due)
-        looked = [e for e in sight.reviews if opens <= e.at < due and wait.stay in (None, e.fact.stay)]
-        yield Obligation(
-            key=f"{wait.reason}/{wait.about}/{turn}",
-            window=Window(opens, due, due),
-            act_by=due,
-            state=ObligationState.MET if looked else ObligationState.OPEN,
-            owed_by=wait.owed_by,
-            because=Because(f"transition.{wait.reason}", wait.policy, (wait.cause, *(e.event_id for e in looked[:1]))),
-            subject=sight.episode.member,
-            met_at=looked[0].at if looked else None,
-        )
+    for found in _waits(sight, left):
+        yield turn_of(found.wait, sight.episode.member, sight.alarm, sight.reviews, found.answered)
 
 
-def _waits(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Wait]:
+def _waits(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Looked]:
     """What is waited for. Nothing is, once everything has stopped; while it rests, only for its resumption."""
     yield from _unapproved(sight)
     if sight.stop is not None:
         return
     resting = next((span for span in sight.rests if span.until is None), None)
     if resting is not None and sight.visits:
-        yield Wait(
+        yield _wait(
             f"rest_{resting.reason}",
             resting.begun_by,
             resting.begun_by,
@@ -608,39 +604,39 @@ def _waits(sight: Sight, left: tuple[Departure, ...]) -> Iterator[Wait]:
         yield from _goes_on(sight, departure)
 
 
-def _unapproved(sight: Sight) -> Iterator[Wait]:
+def _unapproved(sight: Sight) -> Iterator[Looked]:
     """Records dated back beyond the grace, which a supervisor has to approve or reject."""
     for entry in sight.unapproved:
-        yield Wait("approval", entry.event_id, entry.event_id, entry.at, _often(sight), sight.to.supervisor, sight.guard.id)
+        yield _wait("approval", entry.event_id, entry.event_id, entry.at, _often(sight), sight.to.supervisor, sight.guard.id)
 
 
 def _often(sight: Sight) -> int:
     return sight.guard.transition.review_every_days
 
 
-def _still_inside(sight: Sight, visit: Visit) -> Iterator[Wait]:
+def _still_inside(sight: Sight, visit: Visit) -> Iterator[Looked]:
     """A stay whose discharge nobody has heard of: a message that never comes is noticed."""
     spells = inside(visit.course, sight.alarm)
     if spells and spells[-1].until is None:
         since, days = max(spells[-1].since, sight.enrolled_at), visit.policy.transition.discharge_review_days
-        yield Wait("discharge_review", visit.stay, spells[-1].cause, since, days, sight.to.owner, visit.policy.id, visit.stay)
+        yield _wait("discharge_review", visit.stay, spells[-1].cause, since, days, sight.to.owner, visit.policy.id, visit.stay)
 
 
-def _contradictions(sight: Sight, visit: Visit) -> Iterator[Wait]:
+def _contradictions(sight: Sight, visit: Visit) -> Iterator[Looked]:
     """What the hospital said does not fit together, and waits until it is corrected."""
     for doubt in visit.course.doubts:
         about, since, every = f"{visit.stay}/{doubt.code}", doubt.since, visit.policy.transition.review_every_days
-        yield Wait("contradiction", about, doubt.event_id, since, every, sight.to.owner, visit.policy.id, visit.stay)
+        yield _wait("contradiction", about, doubt.event_id, since, every, sight.to.owner, visit.policy.id, visit.stay)
 
 
-def _elsewhere(sight: Sight, departure: Departure) -> Iterator[Wait]:
+def _elsewhere(sight: Sight, departure: Departure) -> Iterator[Looked]:
     """Transferred, or in a hospice: somebody finds out where the member is, until they are known to be somewhere."""
     if departure.way not in UNDER_OTHER_CARE or departure.stop is not None or departure.followed:
         return
     settled = (e for e in sight.reviews if e.fact.stay == departure.visit.stay and e.fact.finding is Finding.SETTLED)
     if departure.at >= sight.enrolled_at and not any(e.at >= departure.at for e in settled):
         every, cause = departure.visit.policy.transition.review_every_days, departure.discharge.cause[-1]
-        yield Wait(
+        yield _wait(
             "placement_review",
             departure.key,
             cause,
@@ -652,13 +648,13 @@ def _elsewhere(sight: Sight, departure: Departure) -> Iterator[Wait]:
         )
 
 
-def _goes_on(sight: Sight, departure: Departure) -> Iterator[Wait]:
+def _goes_on(sight: Sight, departure: Departure) -> Iterator[Looked]:
     """Support beyond its least number of days, because needs are not connected."""
     ends_at = _support_ends(sight, departure)
     over = departure.stop is not None or not _supports(sight, departure)
     if not over and sight.alarm.reached(ends_at) and _outstanding(sight, departure):
         every, cause = departure.visit.policy.transition.review_every_days, departure.discharge.cause[-1]
-        yield Wait(
+        yield _wait(
             "support_review", departure.key, cause, ends_at, every, sight.to.owner, departure.visit.policy.id, departure.visit.stay
         )
 
@@ -676,12 +672,9 @@ def _alerts(sight: Sight, kept: tuple[Obligation, ...], waits: tuple[Obligation,
         policy = next((v.policy for v in sight.visits if v.policy.id == policy_id), sight.guard)
         for want in warnings(_one_per_due(group), policy.transition.warn, sight.to, sight.alarm):
             yield replace(want, about=_stay_of(want.about))
-    yield from misses(_one_per_miss(kept, sight.state.clocks), sight.state.clocks, sight.to, sight.alarm)
-    for wait in waits:
-        turn = int(wait.key.rpartition("/")[2])
-        if turn > 0 and wait.state is ObligationState.OPEN:
-            recipient = wait.owed_by if turn == 1 else sight.to.supervisor
-            yield alert(f"look/{wait.key}", recipient, "please_look", wait.key, wait.window.due, wait.because.policy)
+    missed = one_per_miss(kept, sight.state.clocks, lambda owed: owed.key.partition("/")[2])
+    yield from misses(missed, sight.state.clocks, sight.to, sight.alarm)
+    yield from unheeded(waits, sight.to.supervisor)
 
 
 def _by_policy(owed: Iterable[Obligation]) -> dict[str, list[Obligation]]:
@@ -700,16 +693,6 @@ def _one_per_due(owed: Iterable[Obligation]) -> tuple[Obligation, ...]:
             first = groups.get(at)
             act_by = min(obligation.act_by, first.act_by) if first else obligation.act_by
             groups[at] = replace(obligation, key=f"checklist/{at[0]}", act_by=act_by)
-    return tuple(groups.values())
-
-
-def _one_per_miss(owed: Iterable[Obligation], written: Clocks) -> tuple[Obligation, ...]:
-    """One alert for everything of a stay that was missed at the same time."""
-    groups: dict[tuple[str, Instant], Obligation] = {}
-    for obligation in owed:
-        due = written.written.get(obligation.key)
-        if due is not None and due.missed is not None:
-            groups.setdefault((obligation.key.partition("/")[2], due.missed.due_at), obligation)
     return tuple(groups.values())
 
 
