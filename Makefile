@@ -9,12 +9,14 @@ FLAGS ?=
 # Python's and pip's own settings of the machine (indexes, certificates) are respected; nothing here names a host.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup ground lint check test test-as-in-production demo lock clean
+.PHONY: help setup ground lint check test test-as-in-production bench torture demo lock clean
 
 help:
 	@echo "make demo [FLAGS=--exit]  set everything up and let the system tell its story"
 	@echo "make test                 set everything up and run every test"
 	@echo "make test-as-in-production  the same on Debian's PostgreSQL 15, and Temporal on PostgreSQL"
+	@echo "make bench [FLAGS='--only P1']  measure what docs/performance.md claims: a quarter of an hour, best on an idle machine"
+	@echo "make torture [FLAGS='--seed N --minutes M']  break everything that can break, and look whether anything was lost"
 	@echo "make check                ruff, mypy, import contracts, unit tests and properties: under a minute"
 	@echo "make setup                only the virtual environment"
 	@echo "make ground               only PostgreSQL's and Temporal's programs (builds Temporal once where it must)"
@@ -61,6 +63,12 @@ test: lint ground
 # The same suite on servers like production's: Debian's PostgreSQL 15, and Temporal on another one.
 test-as-in-production: lint ground
 	@$(BIN)/python -m workers.ground.as_in_production $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile tests
+
+bench: ground
+	@$(BIN)/python -m benchmarks $(FLAGS)
+
+torture: ground
+	@$(BIN)/python -m tests.torture $(FLAGS)
 
 demo: setup
 	@$(BIN)/throughline demo $(FLAGS)
