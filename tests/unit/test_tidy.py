@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-PACKAGES = ("domain", "eventlog", "intake", "workflows", "activities", "projections", "workers", "api", "simulation")
+PACKAGES = ("domain", "eventlog", "intake", "workflows", "activities", "projections", "workers", "api", "simulation", "benchmarks")
 
 BANNED_FACT_SUFFIXES = ("Updated", "Changed", "Modified", "Saved", "Processed")
 BANNED_WORDS = {"util", "utils", "helper", "helpers", "manager", "managers", "misc", "common", "stuff", "info", "infos", "data"}
