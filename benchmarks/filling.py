@@ -2,8 +2,8 @@
 
 `lives.jsonl.gz` holds every fact of a year and more of the invented programme (`simulation.history`), as the real gateway wrote
 them, with what is personal unsealed; all of these people are invented. `fill` writes as many copies of these lives into a log as
-are asked for, each with ids of its own, mixed as they would arrive: bodies and meta as they were encoded, sealed anew with real keys,
-chained by the codec's hash, copied in with their commands.
+are asked for, each with ids of its own, mixed as they would arrive: bodies and meta as they were encoded, sealed anew with real
+keys, chained by the codec's hash, copied in with their commands.
 
 `python -m benchmarks.filling` lives the year again and writes the file anew: after facts have changed.
 """
