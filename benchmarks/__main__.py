@@ -37,7 +37,9 @@ class Part:
     what: str
 
 
-PARTS: tuple[Part, ...] = ()
+PARTS: tuple[Part, ...] = (
+    Part("reading", ("P4",), "a member of a thousand events is loaded and folded"),
+)
 
 app = typer.Typer(add_completion=False)
 
