@@ -6,7 +6,7 @@ memory, `recorded_at` never going back. Nothing here is durable.
 
 from __future__ import annotations
 
-import uuid
+import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -65,6 +65,7 @@ class Memory:
     plans: dict[ProcessRef, Plan] = field(default_factory=dict)
     index: dict[str, set[ProcessRef]] = field(default_factory=dict)
     woken: set[ProcessRef] = field(default_factory=set)
+    wakes: list[tuple[Instant, str, ProcessRef]] = field(default_factory=list)
     carrier: Carrier | None = None
 
     # --- the log ---
@@ -125,7 +126,7 @@ class Memory:
         history = self.streams.setdefault(stream, [])
         recorded = Recorded(
             fact=fact,
-            event_id=event_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"{stream}/{len(history) + 1}")),
+            event_id=event_id or f"{stream}/{len(history) + 1}",
             stream=stream,
             version=len(history) + 1,
             position=len(self.log) + 1,
@@ -176,7 +177,11 @@ class Memory:
             if not self.woken:
                 return
             ref = self.woken.pop()
-            for effect in self.advance(ref).effects:
+            plan = self.advance(ref)
+            self.woken.discard(ref)  # what it wrote itself it has planned on
+            if plan.wake_at is not None and not plan.done:
+                heapq.heappush(self.wakes, (plan.wake_at, ref.stream, ref))
+            for effect in plan.effects:
                 self._deliver(ref, effect)
         raise Unsettled("the processes keep waking each other")
 
@@ -190,10 +195,17 @@ class Memory:
             self.handle(KeepRequest(stream=ref.stream, by=SYSTEM, occurred_at=self.now, fact=fact))
 
     def wake_due(self) -> None:
-        self.woken.update(ref for ref, plan in self.plans.items() if plan.wake_at is not None and plan.wake_at <= self.now)
+        """Wake whoever wanted to by now."""
+        while self.wakes and self.wakes[0][0] <= self.now:
+            at, _, ref = heapq.heappop(self.wakes)
+            if self.plans[ref].wake_at == at:
+                self.woken.add(ref)
 
     def next_wake(self) -> Instant | None:
-        return min((p.wake_at for p in self.plans.values() if p.wake_at is not None and not p.done), default=None)
+        """The earliest instant at which a process wants to wake; what it wanted before its last plan does not count."""
+        while self.wakes and self.plans[self.wakes[0][2]].wake_at != self.wakes[0][0]:
+            heapq.heappop(self.wakes)
+        return self.wakes[0][0] if self.wakes else None
 
     def run_until(self, until: Instant) -> None:
         """Move the clock to an instant, waking processes on the way."""

@@ -19,6 +19,7 @@ from workers.cli import (
     recording,
     running,
     sending,
+    simulating,
     staffing,
     token,
     workflows,
@@ -54,6 +55,7 @@ care_papers.mount(app)
 recording.mount(app)
 staffing.mount(app, recording.staff)
 sending.mount(app)
+simulating.mount(app)
 app.add_typer(inbox.app, name="inbox", rich_help_panel="Front door")
 for name, group in (
     ("policy", policy.app),

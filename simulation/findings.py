@@ -1,0 +1,236 @@
+"""What a simulated year came to: promises by rule, contacts by kind, enrolments, tiers, caseloads, and everybody's weeks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+
+from domain.clocks import Clocks
+from domain.core import ObligationState, StreamId
+from domain.episode.facts import EpisodeClosed, MemberDeclined, MemberEnrolled
+from domain.followup.facts import NO_TIER, FollowUpAttemptMade, FollowUpContactMade
+from domain.outreach.facts import AttemptMade, ContactMade, Outcome
+from domain.staff.facts import Role
+from domain.transition.facts import TransitionAttemptMade, TransitionContactMade
+from simulation.programme_year import ProgrammeYear
+from simulation.workload import Worker
+
+WITH_CLOCKS = ("outreach", "transition", "followup")
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What became of the promises of one rule."""
+
+    rule: str
+    met: int = 0
+    met_late: int = 0
+    missed: int = 0
+    infeasible: int = 0
+    withdrawn: int = 0
+    open: int = 0
+
+    @property
+    def judged(self) -> int:
+        return self.met + self.met_late + self.missed + self.infeasible
+
+    @property
+    def met_share(self) -> float | None:
+        """Of those that came due, how many were met in time; None where none did."""
+        return self.met / self.judged if self.judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolments:
+    """How the members of one population fared."""
+
+    population: str
+    plan: str
+    assigned: int
+    reached: int
+    enrolled: int
+    declined: int
+    closed: int
+
+    @property
+    def success(self) -> float:
+        return self.enrolled / self.assigned if self.assigned else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caseload:
+    """How many members somebody led: on the average of the weeks, at most; and at most per full-time post."""
+
+    worker: str
+    team: str
+    percent: int
+    languages: tuple[str, ...]
+    mean: float
+    most: int
+    most_per_full_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkWeek:
+    """One person's week, in minutes. `needed`: what was done, and what was due by its end and was not."""
+
+    worker: str
+    team: str
+    week: date
+    available: float
+    spent: float
+    needed: float
+    members: int
+
+    @property
+    def load(self) -> float | None:
+        """Needed against available; None in a week of leave."""
+        return self.needed / self.available if self.available else None
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything that a run has to say."""
+
+    policies: tuple[str, ...]
+    members: int
+    days: int
+    seed: int
+    facts: int
+    promises: tuple[Promises, ...]
+    contacts: tuple[tuple[str, int], ...]
+    enrolments: tuple[Enrolments, ...]
+    tiers: tuple[tuple[str, int], ...]
+    caseloads: tuple[Caseload, ...]
+    weeks: tuple[WorkWeek, ...]
+    refused: tuple[str, ...] = ()
+
+    @property
+    def all_promises(self) -> Promises:
+        return _sum("all", self.promises)
+
+
+def findings(run: ProgrammeYear) -> Findings:
+    """What a run that is over came to."""
+    return Findings(
+        policies=tuple(policy.id for policy in run.book.policies),
+        members=run.members,
+        days=run.days,
+        seed=run.throws.seed,
+        facts=len(run.core.log),
+        promises=_promises(run),
+        contacts=tuple(sorted(_contacts(run).items())),
+        enrolments=tuple(_enrolments(run)),
+        tiers=tuple(sorted(_tiers(run).items())),
+        caseloads=tuple(_caseload(worker) for worker in run.staff if worker.role is Role.CARE_MANAGER and not worker.licence),
+        weeks=tuple(week for worker in run.staff for week in _weeks(worker)),
+        refused=tuple(run.refused),
+    )
+
+
+def _promises(run: ProgrammeYear) -> tuple[Promises, ...]:
+    counts: Counter[tuple[str, ObligationState]] = Counter()
+    still_open = run.still_open
+    for stream, loaded in run.core.folded.items():
+        if stream.partition("-")[0] in WITH_CLOCKS:
+            for rule, state in verdicts(run, stream, loaded.state.clocks, still_open):
+                counts[rule, state] += 1
+    rules = sorted({rule for rule, _ in counts})
+    return tuple(Promises(rule, **{state.value: counts[rule, state] for state in ObligationState}) for rule in rules)
+
+
+def verdicts(
+    run: ProgrammeYear, stream: StreamId, clocks: Clocks, still_open: frozenset[tuple[StreamId, str]]
+) -> list[tuple[str, ObligationState]]:
+    """What became of each due that governs. Done late is what a plan said so of, as long as the miss stands."""
+    found = []
+    for key, written in clocks.written.items():
+        if not written.due.governing:
+            continue
+        if written.missed is not None:
+            state = ObligationState.MET_LATE if (stream, key) in run.late else ObligationState.MISSED
+        elif written.withdrawn is not None:
+            state = ObligationState.WITHDRAWN
+        elif (stream, key) in run.infeasible:
+            state = ObligationState.INFEASIBLE
+        else:
+            state = ObligationState.OPEN if (stream, key) in still_open else ObligationState.MET
+        found.append((written.due.rule, state))
+    return found
+
+
+def _sum(rule: str, of: tuple[Promises, ...]) -> Promises:
+    return Promises(rule, **{state.value: sum(getattr(p, state.value) for p in of) for state in ObligationState})
+
+
+def _contacts(run: ProgrammeYear) -> Counter[str]:
+    kinds: Counter[str] = Counter()
+    for recorded in run.core.log:
+        fact = recorded.fact
+        match fact:
+            case AttemptMade():
+                kinds[f"outreach: {fact.channel}, {'reached' if fact.outcome is Outcome.REACHED else 'in vain'}"] += 1
+            case ContactMade():
+                kinds["outreach: the member came or called"] += 1
+            case FollowUpContactMade():
+                kinds[f"follow-up: {fact.interaction}"] += 1
+            case TransitionContactMade():
+                kinds[f"transition: {fact.interaction}"] += 1
+            case FollowUpAttemptMade():
+                kinds[f"follow-up: {fact.interaction}, in vain"] += 1
+            case TransitionAttemptMade():
+                kinds[f"transition: {fact.interaction}, in vain"] += 1
+    return kinds
+
+
+def _enrolments(run: ProgrammeYear) -> list[Enrolments]:
+    enrolled, declined, closed, reached = (set[str]() for _ in range(4))
+    for recorded in run.core.log:
+        number = recorded.stream.partition("-")[2]
+        match recorded.fact:
+            case MemberEnrolled():
+                enrolled.add(number)
+            case MemberDeclined():
+                declined.add(number)
+            case EpisodeClosed():
+                closed.add(number)
+            case AttemptMade(outcome=Outcome.REACHED):
+                reached.add(number)
+    found = []
+    for population in run.found.population:
+        own = {str(m.number) for m in run.cast if m.population is population and m.episode in run.core.streams}
+        counts = (len(own & told) for told in (reached, enrolled, declined, closed))
+        found.append(Enrolments(population.name, population.plan, len(own), *counts))
+    return found
+
+
+def _tiers(run: ProgrammeYear) -> Counter[str]:
+    """The tier of each enrolled member as it was found last."""
+    tiers: Counter[str] = Counter()
+    for member in run.cast:
+        if member.episode in run.core.folded and run.core.load(member.episode).state.enrolled() is not None:
+            found = run.core.load(f"followup-{member.number}").state.found
+            tiers[found.tier if found is not None else NO_TIER] += 1
+    return tiers
+
+
+def _caseload(worker: Worker) -> Caseload:
+    counts = list(worker.carried.values()) or [0]
+    mean, most = sum(counts) / len(counts), max(counts)
+    return Caseload(worker.name, worker.team, worker.percent, worker.languages, mean, most, most / worker.posts)
+
+
+def _weeks(worker: Worker) -> list[WorkWeek]:
+    return [
+        WorkWeek(
+            worker.name,
+            worker.team,
+            week,
+            worker.available(week),
+            worker.spent.get(week, 0.0),
+            worker.spent.get(week, 0.0) + worker.waiting.get(week, 0.0),
+            members,
+        )
+        for week, members in sorted(worker.carried.items())
+    ]
