@@ -39,6 +39,7 @@ class Part:
 
 PARTS: tuple[Part, ...] = (
     Part("reading", ("P4",), "a member of a thousand events is loaded and folded"),
+    Part("front_door", ("P8",), "messages come in at the front door"),
 )
 
 app = typer.Typer(add_completion=False)

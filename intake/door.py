@@ -17,6 +17,7 @@ from eventlog.clock import Clock
 from eventlog.database import open_pool
 from eventlog.gateway import Gateway
 from intake.apply import Applier
+from intake.arrivals import COMMITS_AT_ONCE, Arrivals
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
@@ -26,7 +27,6 @@ from intake.roster import MemberFiles
 from intake.sources import Sources
 from intake.worker import Worker
 
-STORING_THREADS: Final = 8
 POOL_MAX: Final = 16
 
 
@@ -45,10 +45,18 @@ class FrontDoor:
     _threads: ThreadPoolExecutor
 
     def listener(
-        self, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None, limits: Limits | None = None
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        limits: Limits | None = None,
+        plain_on_network: bool = False,
+        shared: bool = False,
     ) -> Listener:
-        """An MLLP listener that is not bound yet: `await listener.start()`, `await listener.stop()`."""
-        return Listener(self.reception.over_mllp(self._threads), self.sources, host, port, tls, limits or Limits())
+        """An MLLP listener that is not bound yet: `await listener.start()`, `await listener.stop()`. See `Listener`."""
+        arrivals = Arrivals(self.reception, self._threads)
+        return Listener(arrivals.handle, self.sources, host, port, tls, limits or Limits(), plain_on_network, shared=shared)
 
     def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
         """HL7 over HTTP: finds the source by the bearer token in `headers` (names in small letters), stores, answers."""
@@ -95,5 +103,5 @@ def open_door(
         identity=identity,
         sources=sources,
         _pool=pool,
-        _threads=ThreadPoolExecutor(STORING_THREADS, thread_name_prefix="intake-store"),
+        _threads=ThreadPoolExecutor(COMMITS_AT_ONCE, thread_name_prefix="intake-store"),
     )

@@ -94,10 +94,11 @@ class Unreadable:
 class Segment:
     """One line of a message. Fields are split when they are asked for."""
 
-    __slots__ = ("_delimiters", "_encoding", "_fields", "_text", "name")
+    __slots__ = ("_delimiters", "_encoding", "_fields", "_shift", "_text", "name")
 
     def __init__(self, text: str, delimiters: Delimiters, encoding: str) -> None:
         self.name = text[:_SEGMENT_ID_CHARS]
+        self._shift = 1 if self.name in _HEADERS else 0  # MSH-1 is the separator itself
         self._text = text
         self._delimiters = delimiters
         self._encoding = encoding
@@ -107,21 +108,21 @@ class Segment:
         """Field `number`, counted as the standard does, as it came; empty where the segment is shorter."""
         if self._fields is None:
             self._fields = self._text.split(self._delimiters.field)
-        if self.name in _HEADERS:
-            if number == 1:
-                return self._delimiters.field
-            number -= 1  # MSH-1 is the separator itself
-        return self._fields[number].strip() if 0 < number < len(self._fields) else ""
+        at = number - self._shift
+        if at == 0 and self._shift:
+            return self._delimiters.field
+        return self._fields[at].strip() if 0 < at < len(self._fields) else ""
 
     def repetitions(self, number: int) -> tuple[Repetition, ...]:
         """The repetitions of a field that say anything."""
-        whole = self.field(number)
+        whole, mark = self.field(number), self._delimiters.repetition
         if not whole:
             return ()
-        if self.name in _HEADERS and number == 2:
+        if not mark or mark not in whole or (self._shift and number == 2):
             return (Repetition(whole, self._delimiters, self._encoding),)
-        parts = whole.split(self._delimiters.repetition) if self._delimiters.repetition else [whole]
-        return tuple(Repetition(part.strip(), self._delimiters, self._encoding) for part in parts if part.strip())
+        return tuple(
+            Repetition(part, self._delimiters, self._encoding) for said in whole.split(mark) if (part := said.strip())
+        )
 
     def first(self, number: int) -> Repetition:
         """The first repetition; empty where there is none."""
@@ -130,7 +131,7 @@ class Segment:
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1) -> str:
         """A value of the first repetition, unescaped; empty where it is absent or deleted."""
-        return self.first(number).text(component, subcomponent)
+        return self.first(number).text(component, subcomponent) if self.field(number) else ""
 
     def value(self, number: int, component: int = 1) -> str | Deleted | None:
         """A value, `DELETED` where two quotes stand, None where nothing does."""
@@ -342,7 +343,7 @@ def _meaning(sequence: str, delimiters: Delimiters, encoding: str) -> str | None
 
 
 def _nth(text: str, separator: str, number: int) -> str:
-    if not separator:
+    if not separator or separator not in text:
         return text if number == 1 else ""
     parts = text.split(separator, number)
     return parts[number - 1] if number <= len(parts) else ""

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import resources
@@ -25,6 +25,7 @@ from psycopg.rows import TupleRow, class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.core import Recorded, StreamId
+from eventlog.arrays import booleans, byteas, texts, uuids
 from eventlog.database import connect
 from eventlog.keys import CannotUnwrap, Erased
 
@@ -58,7 +59,13 @@ class Status(StrEnum):
 
 
 class CannotStore(Exception):
-    """The message could not be made safe: it must not be acknowledged. The text is a code; the database's own words stay out."""
+    """The message could not be made safe: it must not be acknowledged. The text is a code; the database's own words stay out.
+
+    `at_fault`: it was a message's own doing, so others that were to be stored with it may be tried without it."""
+
+    def __init__(self, code: str, *, at_fault: bool = False) -> None:
+        super().__init__(code)
+        self.at_fault = at_fault
 
 
 class UnknownMessage(LookupError):
@@ -70,6 +77,40 @@ class MonthlyKeys(Protocol):
 
     def to_seal(self, key_id: str) -> AESGCM: ...
     def to_unseal(self, key_id: str) -> AESGCM | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """A message as it came in. `charset` is what the transport said of the bytes, `status` and `reason` what the door made of its
+    header."""
+
+    raw: bytes
+    source_id: str
+    transport: str
+    control_id: str
+    kind: str = ""
+    peer: str = ""
+    trace: str = ""
+    status: Status = Status.RECEIVED
+    reason: str = ""
+    charset: str = ""
+    sha256: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha256", hashlib.sha256(self.raw).digest())
+
+    @property
+    def key(self) -> tuple[str, str, bytes]:
+        """By what a message is known to be the same as one that is here."""
+        return self.source_id, self.control_id, self.sha256
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of text, in the order in which `_STORE` names them."""
+        return (
+            self.source_id, self.transport, self.peer, self.control_id, self.kind, self.status.value, self.reason, self.trace,
+            self.charset,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,63 +257,44 @@ class Inbox:
 
     # -- receiving
 
-    def store(
-        self,
-        raw: bytes,
-        *,
-        source_id: str,
-        transport: str,
-        control_id: str,
-        kind: str,
-        now: datetime,
-        peer: str = "",
-        trace: str = "",
-        status: Status = Status.RECEIVED,
-        reason: str = "",
-        flags: tuple[str, ...] = (),
-        charset: str = "",
-        due: datetime | None = None,
-    ) -> Stored:
-        """Make a message safe: after this returns it survives us. One round trip.
+    def store(self, arrival: Arrival, now: datetime, *, due: datetime | None = None) -> Stored:
+        """Make a message safe: after this returns it survives us. `due`: when a worker may take it up (now). Raises CannotStore."""
+        return self.store_all((arrival,), now, due=due)[0]
 
-        The same bytes under the same control id again only raise a counter. `charset` is what the transport said of the bytes,
-        `due` when a worker may take it up (now). Raises CannotStore.
+    def store_all(self, arrivals: Sequence[Arrival], now: datetime, *, due: datetime | None = None) -> tuple[Stored, ...]:
+        """Make messages safe in one round trip and one commit; where the same one stands among them again, in another.
+
+        The same bytes under the same control id again only raise a counter. Raises CannotStore.
         """
-        inbox_id, digest, key_id = uuid7(now), hashlib.sha256(raw).digest(), month_key(now)
+        stored: dict[int, Stored] = {}
+        rest = list(enumerate(arrivals))
+        while rest:
+            wave, rest = _without_repeats(rest)
+            found = self._store_wave([arrival for _, arrival in wave], now, due or now)
+            stored |= {n: one for (n, _), one in zip(wave, found, strict=True)}
+        return tuple(stored[n] for n in range(len(arrivals)))
+
+    def _store_wave(self, arrivals: Sequence[Arrival], now: datetime, due: datetime) -> list[Stored]:
+        ids, key_id = [uuid7(now) for _ in arrivals], month_key(now)
+        # In one order for everybody: two batches that hold the same messages wait for each other instead of dead-locking.
+        rows = sorted(zip(arrivals, ids, strict=True), key=lambda row: row[0].key)
+        control_ids = {(a.source_id, a.control_id) for a in arrivals}
+        reused = _reused(arrivals) if len(control_ids) < len(arrivals) else frozenset()
         try:
-            sealed = self._seal(raw, inbox_id, key_id)
-            with self.pool.connection(timeout=STORE_SECONDS_MAX) as conn:
-                row = conn.execute(
-                    """
-                    WITH stored AS (
-                        INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, sha256, sealed, key_id,
-                            received_at, status, reason, trace, next_attempt_at, settled_at, charset, flags)
-                        VALUES (%(id)s, %(source)s, %(transport)s, %(peer)s, %(control)s, %(kind)s, %(sha)s, %(sealed)s, %(key)s,
-                            %(now)s, %(status)s, %(reason)s, %(trace)s, %(due)s, %(settled)s, %(charset)s,
-                            %(flags)s::text[] || CASE WHEN %(control)s <> '' AND EXISTS (SELECT FROM intake.inbox
-                                WHERE source_id = %(source)s AND control_id = %(control)s AND sha256 <> %(sha)s)
-                                THEN ARRAY[%(reused)s] ELSE '{}'::text[] END)
-                        ON CONFLICT (source_id, control_id, sha256) DO UPDATE
-                            SET repeats = inbox.repeats + 1, repeated_at = %(now)s
-                        RETURNING inbox_id, status
-                    ), told AS (
-                        INSERT INTO intake.transitions (inbox_id, at, status, reason, error, by)
-                        SELECT inbox_id, %(now)s, status, %(reason)s, '', %(by)s FROM stored WHERE inbox_id = %(id)s
-                    )
-                    SELECT inbox_id, status FROM stored
-                    """,
-                    {
-                        "id": inbox_id, "source": source_id, "transport": transport, "peer": peer, "control": control_id,
-                        "kind": kind, "sha": digest, "sealed": sealed, "key": key_id, "now": now, "status": status.value,
-                        "reason": reason, "trace": trace, "settled": None if status is Status.RECEIVED else now,
-                        "charset": charset, "due": due or now, "flags": list(flags), "reused": FLAG_CONTROL_ID_REUSED,
-                        "by": f"source:{source_id}",
-                    },
-                ).fetchone()  # fmt: skip
+            parameters = (
+                uuids([id for _, id in rows]),
+                *(texts(column) for column in zip(*(a.texts for a, _ in rows), strict=True)),
+                byteas([a.sha256 for a, _ in rows]),
+                byteas([self._seal(a.raw, id, key_id) for a, id in rows]),
+                booleans([a.key in reused for a, _ in rows]),
+                *(now, key_id, FLAG_CONTROL_ID_REUSED, due),
+            )
+            with self.pool.connection(timeout=STORE_SECONDS_MAX) as conn, conn.cursor(binary=True) as cursor:
+                repeated = cursor.execute(_STORE, parameters, prepare=True).fetchall()
         except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased) as trouble:
-            raise CannotStore(type(trouble).__name__) from None
-        assert row is not None
-        return Stored(row[0], row[0] != inbox_id, Status(row[1]))
+            raise CannotStore(type(trouble).__name__, at_fault=isinstance(trouble, psycopg.DataError)) from None
+        here = {(source, control, sha): Stored(id, True, Status(status)) for source, control, sha, id, status in repeated}
+        return [here.get(a.key) or Stored(id, False, a.status) for a, id in zip(arrivals, ids, strict=True)]
 
     def store_lines(
         self, file: UUID, lines: Sequence[tuple[int, bytes]], *, source_id: str, file_sha256: str, now: datetime, due: datetime
@@ -524,6 +546,51 @@ class Inbox:
             return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], inbox_id.bytes)
         except InvalidTag:
             raise CannotUnwrap(f"the stored bytes of message {inbox_id} are damaged: restore the inbox") from None
+
+
+def _without_repeats(arrivals: Sequence[tuple[int, Arrival]]) -> tuple[list[tuple[int, Arrival]], list[tuple[int, Arrival]]]:
+    """Those that differ from one another, and the rest, in order: one statement cannot store and count the same message."""
+    wave: list[tuple[int, Arrival]] = []
+    rest: list[tuple[int, Arrival]] = []
+    seen: set[tuple[str, str, bytes]] = set()
+    for n, arrival in arrivals:
+        (rest if arrival.key in seen else wave).append((n, arrival))
+        seen.add(arrival.key)
+    return wave, rest
+
+
+def _reused(arrivals: Sequence[Arrival]) -> frozenset[tuple[str, str, bytes]]:
+    """Those whose control id another message of the same batch had before them."""
+    seen: set[tuple[str, str]] = set()
+    found: set[tuple[str, str, bytes]] = set()
+    for arrival in arrivals:
+        name = (arrival.source_id, arrival.control_id)
+        if arrival.control_id and name in seen:
+            found.add(arrival.key)
+        seen.add(name)
+    return frozenset(found)
+
+
+_STORE: Final[LiteralString] = """
+WITH stored AS (
+    INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, status, reason, trace, charset, sha256,
+        sealed, flags, received_at, key_id, next_attempt_at, settled_at)
+    SELECT a.id, a.source, a.transport, a.peer, a.control, a.kind, a.status, a.reason, a.trace, a.charset, a.sha, a.sealed,
+        CASE WHEN a.reused OR a.control <> '' AND EXISTS (SELECT FROM intake.inbox i WHERE i.source_id = a.source
+                AND i.control_id = a.control AND i.sha256 <> a.sha)
+            THEN ARRAY[all_of.reused] ELSE '{}'::text[] END,
+        all_of.now, all_of.key, all_of.due, CASE WHEN a.status <> 'received' THEN all_of.now END
+    FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                %b::text[], %b::bytea[], %b::bytea[], %b::boolean[])
+            AS a (id, source, transport, peer, control, kind, status, reason, trace, charset, sha, sealed, reused),
+        (SELECT %b::timestamptz, %b::text, %b::text, %b::timestamptz) AS all_of (now, key, reused, due)
+    ON CONFLICT (source_id, control_id, sha256) DO UPDATE SET repeats = inbox.repeats + 1, repeated_at = EXCLUDED.received_at
+    RETURNING inbox_id, source_id, control_id, sha256, status, reason, received_at, repeats
+), told AS (
+    INSERT INTO intake.transitions (inbox_id, at, status, reason, error, by)
+    SELECT inbox_id, received_at, status, reason, '', 'source:' || source_id FROM stored WHERE repeats = 0
+)
+SELECT source_id, control_id, sha256, inbox_id, status FROM stored WHERE repeats > 0"""
 
 
 def tell(conn: Connection[TupleRow], inbox_id: UUID, at: datetime, status: Status, reason: str, error: str, by: str) -> None:

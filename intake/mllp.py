@@ -1,7 +1,8 @@
 """The MLLP listener: frames in, acknowledgements out, strictly in order (messages.md 1.6).
 
-It knows nothing of HL7: a `handle` function takes a frame's bytes and returns the answer. Where that fails or takes too long, the
-connection is closed without an answer, because senders resend on silence and move on after a refusal.
+It knows nothing of HL7: a `handle` function takes the frames that wait on a connection and returns their answers; until it has, it
+is given no more of that connection. Where it fails or takes too long, the connection is closed without an answer, because senders
+resend on silence and move on after a refusal.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import ipaddress
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -31,8 +32,11 @@ FRAMES_WAITING_MAX: Final = 16
 """Frames of one connection kept in memory; beyond it reading pauses, and TCP slows the sender down."""
 CONNECTIONS_MAX: Final = 1_000
 
-Handle = Callable[[bytes, Source, str], Awaitable[bytes | None]]
-"""(frame, source, peer) -> the answer, None for none. Raises where the frame could not be stored."""
+Answers = Sequence[bytes | None]
+"""One for each frame, in their order; None: the sender wants none."""
+
+Handle = Callable[[Sequence[bytes], Source, str], Awaitable[Answers]]
+"""(frames of one connection, source, peer) -> their answers. Raises where they could not be stored."""
 
 log = structlog.get_logger("intake.mllp")
 
@@ -131,6 +135,9 @@ class Listener:
     tls: ssl.SSLContext | None = None
     limits: Limits = field(default_factory=Limits)
     plain_on_network: bool = False
+    shared: bool = False
+    """Whether other listeners may be bound to the same port: the system then deals out the connections among them."""
+
     counts: Counts = field(default_factory=Counts)
     connections: set[Connection] = field(default_factory=set)
     _server: asyncio.Server | None = None
@@ -144,7 +151,9 @@ class Listener:
                     "requires them, or bind it to 127.0.0.1"
                 )
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), self.host, self.port, ssl=self.tls)
+        self._server = await loop.create_server(
+            lambda: Connection(self), self.host, self.port, ssl=self.tls, reuse_port=self.shared or None
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self.port
 
@@ -155,9 +164,9 @@ class Listener:
         self._server.close()
         for connection in tuple(self.connections):
             connection.finish()
-        busy = [connection.work for connection in tuple(self.connections) if connection.work is not None]
-        if busy:
-            await asyncio.wait(busy, timeout=self.limits.answer_seconds_max)
+        ended = [connection.ended for connection in tuple(self.connections)]
+        if ended:
+            await asyncio.wait(ended, timeout=self.limits.answer_seconds_max)
         for connection in tuple(self.connections):
             connection.abort()
         await self._server.wait_closed()
@@ -175,40 +184,39 @@ class Listener:
 
 
 class Connection(asyncio.Protocol):
-    """One sender's connection: reads, hands frames over one at a time, writes the answers in that order."""
+    """One sender's connection: reads, hands over what waits, writes the answers, hands over what came meanwhile."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._limits = listener.limits
         self._framer = Framer(listener.limits.frame_bytes_max)
         self._waiting: deque[bytes] = deque()
-        self._arrived = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
         self._transport: asyncio.Transport | None = None
         self._source: Source | None = None
         self._peer = ""
         self._no_more = False
         self._reading = True
+        self._writable = True
         self._timer: asyncio.TimerHandle | None = None
-        self.work: asyncio.Task[None] | None = None
+        self._work: asyncio.Future[Answers] | None = None
+        self._too_late: asyncio.TimerHandle | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._source, self._peer = self._listener.source_of(transport)
-        if self._source is None or len(self._listener.connections) >= self._limits.connections_max:
+        source, self._peer = self._listener.source_of(transport)
+        if source is None or len(self._listener.connections) >= self._limits.connections_max:
             self._listener.counts.refused += 1
-            log.warning("connection_refused", reason="unknown_sender" if self._source is None else "too_many")
+            log.warning("connection_refused", reason="unknown_sender" if source is None else "too_many")
             transport.abort()
             return
+        self._transport, self._source = transport, source
         self._listener.counts.connections += 1
         self._listener.connections.add(self)
-        self.work = asyncio.get_running_loop().create_task(self._answer_in_order(self._source))
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        if self.work is None:
+        if self._source is None:
             return
         counts, was_inside = self._listener.counts, self._framer.inside
         skipped, resyncs = self._framer.skipped, self._framer.resyncs
@@ -216,16 +224,16 @@ class Connection(asyncio.Protocol):
             frames = self._framer.feed(data)
         except FrameTooLong:
             counts.too_long += 1
-            log.warning("frame_too_long", source=self._source.name if self._source else "", limit=self._limits.frame_bytes_max)
+            log.warning("frame_too_long", source=self._source.name, limit=self._limits.frame_bytes_max)
             self.abort()
             return
         counts.skipped_bytes += self._framer.skipped - skipped
         counts.resyncs += self._framer.resyncs - resyncs
         if self._framer.skipped > skipped:
-            log.info("bytes_skipped", source=self._source.name if self._source else "", count=self._framer.skipped - skipped)
+            log.info("bytes_skipped", source=self._source.name, count=self._framer.skipped - skipped)
         if frames:
             self._waiting.extend(frames)
-            self._arrived.set()
+            self._hand_over()
             if len(self._waiting) > FRAMES_WAITING_MAX and self._transport is not None and self._reading:
                 self._transport.pause_reading()
                 self._reading = False
@@ -239,52 +247,81 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.connections.discard(self)
         self._stop_watching()
-        self._writable.set()
-        if self.work is not None:
-            self.work.cancel()
+        self._waiting.clear()
+        if self._work is not None:
+            self._work.remove_done_callback(self._answer)
+            self._work.cancel()
+            self._end_work()
+        self._transport = None
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._writable = False
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._writable = True
+        self._hand_over()
 
     def finish(self) -> None:
         """Takes nothing more; closes once what waits is answered."""
         self._no_more = True
-        self._arrived.set()
+        self._hand_over()
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
-    async def _answer_in_order(self, source: Source) -> None:
-        while True:
-            while not self._waiting:
-                if self._no_more:
-                    assert self._transport is not None
-                    self._transport.close()
-                    return
-                self._arrived.clear()
-                await self._arrived.wait()
-            frame = self._waiting.popleft()
-            if not self._reading and len(self._waiting) <= FRAMES_WAITING_MAX // 2 and self._transport is not None:
-                self._transport.resume_reading()
-                self._reading = True
-            self._listener.counts.frames += 1
-            try:
-                async with asyncio.timeout(self._limits.answer_seconds_max):
-                    answer = await self._listener.handle(frame, source, self._peer)
-            except Exception as failure:
-                # Only the kind of failure is told: a database's message quotes values.
-                self._listener.counts.unanswered += 1
-                log.error("message_not_answered", source=source.name, failure=type(failure).__name__)
-                self.abort()
-                return
-            if answer is not None and self._transport is not None:
-                await self._writable.wait()
-                self._transport.write(framed(answer))
-                self._listener.counts.answered += 1
+    def _hand_over(self) -> None:
+        """Everything that waits, as one: unless something is under way, or the sender does not read its answers."""
+        if self._work is not None or self._transport is None or self._source is None or not self._writable:
+            return
+        if not self._waiting:
+            if self._no_more:
+                self._transport.close()
+            return
+        frames = [self._waiting.popleft() for _ in range(min(len(self._waiting), FRAMES_WAITING_MAX))]
+        if not self._reading and len(self._waiting) <= FRAMES_WAITING_MAX // 2:
+            self._transport.resume_reading()
+            self._reading = True
+        self._listener.counts.frames += len(frames)
+        self._too_late = asyncio.get_running_loop().call_later(self._limits.answer_seconds_max, self._give_up)
+        self._work = asyncio.ensure_future(self._listener.handle(frames, self._source, self._peer))
+        self._work.add_done_callback(self._answer)
+
+    def _answer(self, work: asyncio.Future[Answers]) -> None:
+        self._end_work()
+        failure = asyncio.CancelledError() if work.cancelled() else work.exception()
+        if failure is not None:
+            self._unanswered(type(failure).__name__)
+            return
+        assert self._transport is not None
+        answers = [framed(answer) for answer in work.result() if answer is not None]
+        if answers:
+            self._listener.counts.answered += len(answers)
+            self._transport.write(b"".join(answers))
+        self._hand_over()
+
+    def _give_up(self) -> None:
+        """It takes too long: an answer would come too late."""
+        work = self._work
+        assert work is not None
+        work.remove_done_callback(self._answer)
+        work.cancel()
+        self._end_work()
+        self._unanswered(TimeoutError.__name__)
+
+    def _unanswered(self, failure: str) -> None:
+        # Only the kind of failure is told: a database's message quotes values.
+        self._listener.counts.unanswered += 1
+        log.error("message_not_answered", source=self._source.name if self._source else "", failure=failure)
+        self.abort()
+
+    def _end_work(self) -> None:
+        self._work = None
+        if self._too_late is not None:
+            self._too_late.cancel()
+            self._too_late = None
 
     def _watch(self) -> None:
         """One timer at a time: for the rest of a frame, else for the next one where idling is limited."""
@@ -303,7 +340,7 @@ class Connection(asyncio.Protocol):
             self._listener.counts.too_slow += 1
             log.warning("frame_too_slow", source=self._source.name if self._source else "")
             self.abort()
-        elif not self._waiting:
+        elif self._work is None:
             self.finish()
 
 

@@ -5,10 +5,9 @@ Between the commit and the answer nothing happens; what a message says is read l
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Mapping
-from concurrent.futures import Executor
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,10 +17,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from eventlog import killpoints
 from eventlog.clock import Clock
-from intake.acks import Verdict, acknowledge, judge, peek
+from intake.acks import Header, Verdict, acknowledge, judge, peek
 from intake.er7 import known_charset
-from intake.inbox import CannotStore, Inbox, Status
-from intake.mllp import FRAME_BYTES_MAX, Handle
+from intake.inbox import Arrival, CannotStore, Inbox, Status
+from intake.mllp import FRAME_BYTES_MAX
 from intake.sources import AckMode, Source
 
 HL7_CONTENT_TYPE: Final = "application/hl7-v2"
@@ -34,6 +33,29 @@ _tracer = otel.get_tracer("throughline.intake")
 _propagator = TraceContextTextMapPropagator()
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message at the door. `trace` is the sender's traceparent, if it has one; `charset` what the transport said of the bytes."""
+
+    raw: bytes
+    source: Source
+    transport: str
+    peer: str = ""
+    trace: str = ""
+    charset: str = ""
+    mode: AckMode | None = None
+    """How it is to be answered; None: as the source wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the header says, and the answer; None where the sender wants none."""
+
+    verdict: Verdict
+    answer: bytes | None
+    readable: bool
+
+
 class Reception:
     """Stores messages and answers them. Thread-safe."""
 
@@ -41,56 +63,80 @@ class Reception:
         self._inbox = inbox
         self._clock = clock
 
-    def receive(self, raw: bytes, source: Source, *, transport: str, peer: str = "", trace: str = "") -> bytes | None:
-        """Stores a message and gives the answer, None where the sender wants none. CannotStore: then no answer may be sent."""
-        return self.take(raw, source, transport=transport, peer=peer, trace=trace, mode=source.ack_mode)[1]
+    def receive(self, received: Received) -> Answered:
+        """Store a message and say what to answer. Raises CannotStore: then no answer may be sent."""
+        return self.receive_all((received,))[0]
 
-    def take(
-        self, raw: bytes, source: Source, *, transport: str, peer: str, trace: str, mode: AckMode, charset: str = ""
-    ) -> tuple[Verdict, bytes | None, bool]:
-        """(verdict, answer, whether the header could be read). `trace` is the sender's traceparent, if it has one."""
-        parent = _propagator.extract({"traceparent": trace}) if trace else None
-        with _tracer.start_as_current_span("intake.receive", context=parent, record_exception=False) as span:
-            span.set_attribute("throughline.source", source.name)
-            span.set_attribute("throughline.transport", transport)
-            carrier: dict[str, str] = {}
-            _propagator.inject(carrier)
-            return self._take(raw, source, transport, peer, carrier.get("traceparent", trace), mode, charset)
-
-    def _take(
-        self, raw: bytes, source: Source, transport: str, peer: str, trace: str, mode: AckMode, charset: str
-    ) -> tuple[Verdict, bytes | None, bool]:
-        header = peek(raw, source)
-        verdict = judge(header, source)
-        stored = self._inbox.store(
-            raw,
-            source_id=source.name,
-            transport=transport,
-            control_id=header.control_id if header else "",
-            kind=f"{header.type}^{header.trigger}".strip("^")[:20] if header else "",
-            now=self._clock.now(),
-            peer=peer,
-            trace=trace,
-            status=_FIRST_STATUS[verdict],
-            reason="" if verdict.accepted else verdict.value,
-            charset=charset,
-        )
+    def receive_all(self, received: Sequence[Received]) -> tuple[Answered, ...]:
+        """Store messages in one commit and say what to answer to each. Raises CannotStore: then none may be answered."""
+        now = self._clock.now()
+        headers = [peek(one.raw, one.source) for one in received]
+        verdicts = [judge(header, one.source) for header, one in zip(headers, received, strict=True)]
+        with _spans(received) as traces:
+            stored = self._inbox.store_all(
+                [_arrival(*each) for each in zip(received, headers, verdicts, traces, strict=True)], now
+            )
         killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
         log.info(
-            "message_stored", source=source.name, inbox_id=str(stored.inbox_id), repeated=stored.repeated, verdict=verdict.value
-        )
-        answer = acknowledge(header, verdict, mode, self._clock.now(), f"T{secrets.token_hex(8)}")
-        return verdict, answer, header is not None
-
-    def over_mllp(self, threads: Executor) -> Handle:
-        """The listener's `handle`: the same, in a thread, because the database's driver blocks."""
-
-        async def handle(frame: bytes, source: Source, peer: str) -> bytes | None:
-            return await asyncio.get_running_loop().run_in_executor(
-                threads, lambda: self.receive(frame, source, transport="mllp", peer=peer)
+            "messages_stored", count=len(stored), repeated=sum(s.repeated for s in stored),
+            rejected=sum(not verdict.accepted for verdict in verdicts),
+        )  # fmt: skip
+        now = self._clock.now()
+        return tuple(
+            Answered(
+                verdict,
+                acknowledge(header, verdict, one.mode or one.source.ack_mode, now, f"T{secrets.token_hex(8)}"),
+                header is not None,
             )
+            for one, header, verdict in zip(received, headers, verdicts, strict=True)
+        )
 
-        return handle
+
+def _arrival(received: Received, header: Header | None, verdict: Verdict, trace: str) -> Arrival:
+    return Arrival(
+        raw=received.raw,
+        source_id=received.source.name,
+        transport=received.transport,
+        control_id=header.control_id if header else "",
+        kind=f"{header.type}^{header.trigger}".strip("^")[:20] if header else "",
+        peer=received.peer,
+        trace=trace,
+        status=_FIRST_STATUS[verdict],
+        reason="" if verdict.accepted else verdict.value,
+        charset=received.charset,
+    )
+
+
+@contextmanager
+def _spans(received: Sequence[Received]) -> Iterator[list[str]]:
+    """A span for each message, in which it is stored; their traceparents, which the inbox keeps."""
+    spans = [
+        _tracer.start_span(
+            "hl7.receive",
+            context=_propagator.extract({"traceparent": one.trace}) if one.trace else None,
+            attributes={
+                "throughline.source": one.source.name, "throughline.transport": one.transport, "throughline.bytes": len(one.raw),
+            },
+        )
+        for one in received
+    ]
+    try:
+        yield [_traceparent(span.get_span_context()) for span in spans]
+    except BaseException as error:
+        for span in spans:
+            span.set_attribute("throughline.error", type(error).__name__)
+            span.set_status(otel.StatusCode.ERROR)
+        raise
+    finally:
+        for span in spans:
+            span.end()
+
+
+def _traceparent(context: otel.SpanContext) -> str:
+    """The W3C form; empty where nobody records."""
+    if not context.is_valid:
+        return ""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 _FIRST_STATUS: Final = {
@@ -129,21 +175,16 @@ def receive_http(
     )
     mode = source.ack_mode if source.ack_mode is AckMode.ENHANCED else AckMode.ORIGINAL
     try:
-        _, answer, readable = reception.take(
-            body,
-            source,
-            transport="http",
-            peer=peer,
-            trace=headers.get("traceparent", ""),
-            mode=mode,
-            charset=charset if known_charset(charset) else "",
+        told = reception.receive(
+            Received(
+                body, source, "http", peer=peer, trace=headers.get("traceparent", ""),
+                charset=charset if known_charset(charset) else "", mode=mode,
+            )
         )
     except CannotStore as trouble:
         log.error("message_not_stored", source=source.name, failure=str(trouble))
         return _problem(503, "The message could not be stored; send it again.", {"Retry-After": str(RETRY_AFTER_SECONDS)})
-    if not readable:
-        return HttpAnswer(400, answer or b"", {"Content-Type": HL7_CONTENT_TYPE})
-    return HttpAnswer(200, answer or b"", {"Content-Type": HL7_CONTENT_TYPE})
+    return HttpAnswer(200 if told.readable else 400, told.answer or b"", {"Content-Type": HL7_CONTENT_TYPE})
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> HttpAnswer:

@@ -34,7 +34,7 @@ from intake.apply import Busy
 from intake.claims import Claim, next_of_files
 from intake.identifiers import cin_of, names_agree
 from intake.identity import IdentityKeys
-from intake.inbox import Inbox, Row, Settlement, Status
+from intake.inbox import Arrival, Inbox, Row, Settlement, Status
 from intake.index import IdentityIndex
 from intake.memberfile import FileRefused, RosterRow, RowProblem, load_profile, read_row, read_sheet
 
@@ -135,15 +135,17 @@ class MemberFiles:
         try:
             read_sheet(raw, profile)
         except FileRefused:
-            self._inbox.store(
-                raw, source_id=source_of(plan), transport="file", control_id="file", kind=FILE_KIND, now=now, peer=peer,
+            refused = Arrival(
+                raw=raw, source_id=source_of(plan), transport="file", control_id="file", kind=FILE_KIND, peer=peer,
                 status=Status.DEAD, reason="file_refused",
             )  # fmt: skip
+            self._inbox.store(refused, now)
             raise
-        stored = self._inbox.store(
-            raw, source_id=source_of(plan), transport="file", control_id="file", now=now, peer=peer, due=now + TAKEOVER,
+        arrival = Arrival(
+            raw=raw, source_id=source_of(plan), transport="file", control_id="file", peer=peer,
             kind=FULL_ROSTER_KIND if full_roster else FILE_KIND,
         )  # fmt: skip
+        stored = self._inbox.store(arrival, now, due=now + TAKEOVER)
         row = self._inbox.show(stored.inbox_id).row
         if stored.repeated and row.status not in (Status.RECEIVED, Status.WAITING):
             return _receipt(row, duplicate=True)

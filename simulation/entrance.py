@@ -5,6 +5,7 @@ from __future__ import annotations
 from domain.core import StreamId
 from eventlog.gateway import Gateway
 from intake.door import FrontDoor
+from intake.receive import Received
 from intake.sources import Source
 
 
@@ -17,7 +18,7 @@ class Entrance:
         self._source = source
 
     def hl7(self, raw: bytes) -> None:
-        answer = self._door.reception.receive(raw, self._source, transport="mllp", peer="simulated")
+        answer = self._door.reception.receive(Received(raw, self._source, "mllp", peer="simulated")).answer
         assert answer is not None and b"|AA|" in answer, "the front door did not take a scripted message"
         self._door.worker.work_off()
 

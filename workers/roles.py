@@ -11,7 +11,6 @@ import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,8 +27,6 @@ from eventlog import erasure
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
 from intake.door import FrontDoor
-from intake.mllp import Handle, Listener
-from intake.sources import Source
 from projections.runner import Projector
 from workers.composition import System, connect_temporal, webhook_secret
 from workers.heartbeat import Heartbeat
@@ -37,13 +34,11 @@ from workers.projector import project
 from workers.router import Router
 from workers.services import door_of, readiness, services_of
 from workers.settings import Settings
-from workers.telemetry import continued, current_traceparent
+from workers.telemetry import current_traceparent
 from workers.temporal_worker import run_worker
 
 WORKER, ROUTER, PROJECTOR, INTAKE, API = ROLES = ("worker", "router", "projector", "intake", "api")
 
-INTAKE_THREADS = 2
-STORING_THREADS = 8
 BEAT_SECONDS = 5.0
 API_GRACE_SECONDS = 10
 API_CONCURRENT_MAX = 200
@@ -107,20 +102,44 @@ async def _projector(shared: Shared) -> None:
 
 
 async def _intake(shared: Shared) -> None:
-    settings, beat, stop = shared.system.settings, shared.beat(INTAKE), threading.Event()
+    part = shared.system.settings.throughline_intake
+    async with contextlib.AsyncExitStack() as running:
+        if part != "apply":
+            await running.enter_async_context(_listening(shared))
+        if part != "listen":
+            await running.enter_async_context(_applying(shared))
+        await _beating(shared.stop, shared.beat(INTAKE))
+
+
+@asynccontextmanager
+async def _listening(shared: Shared) -> AsyncIterator[None]:
+    """The HL7 listener, and at the end the answers to what is in progress."""
+    settings = shared.system.settings
     tls = tls_of(settings)
-    listener = Listener(
-        _traced(shared.door), shared.door.sources, settings.throughline_host, settings.throughline_hl7_port,
-        tls=tls, plain_on_network=settings.throughline_hl7_plain,
-    )  # fmt: skip
+    listener = shared.door.listener(
+        host=settings.throughline_host,
+        port=settings.throughline_hl7_port,
+        tls=tls,
+        plain_on_network=settings.throughline_hl7_plain,
+        shared=settings.throughline_hl7_shared,
+    )
     port = await listener.start()
     shared.say(f"HL7 listener   {'mllps' if tls else 'mllp'}://{settings.throughline_host}:{port}")
-    threads = shared.door.start_workers(stop, INTAKE_THREADS)
     try:
-        await _beating(shared.stop, beat)
+        yield
+    finally:
+        await listener.stop()
+
+
+@asynccontextmanager
+async def _applying(shared: Shared) -> AsyncIterator[None]:
+    """Threads that work the inbox off."""
+    stop = threading.Event()
+    threads = shared.door.start_workers(stop, shared.system.settings.throughline_intake_threads)
+    try:
+        yield
     finally:
         stop.set()
-        await listener.stop()
         for thread in threads:
             await asyncio.to_thread(thread.join)
 
@@ -133,20 +152,6 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
     context.load_cert_chain(settings.throughline_hl7_certificate, settings.throughline_hl7_certificate_key)
     context.verify_mode = ssl.CERT_REQUIRED
     return context
-
-
-def _traced(door: FrontDoor) -> Handle:
-    """The listener's work under a span of its own, which the inbox row remembers. In a thread: the database's driver blocks."""
-    threads = ThreadPoolExecutor(STORING_THREADS, "hl7-store")
-
-    def receive(frame: bytes, source: Source, peer: str) -> bytes | None:
-        with continued("hl7.receive", None, source=source.name, transport="mllp", bytes=len(frame)):
-            return door.reception.receive(frame, source, transport="mllp", peer=peer, trace=current_traceparent() or "")
-
-    async def handle(frame: bytes, source: Source, peer: str) -> bytes | None:
-        return await asyncio.get_running_loop().run_in_executor(threads, receive, frame, source, peer)
-
-    return handle
 
 
 async def _api(shared: Shared) -> None:

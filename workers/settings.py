@@ -76,6 +76,15 @@ class Settings(BaseSettings):
     throughline_hl7_plain: bool = False
     """Let the HL7 listener bind beyond the loopback without TLS: only where something in front of it has the certificates."""
 
+    throughline_hl7_shared: bool = False
+    """Let several listeners share the port: the system deals out connections among them. For one machine with more cores."""
+
+    throughline_intake: Literal["both", "listen", "apply"] = "both"
+    """What `throughline run intake` does: listen and apply what was stored, or one of the two. Any number may run at a time."""
+
+    throughline_intake_threads: int = Field(default=2, ge=1, le=16)
+    """Threads that apply messages; a process uses one core, whatever their number."""
+
     throughline_temporal_port: int | None = Field(default=None, ge=1, le=65_535)
     """The port of a Temporal server of our own; none: the one it had, or a free one."""
 

@@ -61,7 +61,7 @@ def test_what_cannot_be_stored_is_asked_for_again(http: World, monkeypatch: pyte
     def away(*args: object, **more: object) -> None:
         raise CannotStore("OperationalError")
 
-    monkeypatch.setattr(type(http.door.inbox), "store", away)
+    monkeypatch.setattr(type(http.door.inbox), "store_all", away)
     answer = http.door.receive_http(adt("A01").encode(), HEADERS)
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from intake.apply import Applier
-from intake.inbox import ATTEMPTS_MAX, CannotStore, Status, UnknownMessage, uuid7
+from intake.inbox import ATTEMPTS_MAX, Arrival, CannotStore, Status, UnknownMessage, uuid7
 from intake.worker import Away
 from tests.intake.conftest import NOW, World, open_world
 from tests.intake.making import MARISOL, TOMAS, adt
@@ -173,7 +173,7 @@ def test_pages_and_filters(world: World) -> None:
 def test_without_the_database_nothing_is_stored_and_nothing_is_attempted(world: World) -> None:
     world.door.inbox.pool.close()
     with pytest.raises(CannotStore):
-        world.door.inbox.store(b"x", source_id="s", transport="mllp", control_id="c", kind="", now=NOW)
+        world.door.inbox.store(Arrival(raw=b"x", source_id="s", transport="mllp", control_id="c"), NOW)
     with pytest.raises(Away):
         world.door.worker.work_some()
     assert isinstance(uuid7(NOW), UUID)

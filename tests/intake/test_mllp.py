@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intake.mllp import Framer, FrameTooLong, Limits, Listener, framed
+from intake.mllp import FRAMES_WAITING_MAX, Answers, Framer, FrameTooLong, Limits, Listener, framed
 from intake.sources import Source, Sources, load_sources
 
 SOURCES = load_sources()
@@ -37,8 +38,8 @@ def test_the_limit_is_the_first_byte_too_many() -> None:
         Framer(4).feed(b"\x0b12345")
 
 
-async def echo(frame: bytes, source: Source, peer: str) -> bytes | None:
-    return None if frame == b"silent" else b"ack " + frame
+async def echo(frames: Sequence[bytes], source: Source, peer: str) -> Answers:
+    return [None if frame == b"silent" else b"ack " + frame for frame in frames]
 
 
 async def talk(listener: Listener, *pieces: bytes, replies: int, half_close: bool = False) -> list[bytes]:
@@ -84,9 +85,10 @@ def test_one_byte_packets_two_frames_and_half_closing() -> None:
 
 
 def test_answers_keep_the_order_of_the_messages_and_reading_pauses() -> None:
-    async def slow_first(frame: bytes, source: Source, peer: str) -> bytes | None:
-        await asyncio.sleep(0.05 if frame == b"0" else 0)
-        return frame
+    async def slow_first(frames: Sequence[bytes], source: Source, peer: str) -> Answers:
+        assert len(frames) <= FRAMES_WAITING_MAX
+        await asyncio.sleep(0.05 if b"0" in frames else 0)
+        return frames
 
     async def test(listener: Listener) -> None:
         numbers = [str(n).encode() for n in range(200)]
@@ -97,12 +99,12 @@ def test_answers_keep_the_order_of_the_messages_and_reading_pauses() -> None:
 
 @pytest.mark.parametrize("trouble", ["raises", "late", "too_long", "too_slow"])
 def test_trouble_closes_the_connection_and_leaves_the_listener_alive(trouble: str) -> None:
-    async def handle(frame: bytes, source: Source, peer: str) -> bytes | None:
-        if frame == b"bad" and trouble == "raises":
+    async def handle(frames: Sequence[bytes], source: Source, peer: str) -> Answers:
+        if b"bad" in frames and trouble == "raises":
             raise RuntimeError("a name that must not be logged")
-        if frame == b"bad" and trouble == "late":
+        if b"bad" in frames and trouble == "late":
             await asyncio.sleep(1)
-        return frame
+        return frames
 
     async def test(listener: Listener) -> None:
         sent = {"too_long": b"\x0b" + b"x" * 2000, "too_slow": b"\x0bhalf a frame"}.get(trouble, framed(b"bad"))
