@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.adapt import AdaptersMap, Dumper
@@ -16,8 +17,13 @@ from psycopg.pq import Format
 _HEAD = struct.Struct("!iIIii")
 _LENGTH = struct.Struct("!i").pack
 _NULL = _LENGTH(-1)
+_MICROSECONDS = struct.Struct("!q").pack
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""From which PostgreSQL counts instants and days."""
 
-BOOLEAN, BYTEA, BIGINT, INTEGER, TEXT, UUID_ = 16, 17, 20, 23, 25, 2950
+_EPOCH_DAY = _EPOCH.toordinal()
+
+BOOLEAN, BYTEA, BIGINT, INTEGER, TEXT, DATE, TIMESTAMPTZ, UUID_ = 16, 17, 20, 23, 25, 1082, 1184, 2950
 """The types' object ids: fixed for ever in PostgreSQL's catalog."""
 
 
@@ -32,6 +38,12 @@ class PackedDumper(Dumper):
 
     def dump(self, obj: Packed) -> bytes:
         return obj
+
+
+def timestamp(at: datetime) -> bytes:
+    """An instant as it goes over the wire."""
+    since = at - _EPOCH
+    return _MICROSECONDS((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
 def teach(adapters: AdaptersMap) -> None:
@@ -66,3 +78,5 @@ booleans = _packer(BOOLEAN, lambda yes: b"\x01" if yes else b"\x00")
 texts = _packer(TEXT, lambda text: text.encode())
 uuids = _packer(UUID_, lambda id: id.bytes)
 byteas = _packer(BYTEA, bytes)
+timestamps = _packer(TIMESTAMPTZ, timestamp)
+dates = _packer(DATE, lambda day: _LENGTH(day.toordinal() - _EPOCH_DAY))

@@ -1,5 +1,7 @@
 """The log as projectors read it: batches in order, each row fetched once and decoded once for all read models.
 
+A rebuild reads by itself: only the facts that its read model wants, the next batch while this one is folded.
+
 Personal data stays sealed: the fold of a read model sees None in those fields, so that no read model can hold any and no outage of
 the keys can stop one. Only a read model that says `unseals` is given the facts opened.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +20,13 @@ from domain.core import Fact
 from eventlog.codec import Codec, NamedFact, StoredFact, UnknownFact
 from eventlog.log import ROW_COLUMNS, Log
 
-_QUERY = f"SELECT {ROW_COLUMNS} FROM log.events WHERE position > %b AND position <= %b ORDER BY position LIMIT %b"
+_SELECT = f"SELECT {ROW_COLUMNS} FROM log.events WHERE position > %b AND position <= %b"
+_QUERY = f"{_SELECT} ORDER BY position LIMIT %b"
 _AT = f"SELECT {ROW_COLUMNS} FROM log.events WHERE position = ANY(%b) ORDER BY position"
 _POSITION, _STREAM, _VERSION, _NAME = range(4)
+
+_Wish = tuple[frozenset[str] | None, int, int]
+"""What a rebuild reads: the names, from where, how much."""
 
 BATCHES_KEPT = 4
 """Read models stand at the same place, or nearly: the next one finds the batch here."""
@@ -56,12 +63,13 @@ class RawBatch:
             self._open.fetch_keys(row for row in self.rows if wanted is None or row[_NAME] in wanted)
             self._keys_fetched = True
         codec, kept = (self._open, self._opened) if unsealed else (self._sealed, self._decoded)
+        decode, find = codec.decode_stored, kept.get
         found = []
         for row in self.rows:
             if wanted is None or row[_NAME] in wanted:
-                fact = kept.get(row[_POSITION])
+                fact = find(row[_POSITION])
                 if fact is None:
-                    fact = kept[row[_POSITION]] = codec.decode_stored(row)
+                    fact = kept[row[_POSITION]] = decode(row)
                 found.append(fact)
         return found
 
@@ -75,6 +83,8 @@ class Feed:
         self._names = {entry.type: entry.name for entry in facts}
         self._known = frozenset(self._names.values())
         self._kept: OrderedDict[tuple[int, int], RawBatch] = OrderedDict()
+        self._ahead: tuple[_Wish, Future[RawBatch]] | None = None
+        self._reader = ThreadPoolExecutor(1, "reads-ahead")
 
     def names(self, facts: Iterable[type[Fact]]) -> frozenset[str] | None:
         """The stable names of fact classes; None for none, which means all."""
@@ -87,15 +97,43 @@ class Feed:
             return kept
         if until <= position:
             return self._batch([], position)
-        rows = self.log.recorder.rows(_QUERY, (position, until, limit))
-        for row in rows:
-            if row[_NAME] not in self._known:
-                raise UnknownFact(f"{row[_NAME]} at position {row[_POSITION]} is not in this program's catalog: run a newer one")
-        batch = self._batch(rows, rows[-1][_POSITION] if len(rows) == limit else until)
+        batch = self._read(_QUERY, position, limit, until)
         self._kept[(position, limit)] = batch
         while len(self._kept) > BATCHES_KEPT:
             self._kept.popitem(last=False)
         return batch
+
+    def wanted(self, names: frozenset[str] | None, position: int, *, limit: int, until: int) -> RawBatch:
+        """As `after`, but with the facts of these names only, and those that nobody knows, which are an error. The batch that comes
+        next is read meanwhile."""
+        wish = (names, position, limit)
+        if self._ahead is not None and self._ahead[0] == wish:
+            batch = self._ahead[1].result()
+        elif until <= position:
+            return self._batch([], position)
+        else:
+            batch = self._read(self._query(names), position, limit, until)
+        self._ahead = None
+        if batch.position < until and batch.rows:
+            following = self._reader.submit(self._read, self._query(names), batch.position, limit, until)
+            self._ahead = ((names, batch.position, limit), following)
+        return batch
+
+    def _query(self, names: frozenset[str] | None) -> str:
+        """What is not wanted is left out by PostgreSQL. The names are those of the catalog, written out: so they are looked up in a
+        hash and not one after another."""
+        unwanted = sorted(self._known - (names or self._known))
+        if not unwanted:
+            return _QUERY
+        listed = ",".join(f'"{name}"' for name in unwanted)
+        return f"{_SELECT} AND name <> ALL ('{{{listed}}}'::text[]) ORDER BY position LIMIT %b"
+
+    def _read(self, query: str, position: int, limit: int, until: int) -> RawBatch:
+        rows = self.log.recorder.rows(query, (position, until, limit))
+        for row in rows:
+            if row[_NAME] not in self._known:
+                raise UnknownFact(f"{row[_NAME]} at position {row[_POSITION]} is not in this program's catalog: run a newer one")
+        return self._batch(rows, rows[-1][_POSITION] if len(rows) == limit else until)
 
     def at(self, positions: Sequence[int], *, unsealed: bool) -> list[StoredFact]:
         """The facts at these positions, in order."""

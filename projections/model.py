@@ -9,16 +9,19 @@ from __future__ import annotations
 import ast
 import hashlib
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import cached_property
 from inspect import getsource
+from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from domain.core import Fact
+from eventlog import arrays
+from eventlog.arrays import Packed
 from eventlog.codec import StoredFact
 
 Row = TypeVar("Row")
@@ -39,13 +42,23 @@ NAME_LENGTH_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its SQL type, and how a value gets there and back."""
+    """A column: its SQL type, and how a value gets there and back.
+
+    A whole column is passed as an array of `passed_as`, of values that `to_sql` made. Copied in, a value is what `to_copy` made of
+    it: where that is set, the bytes as they go over the wire."""
 
     name: str
     sql_type: str
     passed_as: str
-    to_sql: Callable[[Any], Any] | None
-    from_sql: Callable[[Any], Any] | None
+    to_sql: Callable[[Any], Any] | None = None
+    to_copy: Callable[[Any], Any] | None = None
+    from_sql: Callable[[Any], Any] | None = None
+
+    def packed(self, values: Sequence[Any]) -> Packed:
+        """A column of values as one array."""
+        if self.to_sql is not None:
+            values = [None if v is None else self.to_sql(v) for v in values]
+        return _PACKED[self.passed_as](values)
 
 
 @dataclass(frozen=True)
@@ -55,8 +68,7 @@ class ReadModel(Generic[Row]):
     `facts` are the classes it listens to (empty: all). `version` is raised to force a rebuild that no source shows. `unseals`: its
     fold needs personal data (to make look-ups of it; it must never store any). `on_poison`: `park` sets the row aside and goes on;
     `stop` is for rows that sum over everything, where going on would be a wrong number. `append_only`: no key ever comes twice, so
-    nothing need be loaded and rows are copied in; its columns are plain. `sources`: modules besides the fold's own that shape the
-    rows.
+    nothing need be loaded and rows are copied in. `sources`: modules besides the fold's own that shape the rows.
     """
 
     name: str
@@ -73,9 +85,6 @@ class ReadModel(Generic[Row]):
 
     def __post_init__(self) -> None:
         assert self.name.isidentifier() and len(self.name) <= NAME_LENGTH_MAX, self.name
-        assert not self.append_only or all(c.sql_type == c.passed_as for c in self.columns), (
-            f"{self.name}: only plain columns are copied"
-        )
         assert fields(self.row)[0].name == KEY, f"the first field of {self.row.__name__} must be `{KEY}`"  # type: ignore[arg-type]
 
     @cached_property
@@ -104,30 +113,59 @@ class ReadModel(Generic[Row]):
             *(v if c.from_sql is None or v is None else c.from_sql(v) for c, v in zip(self.columns, values, strict=True))
         )
 
-    def to_sql(self, rows: Sequence[Row]) -> list[list[Any]]:
+    @cached_property
+    def values(self) -> Callable[[Row], tuple[Any, ...]]:
+        """A row's values, in the order of the columns."""
+        return attrgetter(*self.column_names)
+
+    def to_arrays(self, rows: Sequence[Row]) -> list[Packed]:
         """Rows as one array a column, as `unnest` takes them."""
-        return [
-            [getattr(r, c.name) for r in rows]
-            if c.to_sql is None
-            else [None if (v := getattr(r, c.name)) is None else c.to_sql(v) for r in rows]
-            for c in self.columns
-        ]
+        return [c.packed(values) for c, values in zip(self.columns, zip(*map(self.values, rows), strict=True), strict=True)]
+
+    def to_copy(self, rows: Iterable[Row]) -> Iterator[Sequence[Any]]:
+        """Rows as they are copied in, one after another."""
+        told = [(at, c.to_copy) for at, c in enumerate(self.columns) if c.to_copy is not None]
+        if not told:
+            yield from map(self.values, rows)
+            return
+        for row in rows:
+            values = list(self.values(row))
+            for at, to_copy in told:
+                if values[at] is not None:
+                    values[at] = to_copy(values[at])
+            yield values
 
 
 _PLAIN: Mapping[Any, str] = {str: "text", int: "bigint", bool: "boolean", datetime: "timestamptz", date: "date"}
+
+_PACKED: Mapping[str, Callable[[Sequence[Any]], Packed]] = {
+    "text": arrays.texts,
+    "bigint": arrays.bigints,
+    "boolean": arrays.booleans,
+    "timestamptz": arrays.timestamps,
+    "date": arrays.dates,
+}
+
+_JSONB_VERSION = b"\x01"
+"""Stands before a jsonb value on the wire."""
 
 
 def _column(name: str, hint: Any) -> Column:
     if get_origin(hint) in (Union, types.UnionType):
         (hint,) = (a for a in get_args(hint) if a is not type(None))
     if hint in _PLAIN:
-        return Column(name, _PLAIN[hint], _PLAIN[hint], None, None)
+        return Column(name, _PLAIN[hint], _PLAIN[hint])
     if isinstance(hint, type) and issubclass(hint, str):
-        return Column(name, "text", "text", str, hint)
+        return Column(name, "text", "text", str, str, hint)
     if hint == tuple[str, ...]:
-        return Column(name, "text[]", "text", _array_literal, tuple)
+        return Column(name, "text[]", "text", _array_literal, arrays.texts, tuple)
     return Column(
-        name, "jsonb", "text", lambda value: msgspec.json.encode(value).decode(), lambda value: msgspec.convert(value, hint)
+        name,
+        "jsonb",
+        "text",
+        lambda value: msgspec.json.encode(value).decode(),
+        lambda value: _JSONB_VERSION + msgspec.json.encode(value),
+        lambda value: msgspec.convert(value, hint),
     )
 
 

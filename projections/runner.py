@@ -12,7 +12,8 @@ Nothing here knows what a read model is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +31,7 @@ from eventlog.log import Log
 from eventlog.recorder import LogAway
 from projections import store
 from projections.feed import Feed, Progress, RawBatch
+from projections.folding import Groups, Kept, Poison, folded, grouped, queue_behind, set_aside, where
 from projections.model import ReadModel
 from projections.store import Advanced, Build, Conn, Parked
 
@@ -66,6 +68,15 @@ class Stepped:
     caught_up: bool
     parked: int = 0
     overtaken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What a step of several read models did: those named stand at `position` now; the others have to step by themselves."""
+
+    names: frozenset[str]
+    position: int
+    caught_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +126,6 @@ class ModelStatus:
     building: Build | None = None
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """Of folding one batch: the rows to write, the keys without a row, what is set aside."""
-
-    rows: dict[str, Any]
-    gone: list[str]
-    parked: list[Parked]
-
-
 class Projector:
     """Carries a set of read models forward, one step at a time. One thread at a time; any number of processes."""
 
@@ -146,6 +148,10 @@ class Projector:
         self._live_facts_max = live_facts_max
         self._rebuild_facts_max = rebuild_facts_max
         self._parked_facts_max = parked_facts_max
+        self._built: dict[str, Kept] = {}
+        """By read model: the rows of the build that this projector is making."""
+        self._places: dict[str, tuple[str, int]] = {}
+        """By read model: the build that was shown when it was looked at last, and where it stood."""
 
     # -- set-up
 
@@ -175,11 +181,64 @@ class Projector:
                     return Stepped(0, 0, caught_up=True, overtaken=True)
                 build, live = own
         if live:
-            return self._step(model, build, self._live_facts_max, until)
-        done = self._step(model, build, self._rebuild_facts_max, until)
+            done = self._step(model, build, until)
+            self._places[name] = (build.build, done.position)
+            return done
+        done = self._build_on(model, build, until)
         if done.caught_up and not done.overtaken:
             self._swap(model, build.build)
         return done
+
+    def step_together(self, names: Collection[str], *, until: int) -> Together:
+        """Fold the next batch into all those of these read models that stand furthest, in one transaction and four round trips.
+
+        Exactly once, as in `step`. Read models with which anything is amiss, by themselves or in this batch, are left to `step`.
+        Raises ProjectorAway, ProjectorStopped.
+        """
+        start = max((self._places[name][1] for name in names if name in self._places), default=until)
+        ours = {name: self._places[name][0] for name in names if name in self._places and self._places[name][1] == start}
+        if not ours or start >= until:
+            return Together(frozenset(ours), start, caught_up=True)
+        for name in ours:
+            del self._places[name]
+        try:
+            batch = self._feed.after(start, limit=self._live_facts_max, until=until)
+        except LogAway as away:
+            raise ProjectorAway(type(away).__name__) from None
+        except UnknownFact:
+            return Together(frozenset(), start, caught_up=False)
+        groups = {name: found for name in ours if (found := self._touched(self.models[name], batch)) is not None}
+        moved = self._carry({name: ours[name] for name in groups}, groups, start, batch.position)
+        self._places.update((name, (ours[name], batch.position)) for name in moved)
+        return Together(moved, batch.position, caught_up=batch.position >= until)
+
+    def _touched(self, model: ReadModel[Any], batch: RawBatch) -> Groups | None:
+        """The facts by the rows that they touch; None where that cannot be said."""
+        try:
+            return grouped(model, batch.facts(self._feed.names(model.facts), unsealed=model.unseals))
+        except (UnknownFact, Poison, CannotUnwrap, LogAway):
+            return None
+
+    def _carry(self, builds: Mapping[str, str], groups: Mapping[str, Groups], start: int, end: int) -> frozenset[str]:
+        """Fold and write what all these touch, and move them; the names of those that moved."""
+        try:
+            with self._connection() as conn, conn.pipeline(), conn.transaction():
+                advancing = store.advance_all(conn, builds, start=start, end=end)
+                asked = {
+                    name: store.ask(conn, self.models[name], builds[name], tuple(found))
+                    for name, found in groups.items()
+                    if found and not self.models[name].append_only
+                }
+                moved = frozenset(name for name, _ in advancing)
+                for name in moved:
+                    model = self.models[name]
+                    outcome = folded(model, store.loaded(model, asked[name]) if name in asked else {}, groups[name])
+                    if outcome.parked:
+                        raise _Amiss
+                    store.save(conn, model, builds[name], list(outcome.rows.values()), outcome.gone)
+        except (_Amiss, psycopg.DataError, psycopg.IntegrityError):
+            return frozenset()
+        return moved
 
     def run_until_caught_up(self, *names: str) -> int:
         """Step every read model (or those named) until each has reached the watermark of now; the number of facts folded."""
@@ -208,7 +267,7 @@ class Projector:
         facts = 0
         while True:
             until = self._watermark()
-            done = self._step(model, build, self._rebuild_facts_max, until)
+            done = self._build_on(model, build, until)
             facts += done.facts
             progress(done.position, until)
             with self._connection() as conn:
@@ -310,21 +369,37 @@ class Projector:
 
     # -- one batch
 
-    def _step(self, model: ReadModel[Any], build: Build, limit: int, until: int) -> Stepped:
+    def _build_on(self, model: ReadModel[Any], build: Build, until: int) -> Stepped:
+        """A step of a build that nobody is shown yet. Its rows stay in memory from one step to the next."""
+        kept = self._built.pop(model.name, None)
+        if kept is None or (kept.build, kept.position) != (build.build, build.position):
+            kept = Kept(build.build, whole=build.position == 0)
+        with _without_collecting():
+            done = self._step(model, build, until, kept)
+        if not done.overtaken and not done.caught_up:
+            kept.position = done.position
+            self._built[model.name] = kept
+        return done
+
+    def _step(self, model: ReadModel[Any], build: Build, until: int, kept: Kept | None = None) -> Stepped:
         try:
-            batch = self._feed.after(build.position, limit=limit, until=until)
+            names = self._feed.names(model.facts)
+            if kept is None:
+                batch = self._feed.after(build.position, limit=self._live_facts_max, until=until)
+            else:
+                batch = self._feed.wanted(names, build.position, limit=self._rebuild_facts_max, until=until)
             if batch.position == build.position:
                 return Stepped(0, build.position, caught_up=True)
             with self._connection() as conn, conn.transaction():
                 advanced = store.advance(conn, model.name, build.build, start=build.position, end=batch.position)
                 if advanced is None:
                     return Stepped(0, build.position, caught_up=False, overtaken=True)
-                facts = self._facts(model, batch)
-                parked = self._apply(conn, model, build, facts, advanced)
+                facts = batch.facts(names, unsealed=model.unseals)
+                parked = self._apply(conn, model, build, facts, advanced, kept)
             return Stepped(len(facts), batch.position, caught_up=batch.position >= until, parked=parked)
         except UnknownFact as unknown:
             self._stop(model, build, str(unknown))
-        except _Poison as poison:
+        except Poison as poison:
             self._stop(model, build, poison.reason)
         except CannotUnwrap as away:
             raise KeysAway(type(away).__name__) from None
@@ -332,72 +407,48 @@ class Projector:
             raise ProjectorAway(type(away).__name__) from None
         raise AssertionError("unreachable")
 
-    def _facts(self, model: ReadModel[Any], batch: RawBatch) -> list[StoredFact]:
-        return batch.facts(self._feed.names(model.facts), unsealed=model.unseals)
-
-    def _apply(self, conn: Conn, model: ReadModel[Any], build: Build, facts: Sequence[StoredFact], advanced: Advanced) -> int:
+    def _apply(
+        self, conn: Conn, model: ReadModel[Any], build: Build, facts: Sequence[StoredFact], advanced: Advanced, kept: Kept | None
+    ) -> int:
         """Fold facts into the rows of a build; the number of facts set aside."""
         if not facts:
             return 0
+        groups = grouped(model, facts)
         waiting = store.parked_keys(conn, model.name, build.build) if advanced.some_parked else frozenset()
         left_out = store.discarded(conn, model.name, build.fingerprint) if advanced.some_discarded else frozenset()
-        groups: dict[str, list[StoredFact]] = {}
-        queued: list[Parked] = []
-        for fact in facts:
-            for key in self._keys(model, fact):
-                if key in waiting:
-                    queued.append(_parked(key, fact))
-                elif not left_out or (key, fact.recorded.position) not in left_out:
-                    groups.setdefault(key, []).append(fact)
-        outcome = self._fold(model, store.load(conn, model, build.build, list(groups)), groups)
+        queued = set_aside(groups, waiting, left_out)
+        rows = {} if kept is None else kept.rows
+        if kept is None or not kept.whole:
+            rows.update(store.load(conn, model, build.build, [key for key in groups if key not in rows]))
+        outcome = folded(model, rows, groups)
         try:
             with conn.transaction():
-                store.save(conn, model, build.build, list(outcome.rows.values()), outcome.gone)
+                if kept is None:
+                    store.save(conn, model, build.build, list(outcome.rows.values()), outcome.gone)
+                else:
+                    store.insert(conn, model, build.build, [row for key, row in outcome.rows.items() if key not in rows])
+                    changed = [row for key, row in outcome.rows.items() if key in rows]
+                    store.save(conn, model, build.build, changed, outcome.gone)
+                    if not model.append_only:
+                        kept.take(outcome)
         except (psycopg.DataError, psycopg.IntegrityError):
             outcome.parked = self._one_by_one(conn, model, build, groups)
-        set_aside = queued + outcome.parked
+            if kept is not None:
+                kept.forget()
+        set_apart = queued + outcome.parked
         if outcome.parked and model.on_poison == "stop":
             first = min(outcome.parked, key=lambda p: p.position)
-            raise _Poison(f"the fact at position {first.position} cannot be counted: {first.reason}")
-        if set_aside:
-            store.park(conn, model.name, build.build, set_aside)
+            raise Poison(f"the fact at position {first.position} cannot be counted: {first.reason}")
+        if set_apart:
+            store.park(conn, model.name, build.build, set_apart)
             total = store.parked_count(conn, model.name, build.build)
             if total > self._parked_facts_max:
-                raise _Poison(f"{total} facts would be parked, more than {self._parked_facts_max}: the fold is at fault")
-        return len(set_aside)
+                raise Poison(f"{total} facts would be parked, more than {self._parked_facts_max}: the fold is at fault")
+        return len(set_apart)
 
-    def _keys(self, model: ReadModel[Any], fact: StoredFact) -> tuple[str, ...]:
-        try:
-            return model.keys(fact)
-        except Exception as error:
-            raise _Poison(f"nobody can say whose the fact at position {fact.recorded.position} is: {_where(error)}") from None
-
-    def _fold(self, model: ReadModel[Any], rows: dict[str, Any], groups: dict[str, list[StoredFact]]) -> _Outcome:
-        outcome = _Outcome({}, [], [])
-        fold = model.fold
-        for key, facts in groups.items():
-            row = before = rows.get(key)
-            for index, fact in enumerate(facts):
-                try:
-                    row = fold(key, row, fact)
-                except Exception as error:
-                    reason = _where(error)
-                    outcome.parked.append(_parked(key, fact, reason))
-                    outcome.parked.extend(_parked(key, later) for later in facts[index + 1 :])
-                    break
-            if row is None:
-                if before is not None:
-                    outcome.gone.append(key)
-            elif row is not before:
-                outcome.rows[key] = row
-        return outcome
-
-    def _one_by_one(self, conn: Conn, model: ReadModel[Any], build: Build, groups: dict[str, list[StoredFact]]) -> list[Parked]:
+    def _one_by_one(self, conn: Conn, model: ReadModel[Any], build: Build, groups: Groups) -> list[Parked]:
         """The slow way, after a batch whose rows the table refused: find the fact that did it, and keep everything before it."""
-        parked: list[Parked] = []
-        for key, facts in groups.items():
-            parked.extend(self._fold_and_save(conn, model, build, key, facts))
-        return parked
+        return [p for key, facts in groups.items() for p in self._fold_and_save(conn, model, build, key, facts)]
 
     def _fold_and_save(
         self, conn: Conn, model: ReadModel[Any], build: Build, key: str, facts: Sequence[StoredFact]
@@ -405,21 +456,17 @@ class Projector:
         """Fold and write fact by fact, for one key; what is set aside from the first failure on."""
         row = store.load(conn, model, build.build, (key,)).get(key)
         for index, fact in enumerate(facts):
-            reason = ""
             try:
                 after = model.fold(key, row, fact)
             except Exception as error:
-                reason = _where(error)
-            else:
-                try:
-                    if after is not row:
-                        with conn.transaction():
-                            store.save(conn, model, build.build, [] if after is None else [after], [key] if after is None else [])
-                    row = after
-                except (psycopg.DataError, psycopg.IntegrityError) as error:
-                    reason = _where(error)
-            if reason:
-                return [_parked(key, fact, reason), *(_parked(key, later) for later in facts[index + 1 :])]
+                return queue_behind(key, facts[index:], where(error))
+            try:
+                if after is not row:
+                    with conn.transaction():
+                        store.save(conn, model, build.build, [] if after is None else [after], [key] if after is None else [])
+                row = after
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                return queue_behind(key, facts[index:], where(error))
         return []
 
     def _retry_key(self, conn: Conn, model: ReadModel[Any], shown: Build, key: str) -> int:
@@ -505,7 +552,7 @@ class Projector:
                             store.retire(conn, model.name, other.build)
                     break
                 behind = old.position
-            self._step(model, ours, self._live_facts_max, behind)
+            self._step(model, ours, behind)
         else:
             return False
         self.sweep()
@@ -540,25 +587,17 @@ def _is_stale(build: Build, shown: Build) -> bool:
     return build.fingerprint != shown.fingerprint or build.incarnation != shown.incarnation
 
 
-class _Poison(Exception):
-    """A read model that may not skip has met a fact that it cannot take."""
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Facts and rows hold no circles: looking for some among so many took a third of the time of a rebuild."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
-
-def _parked(key: str, fact: StoredFact, reason: str = "") -> Parked:
-    recorded = fact.recorded
-    return Parked(key, recorded.position, recorded.stream, recorded.version, fact.name, reason)
-
-
-def _where(error: Exception) -> str:
-    """The kind of an error and the place in the fold where it arose; never its text, which may quote what somebody said."""
-    if isinstance(error, psycopg.Error):
-        return f"{type(error).__name__} {error.sqlstate or ''}".strip()
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = "" if trace is None else f" in {trace.tb_frame.f_code.co_name} line {trace.tb_lineno}"
-    return f"{type(error).__name__}{place}"
+class _Amiss(Exception):
+    """A fact could not be folded: each read model has to go by itself."""

@@ -6,15 +6,22 @@ A *build* is one table of a read model, `read.<name>__<build>`, with its own pos
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection, sql
+import psycopg
+from psycopg import Connection, Cursor, sql
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
 from psycopg.rows import TupleRow
 
+from eventlog.arrays import texts
 from projections.model import KEY, ReadModel
 
 Conn = Connection[TupleRow]
@@ -272,6 +279,25 @@ def advance(conn: Conn, name: str, of: str, *, start: int, end: int) -> Advanced
     return None if row is None else Advanced(row[0], row[1])
 
 
+_ADVANCE_ALL = """WITH ours AS (
+    SELECT b.name, b.build FROM unnest(%b::text[], %b::text[]) AS wanted (name, build)
+        JOIN projections.active USING (name, build) JOIN projections.builds b USING (name, build)
+    WHERE b.position = %b AND NOT b.retired AND b.incarnation = (SELECT id FROM log.incarnations ORDER BY number DESC LIMIT 1)
+        AND NOT EXISTS (SELECT FROM projections.parked p WHERE (p.name, p.build) = (b.name, b.build))
+        AND NOT EXISTS (SELECT FROM projections.discarded d WHERE (d.name, d.fingerprint) = (b.name, b.fingerprint))
+    ORDER BY b.name FOR UPDATE OF b)
+UPDATE projections.builds b SET position = %b, moved_at = clock_timestamp(), stopped_at = NULL, stopped_because = ''
+FROM ours WHERE (b.name, b.build) = (ours.name, ours.build)
+RETURNING b.name, set_config('synchronous_commit', 'off', true)"""
+
+
+def advance_all(conn: Conn, builds: Mapping[str, str], *, start: int, end: int) -> Cursor[TupleRow]:
+    """As `advance`, for several read models, name to build, that stand at one place. Gives the names of those that moved: not one
+    that stands elsewhere meanwhile, is not shown any more, or has something parked or discarded."""
+    values = (texts(tuple(builds)), texts(tuple(builds.values())), start, end)
+    return conn.cursor(binary=True).execute(_ADVANCE_ALL, values, prepare=True)
+
+
 def stop(conn: Conn, name: str, of: str, because: str) -> None:
     """Remember why a build does not go on; the next batch that succeeds forgets it."""
     conn.execute(
@@ -290,52 +316,103 @@ def table(name: str, of: str) -> sql.Identifier:
 
 def load(conn: Conn, model: ReadModel[Any], of: str, keys: Sequence[str]) -> dict[str, Any]:
     """The rows with these keys."""
-    if not keys or model.append_only:
-        return {}
-    query = sql.SQL("SELECT {} FROM {} WHERE key = ANY(%s)").format(
-        sql.SQL(", ").join(map(sql.Identifier, model.column_names)), table(model.name, of)
-    )
-    with conn.cursor(binary=True) as cursor:
-        return {row[0]: model.of_sql(row) for row in cursor.execute(query, (list(keys),))}
+    return loaded(model, ask(conn, model, of, keys)) if keys and not model.append_only else {}
+
+
+def ask(conn: Conn, model: ReadModel[Any], of: str, keys: Sequence[str]) -> Cursor[TupleRow]:
+    """Ask for the rows with these keys. In a pipeline the answer need not have come yet."""
+    return conn.cursor(binary=True).execute(_by_keys(model, of), (texts(keys),), prepare=True)
+
+
+def loaded(model: ReadModel[Any], asked: Cursor[TupleRow]) -> dict[str, Any]:
+    """The rows that were asked for."""
+    return {row[0]: model.of_sql(row) for row in asked}
+
+
+@cache
+def _by_keys(model: ReadModel[Any], of: str) -> bytes:
+    columns = sql.SQL(", ").join(map(sql.Identifier, model.column_names))
+    return sql.SQL("SELECT {} FROM {} WHERE key = ANY(%b::text[])").format(columns, table(model.name, of)).as_bytes(None)
 
 
 def save(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any], gone: Sequence[str]) -> None:
-    """Write rows whole, whether they were there before or not; remove those that are gone."""
-    if rows and model.append_only:
-        _copy(conn, model, of, rows)
-    elif rows:
-        names = [sql.Identifier(c.name) for c in model.columns]
-        values = [
-            sql.SQL("u.{}").format(i) if c.sql_type == c.passed_as else sql.SQL("u.{}::{}").format(i, sql.SQL(c.sql_type))
-            for i, c in zip(names, model.columns, strict=True)
-        ]
-        conn.execute(
-            sql.SQL(
-                "INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS u ({}) ON CONFLICT (key) DO UPDATE SET ({}) = ROW({})"
-            ).format(
-                table(model.name, of),
-                sql.SQL(", ").join(names),
-                sql.SQL(", ").join(values),
-                sql.SQL(", ").join(sql.SQL("%b::{}[]").format(sql.SQL(c.passed_as)) for c in model.columns),
-                sql.SQL(", ").join(names),
-                sql.SQL(", ").join(names),
-                sql.SQL(", ").join(sql.SQL("excluded.{}").format(n) for n in names),
-            ),
-            model.to_sql(rows),
-        )
+    """Write rows whole, whether they were there before or not; remove those that are gone. Waits for no answer in a pipeline."""
+    if rows:
+        with _fitting():
+            values = model.to_arrays(rows)
+        conn.execute(_write(model, of), values, prepare=True)
     if gone:
-        conn.execute(sql.SQL("DELETE FROM {} WHERE key = ANY(%s)").format(table(model.name, of)), (list(gone),))
+        conn.execute(sql.SQL("DELETE FROM {} WHERE key = ANY(%b::text[])").format(table(model.name, of)), (texts(gone),))
 
 
-def _copy(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any]) -> None:
-    """The quick way in for rows that cannot be there before: a key that comes twice is an integrity error."""
+def insert(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any]) -> None:
+    """The quick way in for rows that are not there yet: a key that is there is an integrity error."""
+    if not rows:
+        return
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
         table(model.name, of), sql.SQL(", ").join(map(sql.Identifier, model.column_names))
     )
-    with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types([c.sql_type for c in model.columns])
-        for row in zip(*model.to_sql(rows), strict=True):
-            copy.write_row(row)
+    with conn.cursor() as cursor:
+        for ready in (_ReadyArray, _ReadyJson):
+            cursor.adapters.register_dumper(bytes, ready)
+        with cursor.copy(statement) as copy:
+            copy.set_types([c.sql_type for c in model.columns])
+            write = copy.write_row
+            with _fitting():
+                for row in model.to_copy(rows):
+                    write(row)
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """A value that cannot be brought into its column's form is refused like one that the table refuses."""
+    try:
+        yield
+    except (struct.error, OverflowError, UnicodeEncodeError) as unfit:
+        raise psycopg.DataError(type(unfit).__name__) from None
+
+
+@cache
+def _write(model: ReadModel[Any], of: str) -> bytes:
+    names = [sql.Identifier(c.name) for c in model.columns]
+    values = [
+        sql.SQL("u.{}").format(i) if c.sql_type == c.passed_as else sql.SQL("u.{}::{}").format(i, sql.SQL(c.sql_type))
+        for i, c in zip(names, model.columns, strict=True)
+    ]
+    over = sql.SQL(" ON CONFLICT (key) DO UPDATE SET ({}) = ROW({})").format(
+        sql.SQL(", ").join(names), sql.SQL(", ").join(sql.SQL("excluded.{}").format(n) for n in names)
+    )
+    return (
+        sql.SQL("INSERT INTO {} ({}) SELECT {} FROM unnest({}) AS u ({}){}")
+        .format(
+            table(model.name, of),
+            sql.SQL(", ").join(names),
+            sql.SQL(", ").join(values),
+            sql.SQL(", ").join(sql.SQL("%b::{}[]").format(sql.SQL(c.passed_as)) for c in model.columns),
+            sql.SQL(", ").join(names),
+            sql.SQL("") if model.append_only else over,
+        )
+        .as_bytes(None)
+    )
+
+
+class _Ready(Dumper):
+    """Copies in what is on the wire's form already."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: bytes) -> bytes:
+        return obj
+
+
+class _ReadyArray(_Ready):
+    oid = 1009
+    """text[]"""
+
+
+class _ReadyJson(_Ready):
+    oid = 3802
+    """jsonb"""
 
 
 # --- parked ----------------------------------------------------------------------------------------------------------------------
