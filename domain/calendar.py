@@ -16,12 +16,20 @@ from domain.core import Instant
 BUSINESS_DAYS_MAX = 400
 """No rule counts further ahead; a longer search is a defect."""
 
+DAYS_REMEMBERED = 20_000
+"""The same local days and midnights are asked for again and again: looking one up in the zone's table costs ten times as much."""
+
+
+ONE_DAY = timedelta(days=1)
+MIDNIGHT = time(0)
+
 
 @lru_cache(maxsize=64)
 def zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+@lru_cache(maxsize=DAYS_REMEMBERED)
 def local_date(instant: Instant, zone_name: str) -> date:
     """The local day on which an instant falls."""
     return instant.astimezone(zone(zone_name)).date()
@@ -31,6 +39,7 @@ def local_time(instant: Instant, zone_name: str) -> time:
     return instant.astimezone(zone(zone_name)).time()
 
 
+@lru_cache(maxsize=DAYS_REMEMBERED)
 def instant_at(day: date, clock: time, zone_name: str) -> Instant:
     """The instant at which a local clock shows a time: the earlier one of a repeated hour, shifted forward in a missing one."""
     naive = datetime.combine(day, clock)
@@ -39,12 +48,12 @@ def instant_at(day: date, clock: time, zone_name: str) -> Instant:
 
 
 def start_of_day(day: date, zone_name: str) -> Instant:
-    return instant_at(day, time(0), zone_name)
+    return instant_at(day, MIDNIGHT, zone_name)
 
 
 def end_of_day(day: date, zone_name: str) -> Instant:
     """The next local midnight: shown as 23:59:59 of the day, counted as the first instant that is too late."""
-    return start_of_day(day + timedelta(days=1), zone_name)
+    return instant_at(day + ONE_DAY, MIDNIGHT, zone_name)
 
 
 def days_between(since: Instant, until: Instant, zone_name: str) -> int:
@@ -67,6 +76,7 @@ class Holidays:
 NO_HOLIDAYS = Holidays("none", frozenset(), date.max)
 
 
+@lru_cache(maxsize=DAYS_REMEMBERED)
 def add_business_days(day: date, count: int, holidays: Holidays) -> date | None:
     """The `count`-th business day after `day` (which is day 0); None where the calendar does not reach that far."""
     assert 0 <= count <= BUSINESS_DAYS_MAX, count

@@ -14,7 +14,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
-from functools import lru_cache
 from itertools import pairwise, zip_longest
 from typing import assert_never
 
@@ -38,6 +37,7 @@ from domain.member.circumstances import (
 )
 from domain.member.decider import Member
 from domain.policy import Policy, PolicyBook
+from domain.remembered import Same, memory
 from domain.stay.decider import Course, Stay
 from domain.timeline import Entry, Timeline
 
@@ -124,12 +124,12 @@ class PopulationMet:
 
 def evaluate(formula: Formula, evidence: Evidence, policy: Policy, at: Instant) -> Found | None:
     """Whether a formula holds at an instant, and on which facts; None where it does not."""
-    return _Sight(evidence, policy).found(formula, at)
+    return _sight(evidence, policy).found(formula, at)
 
 
 def met(formula: Formula, evidence: Evidence, policy: Policy) -> tuple[Met, ...]:
     """When a formula holds, earliest first, what lies ahead included: each boundary is an instant at which the answer turns."""
-    return _as_met(_Sight(evidence, policy).when(formula))
+    return _as_met(_sight(evidence, policy).when(formula))
 
 
 def tiers(evidence: Evidence, book: PolicyBook, plan: str, since: Instant, alarm: Alarm) -> tuple[TierSpan, ...]:
@@ -138,7 +138,7 @@ def tiers(evidence: Evidence, book: PolicyBook, plan: str, since: Instant, alarm
     At each instant the version in force then decides. Of what lies ahead the alarm keeps the next turn."""
     found: list[TierSpan] = []
     for policy, begins, ends in _in_force(book, plan, since, alarm):
-        found.extend(_tiers_under(_Sight(evidence, policy), begins, ends, alarm))
+        found.extend(_tiers_under(_sight(evidence, policy), begins, ends, alarm))
     if found and found[-1].until is not None:
         last = found.pop()
         found.append(TierSpan(last.since, None, last.tier, last.grounds, last.policy))
@@ -168,7 +168,7 @@ def populations(evidence: Evidence, book: PolicyBook, plan: str, alarm: Alarm) -
     where that is unknown or not named, in every other county. The alarm keeps the next turn."""
     policy = book.in_force(plan, alarm.now)
     alarm.reached(book.next_change(plan, alarm.now))
-    sight = _Sight(evidence, policy)
+    sight = _sight(evidence, policy)
     found: list[PopulationMet] = []
     for population in policy.population:
         for since, until in sight.belongs(population):
@@ -281,16 +281,6 @@ def _holds(spans: Spans, at: Instant) -> bool:
     return any(since <= at < until for since, until in spans)
 
 
-@lru_cache(maxsize=4096)
-def _end_of_day(day: date, zone_name: str) -> Instant:
-    return end_of_day(day, zone_name)
-
-
-@lru_cache(maxsize=4096)
-def _start_of_day(day: date, zone_name: str) -> Instant:
-    return start_of_day(day, zone_name)
-
-
 # --- what a condition counts ---------------------------------------------------------------------------------------------------
 
 
@@ -335,13 +325,15 @@ class _Visit:
 
 
 class _Sight:
-    """The evidence under one version of a policy. What several rules look at is worked out once."""
+    """The evidence under one version of a policy, whatever the time. What several rules look at is worked out once."""
 
     def __init__(self, evidence: Evidence, policy: Policy) -> None:
         self.evidence, self.policy, self.zone = evidence, policy, policy.timezone
         self._items: dict[tuple[ConditionKind, tuple[str, ...], int], tuple[_Item, ...]] = {}
         self._met: dict[Condition, Spans] = {}
         self._formulas: dict[Formula, Spans] = {}
+        self._belongs: dict[str, Spans] = {}
+        self._tiers: dict[Instant, tuple[str, tuple[str, ...]]] = {}
         self._visits: tuple[tuple[_Visit, Spans], ...] | None = None
 
     # --- formulas ---
@@ -369,7 +361,9 @@ class _Sight:
 
     def belongs(self, population: Population) -> Spans:
         """When the criteria of a population of focus are met where it has begun."""
-        return _both(self.when(population.when), self._launched(population))
+        if population.key not in self._belongs:
+            self._belongs[population.key] = _both(self.when(population.when), self._launched(population))
+        return self._belongs[population.key]
 
     def grounds_of(self, population: Population, at: Instant) -> tuple[Ground, ...]:
         found = self.found(population.when, at)
@@ -382,7 +376,7 @@ class _Sight:
 
     def _launched(self, population: Population) -> Spans:
         said = self.evidence.member.life.counties
-        begins = {county_named(launch.county): _start_of_day(launch.on, self.zone) for launch in population.launch}
+        begins = {county_named(launch.county): start_of_day(launch.on, self.zone) for launch in population.launch}
         everywhere = begins.get(EVERY_COUNTY, NEVER)
         turns = [BEGINNING, *(entry.at for entry in said), NEVER]
         launches = [everywhere, *(begins.get(county_named(entry.fact.county), everywhere) for entry in said)]
@@ -392,6 +386,11 @@ class _Sight:
 
     def tier(self, at: Instant) -> tuple[str, tuple[str, ...]]:
         """The highest tier of which a rule holds, and the keys of all such rules."""
+        if at not in self._tiers:
+            self._tiers[at] = self._tier(at)
+        return self._tiers[at]
+
+    def _tier(self, at: Instant) -> tuple[str, tuple[str, ...]]:
         tiers = self.policy.follow_up.tiers if self.policy.follow_up else None
         if tiers is None:
             return NO_TIER, ()
@@ -487,7 +486,7 @@ class _Sight:
 
     def _out_of_sight(self, day: date, within_days: int) -> Instant:
         """When what happened on a day lies further back than a condition looks."""
-        return _end_of_day(day + timedelta(days=within_days), self.zone) if within_days else NEVER
+        return end_of_day(day + timedelta(days=within_days), self.zone) if within_days else NEVER
 
     def _day(self, at: Instant) -> date:
         return local_date(at, self.zone)
@@ -554,8 +553,8 @@ class _Sight:
         born = born_on(self.evidence.member)
         if born is None:
             return ()
-        since = _start_of_day(birthday(born, condition.at_least), self.zone)
-        until = _start_of_day(birthday(born, condition.at_most + 1), self.zone)
+        since = start_of_day(birthday(born, condition.at_least), self.zone)
+        until = start_of_day(birthday(born, condition.at_most + 1), self.zone)
         return (_Item("age", since, until, (self.evidence.member.born_by,)),)
 
     def _races(self, names: tuple[str, ...]) -> Iterable[_Item]:
@@ -661,9 +660,27 @@ class _Sight:
         for id, reports in said.items():
             for entry, following in zip_longest(reports, reports[1:]):
                 fact = entry.fact
-                since = max(entry.at, _start_of_day(fact.on, self.zone))
+                since = max(entry.at, start_of_day(fact.on, self.zone))
                 until = following.at if following else NEVER
                 yield _Told(id, False, fact.kind, fact.on, fact.on + ONE_DAY, since, until, (entry.event_id,))
+
+
+SIGHTS_MAX = 2_000
+"""So many members' evidence is remembered, each under one policy."""
+
+_known_sights = memory(SIGHTS_MAX)
+
+
+def _sight(evidence: Evidence, policy: Policy) -> _Sight:
+    """The evidence under a policy: the one that was made before, as long as nothing that it looks at is another."""
+    member, episode = evidence.member, evidence.episode
+    told = (e for e in episode.said if isinstance(e.fact, PlanTierReported | ScreeningAnswered))
+    words = (e for e in evidence.confirmed if isinstance(e.fact, PopulationConfirmed | PopulationRejected))
+    looked_at = (
+        member.life, member.stays, member.birth_date, member.born_by, member.race_ethnicity, member.registered_by,
+        episode.assignment, episode.assigned_by, *told, *words, *evidence.stays, *evidence.stays.values(),
+    )  # fmt: skip
+    return _known_sights(Same(lambda: _Sight(evidence, policy), policy, *looked_at))
 
 
 def _paired(told: list[_Told]) -> Iterable[_Visit]:

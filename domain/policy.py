@@ -20,6 +20,7 @@ from domain.core import Instant
 from domain.follow_up_policy import Caseload, FollowUp, Population
 from domain.member.facts import Channel
 from domain.questionnaires import Questionnaire
+from domain.remembered import Same, memory
 from domain.requests import Retry
 from domain.rule_shapes import Basis, Warn, within
 from domain.staff.facts import Licence
@@ -271,7 +272,11 @@ class Policy:
         if name == NO_HOLIDAYS.name:
             return NO_HOLIDAYS
         listed = self.holidays[name]
-        return Holidays(name, frozenset(listed.days), listed.known_until)
+        return _known_calendars(Same(lambda: Holidays(name, frozenset(listed.days), listed.known_until), listed, name))
+
+
+CALENDARS_MAX = 100
+_known_calendars = memory(CALENDARS_MAX)
 
 
 @dataclass(frozen=True, slots=True)

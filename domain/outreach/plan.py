@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
+from functools import partial
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -60,6 +61,7 @@ from domain.outreach.facts import (
     UnableToReachProposed,
 )
 from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies, policy_tags
+from domain.remembered import Same, memory
 from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
 from domain.staff.decider import staff_in
 from domain.stay.decider import Stay
@@ -420,7 +422,7 @@ def _ladder(sight: Sight) -> Iterator[Climbed]:
     )
     for version, replaced_at in _ladders(sight):
         policy = version.policy
-        for index, rung in enumerate(_rungs(policy)):
+        for index, rung in enumerate(_known_rungs(Same(partial(_rungs, policy), policy))):
             opens_day = moved_day(sight.day_zero + timedelta(days=rung.opens_day), sight.rests, policy.timezone)
             due_day = moved_day(sight.day_zero + timedelta(days=rung.due_day), sight.rests, policy.timezone)
             opens_at = max(start_of_day(opens_day, policy.timezone), sight.assignment.received_at)
@@ -443,18 +445,24 @@ def _ladders(sight: Sight) -> Iterator[tuple[Version, Instant | None]]:
         yield version, successor.at if successor is not None else None
 
 
-def _rungs(policy: Policy) -> Iterator[Rung]:
+LADDERS_MAX = 100
+"""The ladders of so many versions are remembered."""
+
+_known_rungs = memory(LADDERS_MAX)
+
+
+def _rungs(policy: Policy) -> tuple[Rung, ...]:
     """The rungs of the file, then its repeats going round their channels."""
-    yield from policy.outreach.rung
+    rungs = [*policy.outreach.rung]
     day = max((r.opens_day for r in policy.outreach.rung), default=0)
-    count = len(policy.outreach.rung)
     for repeat in policy.outreach.repeat:
         turn = 0
-        while day + repeat.every_days <= repeat.until_day and count < RUNGS_MAX:
+        while day + repeat.every_days <= repeat.until_day and len(rungs) < RUNGS_MAX:
             day += repeat.every_days
             due_day = day + min(repeat.every_days - 1, REPEAT_DAYS_MAX)
-            yield Rung(opens_day=day, due_day=due_day, channel=repeat.channels[turn % len(repeat.channels)])
-            turn, count = turn + 1, count + 1
+            rungs.append(Rung(opens_day=day, due_day=due_day, channel=repeat.channels[turn % len(repeat.channels)]))
+            turn += 1
+    return tuple(rungs)
 
 
 def _fallen(sight: Sight, rung: Climbed, until: Instant | None) -> Climbed:
@@ -501,6 +509,7 @@ def _unusable(sight: Sight, channel: Channel, at: Instant) -> str:
 def _person_rungs(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Clock]:
     """A rung for a person is a promise with a due; each attempt performs the earliest open rung that still waits for one."""
     mine = [c for c in climbed if not c.by_machine or c.fallen]
+    how = {channel: _suggestion(sight, channel) for channel in {c.rung.channel for c in mine}}
     attempts = list(sight.attempts)
     for rung in mine:
         due_at = rung.due_at
@@ -528,7 +537,7 @@ def _person_rungs(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Clock]:
             stop_reason="contact_made" if answered else sight.stop.reason if sight.stop else "",
             suspended_since=_rests_since(sight.rests),
             act_by=sight.guard.quiet_hours.hours.last_allowed(due_at, sight.member.timezone),
-            how=_suggestion(sight, rung.rung.channel),
+            how=how[rung.rung.channel],
         )
 
 

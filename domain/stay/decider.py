@@ -18,6 +18,7 @@ from domain.calendar import end_of_day, start_of_day
 from domain.core import Command, Context, Decider, Decision, EventId, Fact, Instant, On, Recorded, Refusal, StreamId
 from domain.member.decider import Member
 from domain.member.facts import DeathReported, StayAttributed
+from domain.remembered import Same, memory
 from domain.staff.decider import OFFICE_ZONE, actor_stream, refused
 from domain.staff.facts import Role
 from domain.stay.facts import (
@@ -248,8 +249,13 @@ class Stay:
         return min((said.fact.received_at for said in self.said), default=None)
 
     def course(self) -> Course:
-        return _Fold(self.said).course()
+        return _known_courses(Same(lambda: _Fold(self.said).course(), self.said))
 
+
+COURSES_MAX = 2_000
+"""What so many stays add up to is remembered."""
+
+_known_courses = memory(COURSES_MAX)
 
 # --- evolve --------------------------------------------------------------------------------------------------------------------
 
