@@ -36,8 +36,9 @@ class Advance:
     @activity.defn(name=ADVANCE)
     def advance(self, process: ProcessRef, workflow_now: datetime, seen: int) -> Outcome:
         """Plan and append until quiet; tell the workflow what to deliver and how long to sleep. Raises when it could not."""
-        now = self._watch.now(workflow_now)
+        now = workflow_now
         try:
+            now = self._watch.now(workflow_now)
             quiet = self._rounds.until_quiet(process, now)
             found = self._seen(quiet, seen)
             self._states.write(found)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.advance import JITTER_FROM, JITTER_MAX, outcome_of
+from activities.advance import JITTER_FROM, JITTER_MAX, Advance, outcome_of
 from activities.channels.port import Sent
 from activities.codes import Coded, code_of
 from activities.delivery import Delivery, Move, next_move
@@ -157,6 +157,17 @@ async def test_a_plan_that_fails_is_counted_and_called_stuck_after_ten_minutes(d
             row = world.row(ref)
             assert row is not None and (row["stuck"], row["last_error"]) == (stuck, "defect_assertion")
         assert row["attempts"] == 3
+
+
+async def test_a_decision_that_the_guard_refused_is_shown_of_the_process(world: World) -> None:
+    ref = world.assign(world.member())
+    rounds, _ = world.system.carriers()
+    guarded = Advance(rounds, ProcessStates(world.system.pool), Watch(world.system.clock, APART_MAX))
+    with pytest.raises(Coded):
+        guarded.advance(ref, world.system.clock.now() + 2 * APART_MAX, 0)
+    row = world.row(ref)
+    assert row is not None and (row["last_error"], row["attempts"]) == ("clocks_apart", 1) and row["failing_since"] is not None
+    assert world.facts(ref) == []
 
 
 def test_waits_are_bounded_and_long_ones_are_spread() -> None:
