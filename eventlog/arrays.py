@@ -1,5 +1,5 @@
-"""Columns of values as PostgreSQL's binary arrays, packed by us: an append sends nineteen of them, and the driver's own way of
-finding out what each holds took a third of the function calls of a whole command.
+"""Columns of values as PostgreSQL's binary arrays, packed and unpacked by us: an append sends twenty of them, and the driver's own
+way of finding out what each holds took a third of the function calls of a whole command.
 
 The statement names each parameter's type (`%b::bigint[]`), so none is sent.
 """
@@ -80,3 +80,25 @@ uuids = _packer(UUID_, lambda id: id.bytes)
 byteas = _packer(BYTEA, bytes)
 timestamps = _packer(TIMESTAMPTZ, timestamp)
 dates = _packer(DATE, lambda day: _LENGTH(day.toordinal() - _EPOCH_DAY))
+
+
+def bigints_of(array: bytes) -> tuple[int, ...]:
+    """The values of a packed array of which none is NULL; so the two below."""
+    return tuple(value for _, value in _SIZED_BIGINT.iter_unpack(array[_HEAD.size :]))
+
+
+def integers_of(array: bytes) -> tuple[int, ...]:
+    return tuple(value for _, value in _SIZED_INTEGER.iter_unpack(array[_HEAD.size :]))
+
+
+def texts_of(array: bytes) -> tuple[str, ...]:
+    found, at = [], _HEAD.size
+    while at < len(array):
+        size = int.from_bytes(array[at : at + 4], "big")
+        found.append(array[at + 4 : at + 4 + size].decode())
+        at += 4 + size
+    return tuple(found)
+
+
+_SIZED_BIGINT = struct.Struct("!iq")
+_SIZED_INTEGER = struct.Struct("!ii")

@@ -1,121 +1,100 @@
-"""Group commit: the appends of many callers in one call and one transaction, when more than a few wait at the same time.
+"""Group commit: the appends of callers who come at the same time go into the log in one call and one transaction.
 
-A single command is faster without it (ADR 0005); inbound messages and the API's bursts are faster with it. Whoever calls `append`
-waits for the verdict of its own item; a conflict goes to its owner only.
+There is no thread for it, and nobody waits for company. Who comes while no batch is under way stores at once, as without a
+committer; who comes meanwhile waits, and the first of those takes along all that fits as soon as the batch is through. So a lone
+caller loses nothing, and the more callers there are, the larger the batches. Each gets the verdict of its own item; a conflict, or
+a failure, goes to its owner only.
 """
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
-from types import TracebackType
 
-from eventlog.recorder import LOCKS_MAX, Item, LogAway, LogRecorder, Verdict
+from eventlog.recorder import LOCKS_MAX, Item, LogRecorder, Verdict
 
 EVENTS_MAX = 1_000
 """Events of one batch: what is written must not hold readers back for long."""
 
-QUEUE_MAX = 10_000
-
 
 class Committer:
-    """Stores items for many threads. One committer thread a process is enough; start it once, or use it in a `with`."""
+    """Stores items for many threads; one for each process is enough."""
 
-    def __init__(self, recorder: LogRecorder, *, threads: int = 1) -> None:
+    def __init__(self, recorder: LogRecorder) -> None:
         self._recorder = recorder
-        self._queue: queue.Queue[_Waiting | None] = queue.Queue(QUEUE_MAX)
-        self._threads = [threading.Thread(target=self._commit, name=f"committer-{n}", daemon=True) for n in range(threads)]
-        self._stopped = False
-
-    def start(self) -> Committer:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Store what is waiting, then end."""
-        self._stopped = True
-        for _ in self._threads:
-            self._queue.put(None)
-        for thread in self._threads:
-            thread.join()
-        while not self._queue.empty():  # came in while we were stopping
-            late = self._queue.get_nowait()
-            if late is not None:
-                late.verdict.set_exception(LogAway("the committer has stopped"))
-
-    def __enter__(self) -> Committer:
-        return self.start()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.stop()
+        self._mutex = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._led = False
+        """Whether somebody stores a batch, or was told to."""
 
     def append(self, item: Item) -> Verdict:
-        """Store the item with whatever else is waiting; its verdict. Raises LogAway."""
-        assert item.locks <= LOCKS_MAX and not self._stopped
-        waiting = _Waiting(item)
-        self._queue.put(waiting)
-        return waiting.verdict.result()
+        """Store the item, alone or with others; its verdict. Raises what the recorder raises for this item."""
+        assert item.locks <= LOCKS_MAX
+        own = _Waiting(item)
+        with self._mutex:
+            self._waiting.append(own)
+            leads, self._led = not self._led, True
+        if not leads:
+            leads = own.called_to_lead()
+        if leads:
+            self._lead(own)
+        if own.verdict is None:
+            return self._recorder.append(item)  # the batch failed; whose fault it was shows when each owner stores by itself
+        return own.verdict
 
-    def _commit(self) -> None:
-        postponed: list[_Waiting] = []
-        ending = False
-        while not ending or postponed:
-            if not postponed:
-                first = self._queue.get()
-                if first is None:
-                    ending = True
-                else:
-                    postponed.append(first)
-            while len(postponed) < LOCKS_MAX and not ending:
-                try:
-                    more = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if more is None:
-                    ending = True
-                else:
-                    postponed.append(more)
-            batch, postponed = _apart(postponed)
-            if batch:
-                self._store(batch)
-
-    def _store(self, batch: Sequence[_Waiting]) -> None:
+    def _lead(self, own: _Waiting) -> None:
+        """Store what waits, one's own with it, then let the next lead."""
+        with self._mutex:
+            batch, self._waiting = _apart(self._waiting)
+        assert batch[0] is own
         try:
-            verdicts = self._recorder.append_batch([w.item for w in batch])
-        except BaseException as error:
+            for one, verdict in zip(batch, self._recorder.append_batch([one.item for one in batch]), strict=True):
+                one.verdict = verdict
+        except Exception:
             if len(batch) == 1:
-                batch[0].verdict.set_exception(error)
-                return
-            for waiting in batch:  # one of them is at fault: its owner alone shall hear of it
-                self._store((waiting,))
-            return
-        for waiting, verdict in zip(batch, verdicts, strict=True):
-            waiting.verdict.set_result(verdict)
+                raise
+        finally:
+            with self._mutex:
+                self._led = bool(self._waiting)
+                if self._waiting:
+                    self._waiting[0].wake(to_lead=True)
+            for one in batch:
+                if one is not own:
+                    one.wake(to_lead=False)
 
 
 class _Waiting:
-    """An item and the place where its owner waits."""
+    """An item, and the place where its owner waits for a verdict or for the lead."""
 
-    __slots__ = ("item", "verdict")
+    __slots__ = ("_asleep", "_leads", "item", "verdict")
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.verdict: Future[Verdict] = Future()
+        self.verdict: Verdict | None = None
+        self._leads = False
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
+
+    def called_to_lead(self) -> bool:
+        """Sleep until woken; whether that is to lead the next batch."""
+        self._asleep.acquire()
+        return self._leads
+
+    def wake(self, *, to_lead: bool) -> None:
+        self._leads = to_lead
+        self._asleep.release()
 
 
 def _apart(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
     """Those that fit into one batch and touch no stream that another of them writes; and the rest, in order, for the next."""
     batch: list[_Waiting] = []
     rest: list[_Waiting] = []
-    touched: dict[str, bool] = {}
+    touched: dict[object, bool] = {}
     locks = events = 0
     for one in waiting:
         item = one.item
         clash = any(c.stream in touched and (c.written or touched[c.stream]) for c in item.checks) or any(
-            c.command_id.hex in touched for c in item.commands
+            c.command_id in touched for c in item.commands
         )
         fits = locks + item.locks <= LOCKS_MAX and (not batch or events + len(item.events) <= EVENTS_MAX)
         if clash or not fits:
@@ -126,5 +105,5 @@ def _apart(waiting: Sequence[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]
             events += len(item.events)
         # Also what is postponed counts, so that nobody overtakes it on its own stream.
         touched.update((c.stream, c.written or touched.get(c.stream, False)) for c in item.checks)
-        touched.update((c.command_id.hex, True) for c in item.commands)
+        touched.update((c.command_id, True) for c in item.commands)
     return batch, rest

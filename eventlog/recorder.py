@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -27,10 +27,12 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresProcessRecorder
 from psycopg import Connection, Cursor
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
+from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import PoolTimeout
 
-from eventlog.arrays import Packed, bigints, booleans, byteas, integers, texts, uuids
+from eventlog.arrays import Packed, bigints, bigints_of, booleans, byteas, integers, integers_of, texts, texts_of, uuids
 
 LOCKS_MAX = 256
 """Streams and commands that one call of `log.append` may lock."""
@@ -92,22 +94,38 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is stored whole or not at all. `command_of[i]` is the index in `commands` of the one that led to `events[i]`."""
+    """What is stored whole or not at all.
+
+    `command_of[i]` is the index in `commands` of the one that led to `events[i]`; those of one command stand together. Left out:
+    all events are the first command's.
+    """
 
     events: tuple[EventRow, ...]
     checks: tuple[Check, ...]
     commands: tuple[CommandRow, ...] = ()
-    command_of: tuple[int | None, ...] = ()
+    command_of: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         written = {c.stream for c in self.checks if c.written}
         assert all(e.stream in written for e in self.events), "an event's stream must be among the checks, as written"
         assert len({c.stream for c in self.checks}) == len(self.checks), "a stream stands twice among the checks"
         assert not self.command_of or len(self.command_of) == len(self.events)
+        assert list(self.command_of) == sorted(self.command_of), "the events of one command stand together, in the commands' order"
 
     @property
     def locks(self) -> int:
-        return len(self.checks) + len(self.commands)
+        return len(self.checks)
+
+    @property
+    def events_of_commands(self) -> list[tuple[int, int]]:
+        """For each command the numbers, from 1, of the first and the last of its events; last < first where it has none."""
+        of = self.command_of or (0,) * len(self.events)
+        found, first = [], 1
+        for index in range(len(self.commands)):
+            last = first + of.count(index) - 1
+            found.append((first, last))
+            first = last + 1
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +160,16 @@ class Remembered:
 
 _T = TypeVar("_T")
 
-_APPEND = """SELECT item, status, positions, moved, moved_to FROM log.append(
-    %b::int,
-    %b::int[], %b::uuid[], %b::bytea[], %b::text[],
-    %b::int[], %b::text[], %b::bigint[], %b::boolean[],
-    %b::int[], %b::int[], %b::text[], %b::bigint[], %b::text[],
-    %b::int[], %b::uuid[], %b::bytea[], %b::bytea[], %b::bytea[], %b::bytea[])"""
+_TYPES = (
+    "integer",
+    "integer[]", "uuid[]", "bytea[]", "text[]", "integer[]", "integer[]",
+    "integer[]", "text[]", "bigint[]", "boolean[]",
+    "integer[]", "text[]", "bigint[]", "text[]", "integer[]", "uuid[]", "bytea[]", "bytea[]", "bytea[]", "bytea[]",
+)  # fmt: skip
+_PARAMETERS = ", ".join(f"${n}::{type}" for n, type in enumerate(_TYPES, start=1))
+_APPEND = f"SELECT positions, known, moved, moved_stream, moved_to FROM log.append({_PARAMETERS})".encode()
+_APPEND_NAME = b"log.append"
+_BINARY = [Format.BINARY] * len(_TYPES)
 
 _SELECT = "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
 
@@ -173,7 +195,16 @@ class LogRecorder(PostgresApplicationRecorder):
         assert items and sum(i.locks for i in items) <= LOCKS_MAX
         assert all(i.commands for i in items), "without a command id a repetition could not be told from a conflict"
         arguments = _arguments(items)
-        return self.again_while_away(lambda conn: _call(conn, arguments))
+
+        def store(conn: Connection[Any]) -> PGresult:
+            try:
+                return _call(conn.pgconn, arguments)
+            except psycopg.errors.UniqueViolation as raced:
+                if raced.diag.constraint_name != "commands_pkey":
+                    raise
+                return _call(conn.pgconn, arguments)  # somebody stored a command meanwhile, under other streams: now it is known
+
+        return _verdicts(items, self.again_while_away(store))
 
     # -- reading
 
@@ -225,7 +256,8 @@ class LogRecorder(PostgresApplicationRecorder):
             if not rows:
                 return None
             item = Item(events=rows, checks=tuple(Check(s, None, True) for s in sorted({r.stream for r in rows})))
-            (verdict,) = _call(conn, _arguments((item,)))
+            answer = _checked(conn.pgconn, conn.pgconn.exec_params(_APPEND, _arguments((item,)), None, _BINARY, Format.BINARY))
+            (verdict,) = _verdicts((item,), answer)
         assert isinstance(verdict, Stored)
         return list(verdict.positions)
 
@@ -316,63 +348,73 @@ class PollingSubscription(Subscription[LogRecorder]):
 
 _BIGINT_MAX = 2**63 - 1
 
+_NOT_PREPARED = b"26000"
+"""The SQLSTATE of a prepared statement that this connection does not know (yet)."""
+
 _FINAL = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 """What has waited long enough already."""
 
 
-def _call(conn: Connection[Any], arguments: tuple[Any, ...]) -> tuple[Verdict, ...]:
-    with conn.cursor(binary=True, row_factory=tuple_row) as cursor:
-        rows = cursor.execute(_APPEND, arguments, prepare=True).fetchall()
-    return tuple(_verdict(row) for row in rows)
+def _call(pgconn: PGconn, arguments: Sequence[bytes]) -> PGresult:
+    """The append as a prepared statement, past the driver's cursor: that would take most of the time of a small append."""
+    result = pgconn.exec_prepared(_APPEND_NAME, arguments, _BINARY, Format.BINARY)
+    if result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED:
+        _checked(pgconn, pgconn.prepare(_APPEND_NAME, _APPEND))
+        result = pgconn.exec_prepared(_APPEND_NAME, arguments, _BINARY, Format.BINARY)
+    return _checked(pgconn, result)
 
 
-def _verdict(row: TupleRow) -> Verdict:
-    match row[1]:
-        case "stored":
-            return Stored(tuple(row[2]))
-        case "known":
-            return Known()
-        case "conflict":
-            return Moved(row[3], row[4])
-        case status:
-            raise AssertionError(status)
+def _checked(pgconn: PGconn, result: PGresult) -> PGresult:
+    """The result, or what went wrong as the driver would raise it."""
+    if result.status in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        return result
+    error = psycopg.errors.error_from_result(result)
+    if pgconn.status == ConnStatus.BAD and not isinstance(error, psycopg.OperationalError):
+        raise psycopg.OperationalError("the connection was lost")
+    raise error
 
 
-@dataclass(slots=True)
-class _Columns:
-    """The arrays of one call, filled item by item."""
+def _verdicts(items: Sequence[Item], answer: PGresult) -> tuple[Verdict, ...]:
+    """Each item's part of the one row that an append answers with."""
+    positions, known, moved, moved_stream, moved_to = (answer.get_value(0, column) or b"" for column in range(5))
+    drawn = bigints_of(positions)
+    refused: dict[int, Verdict] = {}
+    for number, stream, version in zip(integers_of(moved), texts_of(moved_stream), bigints_of(moved_to), strict=True):
+        refused.setdefault(number, Moved(stream, version))
+    refused |= dict.fromkeys(integers_of(known), Known())
+    verdicts: list[Verdict] = []
+    first = 0
+    for number, item in enumerate(items, start=1):
+        last = first + len(item.events)
+        verdicts.append(refused.get(number) or Stored(drawn[first:last]))
+        first = last
+    return tuple(verdicts)
 
-    command: list[tuple[int, UUID, bytes, str]] = field(default_factory=list)
-    check: list[tuple[int, str, int | None, bool]] = field(default_factory=list)
-    event: list[tuple[Any, ...]] = field(default_factory=list)
 
-
-def _arguments(items: Iterable[Item]) -> tuple[Any, ...]:
-    columns, count = _Columns(), 0
-    for count, item in enumerate(items, start=1):
-        first_command = len(columns.command) + 1
-        columns.command += [(count, c.command_id, c.fingerprint, c.stream) for c in item.commands]
-        columns.check += [(count, c.stream, c.version, c.written) for c in item.checks]
-        for index, e in enumerate(item.events):
-            of = item.command_of[index] if item.command_of else (0 if item.commands else None)
-            columns.event.append(
-                (
-                    count, None if of is None else first_command + of, e.stream, e.version, e.name,
-                    e.schema_version, e.event_id, e.body, e.sealed, e.meta, e.hash,
-                )
-            )  # fmt: skip
+def _arguments(items: Sequence[Item]) -> tuple[bytes, ...]:
+    """The parameters of `log.append`: the items' rows turned into columns, each packed as its type wants it."""
+    commands: list[tuple[Any, ...]] = []
+    checks: list[tuple[Any, ...]] = []
+    events: list[tuple[Any, ...]] = []
+    for number, item in enumerate(items, start=1):
+        before = len(events)
+        events += [
+            (number, e.stream, e.version, e.name, e.schema_version, e.event_id, e.body, e.sealed, e.meta, e.hash)
+            for e in item.events
+        ]
+        checks += [(number, c.stream, c.version, c.written) for c in item.checks]
+        commands += [
+            (number, c.command_id, c.fingerprint, c.stream, before + first, before + last)
+            for c, (first, last) in zip(item.commands, item.events_of_commands, strict=True)
+        ]
     return (
-        count,
-        *_packed(columns.command, (integers, uuids, byteas, texts)),
-        *_packed(columns.check, (integers, texts, bigints, booleans)),
-        *_packed(
-            columns.event,
-            (integers, integers, texts, bigints, texts, integers, uuids, byteas, byteas, byteas, byteas),
-        ),
+        len(items).to_bytes(4, "big"),
+        *_packed(commands, (integers, uuids, byteas, texts, integers, integers)),
+        *_packed(checks, (integers, texts, bigints, booleans)),
+        *_packed(events, (integers, texts, bigints, texts, integers, uuids, byteas, byteas, byteas, byteas)),
     )
 
 
 def _packed(rows: list[Any], columns: tuple[Callable[[Sequence[Any]], Packed], ...]) -> tuple[Packed, ...]:
-    """The rows turned into columns, each packed as its type wants it."""
     by_column: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else ((),) * len(columns)
     return tuple(pack(values) for pack, values in zip(columns, by_column, strict=True))

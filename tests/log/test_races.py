@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 import pytest
 
 from domain.core import Command, Context, Decision, Refusal
-from eventlog.committer import Committer, _apart, _Waiting
 from eventlog.gateway import Accepted, Conflict, Gateway
-from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, LogRecorder, LogRefused, Moved, Stored, Verdict
+from eventlog.recorder import Check, CommandRow, Item, LogAway, LogRecorder, Stored, Verdict
 from tests.log import toy
 from tests.log.conftest import FINGERPRINTS, Opener, World, created_for_each, gateway_of
 
@@ -193,92 +192,10 @@ def test_a_command_waits_for_a_lock_but_not_for_ever(world: World, another: Open
 def test_an_append_names_at_most_256_streams(world_recorder: LogRecorder) -> None:
     with pytest.raises(AssertionError):
         world_recorder.append(
-            Item((), tuple(Check(f"toy-{n}", 0, False) for n in range(256)), (CommandRow(uuid4(), b"f", "toy-1"),))
+            Item((), tuple(Check(f"toy-{n}", 0, False) for n in range(257)), (CommandRow(uuid4(), b"f", "toy-1"),))
         )
-    fits = Item((), tuple(Check(f"toy-{n}", 0, False) for n in range(255)), (CommandRow(uuid4(), b"f", "toy-1"),))
+    fits = Item((), tuple(Check(f"toy-{n}", 0, False) for n in range(256)), (CommandRow(uuid4(), b"f", "toy-1"),))
     assert world_recorder.append(fits) == Stored(())
-
-
-# -- group commit
-
-
-def _item(stream: str, version: int, *reads: tuple[str, int], command_id: UUID | None = None) -> Item:
-    row = EventRow(stream, version, "toy.claimed", 1, uuid4(), b"{}", None, b"{}", b"")
-    return Item(
-        (row,),
-        (Check(stream, version - 1, True), *(Check(s, v, False) for s, v in reads)),
-        (CommandRow(command_id or uuid4(), b"f", stream),),
-    )
-
-
-def test_each_of_a_batch_hears_its_own_verdict(world_recorder: LogRecorder) -> None:
-    known = _item("toy-known", 1)
-    world_recorder.append(known)
-    verdicts = world_recorder.append_batch(
-        [_item("toy-1", 1), _item("toy-2", 5), known, _item("toy-3", 1, ("toy-4", 1)), _item("toy-5", 1)]
-    )
-    assert [type(v) for v in verdicts] == [Stored, Moved, Known, Moved, Stored]
-    assert verdicts[1] == Moved("toy-2", 0) and verdicts[3] == Moved("toy-4", 0)
-    assert [e.originator_id for e in world_recorder.select_notifications(None, 10)] == ["toy-known", "toy-1", "toy-5"]
-
-
-def test_items_of_one_batch_are_kept_apart() -> None:
-    same = uuid4()
-    waiting = [
-        _Waiting(item)
-        for item in (
-            _item("a", 1), _item("b", 1, ("r", 1)), _item("c", 1, ("r", 1)), _item("a", 2), _item("r", 2), _item("d", 1, ("a", 1)),
-            _item("e", 1, command_id=same), _item("f", 1, command_id=same), _item("g", 1),
-        )
-    ]  # fmt: skip
-    batch, rest = _apart(waiting)
-    assert [w.item.events[0].stream for w in batch] == ["a", "b", "c", "e", "g"]
-    assert [w.item.events[0].stream for w in rest] == ["a", "r", "d", "f"]
-    wide = [_Waiting(_item(f"s{n}", 1, *((f"r{n} {m}", 0) for m in range(30)))) for n in range(20)]
-    batch, rest = _apart(wide)
-    assert sum(w.item.locks for w in batch) <= 256 and len(batch) == 8 and len(rest) == 12
-
-
-def test_many_callers_are_committed_together_and_none_gets_anothers_answer(world: World) -> None:
-    members = [world.member(consents=False) for _ in range(20)]
-    before = world.log.watermark()
-    with Committer(world.log.recorder) as committer:
-        gateway = gateway_of(world.open, world.clock, appender=committer)
-
-        def one(n: int) -> tuple[str, str, Any]:
-            member, scope = members[n % len(members)], f"scope {n}"
-            return member, scope, gateway.handle(toy.GiveConsent(stream=member, by="system", scope=scope), command_id=uuid4())
-
-        with ThreadPoolExecutor(32) as pool:
-            done = list(pool.map(one, range(400)))
-    accepted = 0
-    for member, scope, outcome in done:
-        if isinstance(outcome, Accepted):
-            (recorded,) = outcome.facts
-            assert recorded.stream == member and recorded.fact == toy.ConsentGiven(scope=scope)
-            assert world.log.at([recorded.position])[0].recorded == recorded
-            accepted += 1
-        else:
-            assert isinstance(outcome, Conflict)
-    assert accepted > 350
-    assert len(world.log.after(before, limit=1000).facts) == accepted
-    assert list(world.log.verify()) == []
-
-
-def test_a_broken_item_fails_alone(world_recorder: LogRecorder) -> None:
-    with Committer(world_recorder) as committer:
-        broken = Item(
-            (EventRow("toy-1", 1, "n\0", 1, uuid4(), b"{}", None, b"{}", b""),),
-            (Check("toy-1", 0, True),),
-            (CommandRow(uuid4(), b"f", "toy-1"),),
-        )
-        with ThreadPoolExecutor(9) as pool:
-            good = [pool.submit(committer.append, _item(f"toy-{n}", 1)) for n in range(2, 10)]
-            bad = pool.submit(committer.append, broken)
-            assert all(isinstance(g.result(), Stored) for g in good)
-            with pytest.raises(LogRefused, match="CharacterNotInRepertoire") as refused:
-                bad.result()
-    assert refused.value.__cause__ is None
 
 
 def test_reads_that_do_not_settle_are_a_defect(world: World) -> None:
