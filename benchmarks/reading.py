@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from benchmarks import long_life
 from benchmarks.ground import Databases, Ground
 from benchmarks.table import Measured, Row, at_most, in_turns, told_only, within
 from domain.core import StreamId
-from eventlog.clock import FixedClock
+from eventlog.clock import FixedClock, SystemClock
 from eventlog.codec import StoredFact
 from eventlog.gateway import Gateway
 
@@ -40,7 +40,7 @@ def rows(ground: Ground) -> Iterator[Row]:
 
 def _measured(ground: Ground, id: str, what: str, facts: Sequence[StoredFact]) -> Iterator[Row]:
     with ground.databases() as databases, long_life.open_for(databases) as opened:
-        clock = FixedClock(datetime.now(UTC))
+        clock = FixedClock(SystemClock().now())
         streams = long_life.write(long_life.gateway_for(opened, clock), clock, facts)
         load, library = fresh_load(long_life.gateway_for(opened, clock), streams), library_load(databases, facts)
         ours, theirs = in_turns(lambda: p50_ms(load, LOADS), lambda: p50_ms(library, LIBRARY_LOADS))

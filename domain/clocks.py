@@ -121,23 +121,18 @@ class Clocks:
     written: Mapping[str, WrittenDue] = field(default_factory=dict)
 
     def evolve(self, recorded: Recorded) -> Clocks:
-        fact = recorded.fact
-        old = self.written.get(fact.key)
-        match fact:
-            case DueSet():
-                if old is None:
-                    new = WrittenDue(fact, recorded.event_id)
-                else:
-                    new = replace(old, due=fact, set_by=recorded.event_id, withdrawn=None, facts_ever=old.facts_ever + 1)
-            case DueWithdrawn() if old is not None:
-                new = replace(old, withdrawn=fact, facts_ever=old.facts_ever + 1)
-            case DeadlineMissed() if old is not None:
-                new = replace(old, missed=fact, missed_known_at=recorded.recorded_at, facts_ever=old.facts_ever + 1)
-            case MissWithdrawn() if old is not None:
-                new = replace(old, missed=None, missed_known_at=None, facts_ever=old.facts_ever + 1)
-            case _:
-                return self
-        return Clocks({**self.written, fact.key: new})
+        return self.evolve_all((recorded,))
+
+    def evolve_all(self, history: Iterable[Recorded]) -> Clocks:
+        written = dict(self.written)
+        for recorded in history:
+            fact = recorded.fact
+            old = written.get(fact.key)
+            if old is not None:
+                written[fact.key] = _evolved(old, fact, recorded)
+            elif isinstance(fact, DueSet):
+                written[fact.key] = WrittenDue(fact, recorded.event_id)
+        return Clocks(written)
 
     def decide(self, fact: ClockFact) -> tuple[Fact, ...]:
         """The fact, or nothing where the stream already says so."""
@@ -156,8 +151,23 @@ class Clocks:
         return () if already else (fact,)
 
 
+def _evolved(old: WrittenDue, fact: ClockFact, recorded: Recorded) -> WrittenDue:
+    ever = old.facts_ever + 1
+    match fact:
+        case DueSet():
+            return replace(old, due=fact, set_by=recorded.event_id, withdrawn=None, facts_ever=ever)
+        case DueWithdrawn():
+            return replace(old, withdrawn=fact, facts_ever=ever)
+        case DeadlineMissed():
+            return replace(old, missed=fact, missed_known_at=recorded.recorded_at, facts_ever=ever)
+        case MissWithdrawn():
+            return replace(old, missed=None, missed_known_at=None, facts_ever=ever)
+        case _:
+            assert_never(fact)
+
+
 def _same_due(a: DueSet, b: DueSet) -> bool:
-    return replace(a, generation=0) == replace(b, generation=0)
+    return a == b or replace(a, generation=b.generation) == b
 
 
 # --- planning ------------------------------------------------------------------------------------------------------------------
@@ -211,6 +221,20 @@ class Clock:
         )
 
 
+    def says(self, due: DueSet) -> bool:
+        """Whether a written due of its key is what it implies; how it arrived stays as it was written."""
+        return (
+            self.window.due == due.due_at
+            and self.window.opens == due.opens_at
+            and self.window.closes == due.closes_at
+            and self.policy == due.policy
+            and self.cause == due.cause
+            and self.governing == due.governing
+            and self.variants == due.variants
+            and self.rule == due.rule
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Kept:
     """What `keep` found: the steps that bring the written dues up to date, and the obligations that the written dues are."""
@@ -228,13 +252,12 @@ def keep(stream: StreamId, clocks: Iterable[Clock], ledger: Clocks, alarm: Alarm
         assert clock.key not in implied, f"two clocks share a key: {clock.rule}"
         implied.add(clock.key)
         written = ledger.written.get(clock.key)
-        wanted = clock.as_due
         if written is None:
-            steps.append(_step(stream, wanted, 0, alarm.now))
+            steps.append(_step(stream, clock.as_due, 0, alarm.now))
             continue
-        wanted = replace(wanted, late_on_arrival=written.due.late_on_arrival)
-        if not _same_due(wanted, written.due):
-            steps.append(_step(stream, replace(wanted, generation=written.facts_ever), written.facts_ever, alarm.now))
+        if not clock.says(written.due):
+            ever, late = written.facts_ever, written.due.late_on_arrival
+            steps.append(_step(stream, replace(clock.as_due, generation=ever, late_on_arrival=late), ever, alarm.now))
             continue
         obligation = _judge(clock, written, alarm)
         obligations.append(obligation)

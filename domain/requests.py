@@ -159,6 +159,11 @@ class Request:
     acknowledged_at: Instant | None = None
     sent_at: Instant | None = None
 
+    def became(self, state: RequestState, at: Instant, *, code: str | None = None, sent_at: Instant | None = None) -> Request:
+        return Request(
+            self.asked, self.asked_at, state, at, self.code if code is None else code, self.acknowledged_at, sent_at or self.sent_at
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Requests:
@@ -171,15 +176,18 @@ class Requests:
         return tuple(r for r in self.by_key.values() if r.asked.want == want)
 
     def evolve(self, recorded: Recorded) -> Requests:
-        fact, at = recorded.fact, recorded.occurred_at
-        if isinstance(fact, MessageRequested):
-            if fact.key in self.by_key:
-                return self
-            return Requests({**self.by_key, fact.key: Request(fact, at, RequestState.REQUESTED, at)})
-        old = self.by_key.get(fact.key)
-        if old is None:
-            return self
-        return Requests({**self.by_key, fact.key: _evolved(old, fact, at)})
+        return self.evolve_all((recorded,))
+
+    def evolve_all(self, history: Iterable[Recorded]) -> Requests:
+        by_key = dict(self.by_key)
+        for recorded in history:
+            fact, at = recorded.fact, recorded.occurred_at
+            old = by_key.get(fact.key)
+            if old is not None:
+                by_key[fact.key] = _evolved(old, fact, at)
+            elif isinstance(fact, MessageRequested):
+                by_key[fact.key] = Request(fact, at, RequestState.REQUESTED, at)
+        return Requests(by_key)
 
     def decide(self, fact: RequestFact) -> tuple[Fact, ...]:
         """The fact, or nothing where it would say nothing new."""
@@ -209,22 +217,21 @@ class Requests:
 def _evolved(old: Request, fact: RequestFact, at: Instant) -> Request:
     match fact:
         case DeliveryBegun():
-            return replace(old, state=RequestState.BEGUN, changed_at=at)
+            return old.became(RequestState.BEGUN, at)
         case MessageSent():
-            return replace(old, state=RequestState.SENT, changed_at=at, sent_at=at)
+            return old.became(RequestState.SENT, at, sent_at=at)
         case MessageFailed(permanent=permanent, code=code):
-            state = RequestState.FAILED_FOR_GOOD if permanent else RequestState.FAILED
-            return replace(old, state=state, changed_at=at, code=code)
+            return old.became(RequestState.FAILED_FOR_GOOD if permanent else RequestState.FAILED, at, code=code)
         case DeliveryOutcomeUnknown():
-            return replace(old, state=RequestState.UNKNOWN, changed_at=at)
+            return old.became(RequestState.UNKNOWN, at)
         case RequestExpired():
-            return replace(old, state=RequestState.EXPIRED, changed_at=at)
+            return old.became(RequestState.EXPIRED, at)
         case RequestWithdrawn(reason=reason):
-            return replace(old, state=RequestState.WITHDRAWN, changed_at=at, code=reason)
+            return old.became(RequestState.WITHDRAWN, at, code=reason)
         case MessageDelivered():
-            return replace(old, state=RequestState.DELIVERED, changed_at=at)
+            return old.became(RequestState.DELIVERED, at)
         case MessageBounced(code=code):
-            return replace(old, state=RequestState.BOUNCED, changed_at=at, code=code)
+            return old.became(RequestState.BOUNCED, at, code=code)
         case AlertAcknowledged():
             return replace(old, acknowledged_at=at)
         case MessageRequested():

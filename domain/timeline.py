@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Any
 
 from domain.calendar import end_of_day, local_date
@@ -32,12 +33,23 @@ Timeline = tuple[Entry, ...]
 
 def put(timeline: Timeline, recorded: Recorded) -> Timeline:
     """The timeline with one more fact, at its place by `occurred_at`; the same event twice counts once."""
-    if any(entry.event_id == recorded.event_id for entry in timeline):
+    place = bisect_left(timeline, (recorded.occurred_at, recorded.event_id), key=_order)
+    if place < len(timeline) and timeline[place].event_id == recorded.event_id:
         return timeline
-    grown = list(timeline)
-    entry = Entry(recorded.occurred_at, recorded.event_id, recorded.fact, recorded.recorded_at, recorded.actor)
-    insort(grown, entry, key=lambda e: e.order)
-    return tuple(grown)
+    return (*timeline[:place], _entry(recorded), *timeline[place:])
+
+
+def put_all(timeline: Timeline, history: Iterable[Recorded]) -> Timeline:
+    """The timeline with several facts more, each at its place."""
+    by_order = {_order(entry): entry for entry in (*map(_entry, history), *timeline)}
+    return tuple(by_order[order] for order in sorted(by_order))
+
+
+def _entry(r: Recorded) -> Entry:
+    return Entry(r.occurred_at, r.event_id, r.fact, r.recorded_at, r.actor)
+
+
+_order = attrgetter("at", "event_id")
 
 
 def so_far(timeline: Timeline, alarm: Alarm) -> Timeline:

@@ -160,44 +160,46 @@ class Codec:
 
     def decode(self, row: Sequence[Any]) -> Recorded:
         """The fact of a row (position, stream, version, name, schema_version, event_id as text, body, sealed, meta, hash)."""
-        meta = _decode_meta(row[8])
-        fact, _ = self._fact(row, meta)
-        return Recorded(
-            fact, row[5], row[1], row[2], row[0],
-            meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
-        )  # fmt: skip
+        return self._recorded(row, _decode_meta(row[8]))[0]
 
     def decode_stored(self, row: Sequence[Any]) -> StoredFact:
         """The fact of a row with all that is stored around it."""
         meta = _decode_meta(row[8])
-        fact, erased = self._fact(row, meta)
-        recorded = Recorded(
-            fact, row[5], row[1], row[2], row[0],
-            meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
-        )  # fmt: skip
+        recorded, erased = self._recorded(row, meta)
         return StoredFact(recorded, row[3], row[4], meta, row[9], erased)
 
     def fetch_keys(self, rows: Iterable[Sequence[Any]]) -> None:
         """Bring the keys that a batch of rows needs into the cache, at once."""
         self._ciphers.fetch({_decode_meta(row[8]).key or row[1] for row in rows if row[7] is not None})
 
-    def _fact(self, row: Sequence[Any], meta: Meta) -> tuple[Fact, bool]:
-        sealed: bytes | None = row[7]
-        secret: bytes | None = None
-        erased = False
+    def _recorded(self, row: Sequence[Any], meta: Meta) -> tuple[Recorded, bool]:
+        """The fact, and whether it was erased."""
+        position, stream, version, name, schema_version, event_id, body, sealed, _, _ = row
+        secret, erased = None, False
         if sealed is not None:
-            cipher = self._ciphers.to_unseal(meta.key or row[1])
-            if cipher is None:
-                erased = True
-            else:
-                try:
-                    secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _id_bytes(row[5]))
-                except InvalidTag:
-                    raise CannotUnwrap(f"the sealed part of the event at position {row[0]} does not open with its key") from None
+            secret = self._unsealed(position, meta.key or stream, event_id, sealed)
+            erased = secret is None
         try:
-            return self.assembled(row[3], row[4], row[6], secret), erased
+            fact = self.assembled(name, schema_version, body, secret)
         except UnknownFact as unknown:
-            raise UnknownFact(f"the event at position {row[0]} cannot be read: {unknown}") from None
+            raise UnknownFact(f"the event at position {position} cannot be read: {unknown}") from None
+        return (
+            Recorded(
+                fact, event_id, stream, version, position,
+                meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
+            ),
+            erased,
+        )  # fmt: skip
+
+    def _unsealed(self, position: int, key_id: str, event_id: str, sealed: bytes) -> bytes | None:
+        """What was sealed; None when its key was destroyed."""
+        cipher = self._ciphers.to_unseal(key_id)
+        if cipher is None:
+            return None
+        try:
+            return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _id_bytes(event_id))
+        except InvalidTag:
+            raise CannotUnwrap(f"the sealed part of the event at position {position} does not open with its key") from None
 
 
 def chained(

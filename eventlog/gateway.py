@@ -410,7 +410,7 @@ class _Work:
         self._written: dict[StreamId, int] = {}
         self._events: list[EventRow] = []
         self._recorded: list[Recorded] = []
-        self._command_of: list[int | None] = []
+        self._command_of: list[int] = []
         self._commands: list[CommandRow] = []
         self._floor: Instant | None = None
         self._foreseen: dict[StreamId, _Seen] = {}
@@ -620,8 +620,7 @@ class _States:
             state = seen.state
             decider = deciders.get(_kind(stream))
             if decider is not None:
-                for recorded in tail.facts:
-                    state = decider.evolve(state, recorded)
+                state = decider.evolve_all(state, tail.facts)
             last = tail.facts[-1]
             begun[stream] = (_Seen(state, last.version, tail.hash, last.recorded_at), good_until)
         with self._lock:

@@ -46,7 +46,7 @@ from domain.episode.enrolment import (
 from domain.episode.facts import MEMBER_SAID_NO, AssignmentReceived, AssignmentResent, PolicyReapplied
 from domain.episode.holds import Hold, HoldCommand, Resume
 from domain.episode.leads import AssignLeadCareManager, LeadCommand, ReleaseLeadCareManager
-from domain.episode.state import Episode, claim_on_open_episode, evolve
+from domain.episode.state import Episode, claim_on_open_episode, evolve, evolve_all
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun
 from domain.policy import PolicyBook
@@ -248,4 +248,4 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
             return actor
 
 
-DECIDER = Decider("episode", lambda stream: Episode(), evolve, decide, reads)
+DECIDER = Decider("episode", lambda stream: Episode(), evolve, decide, reads, evolve_all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from domain.core import Context, EventId, Instant, Recorded, StreamId
@@ -20,7 +21,7 @@ from domain.episode.facts import (
     PolicyReapplied,
 )
 from domain.member.decider import Member
-from domain.timeline import Span, Timeline, put, spans, until
+from domain.timeline import Span, Timeline, put, put_all, spans, until
 
 
 def claim_on_open_episode(member: StreamId) -> StreamId:
@@ -92,6 +93,15 @@ def evolve(state: Episode, recorded: Recorded) -> Episode:
             return replace(state, resent=state.resent + 1)
         case _:
             return replace(state, said=put(state.said, recorded))
+
+
+def evolve_all(state: Episode, history: Sequence[Recorded]) -> Episode:
+    """As `evolve` one after another; what is only `said`, nearly all of it, at once."""
+    told = [r for r in history if not isinstance(r.fact, (AssignmentReceived, AssignmentResent))]
+    for recorded in history:
+        if isinstance(recorded.fact, (AssignmentReceived, AssignmentResent)):
+            state = evolve(state, recorded)
+    return replace(state, said=put_all(state.said, told))
 
 
 def zone_of(state: Episode, context: Context) -> str:

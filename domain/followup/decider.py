@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
@@ -215,6 +215,13 @@ def covers(span: Span, at: Instant) -> bool:
 # --- evolve --------------------------------------------------------------------------------------------------------------------
 
 
+SAID = (
+    FollowUpContactMade, FollowUpAttemptMade, CadenceAgreed, CadenceAgreementEnded, TierOverridden, TierOverrideLifted,
+    FollowUpReviewed,
+)  # fmt: skip
+"""What people recorded and agreed and what is nothing but `said`."""
+
+
 def evolve(state: FollowUp, recorded: Recorded) -> FollowUp:
     if (kept := bookkeeping.entered(state, recorded)) is not None:
         return kept
@@ -232,15 +239,7 @@ def evolve(state: FollowUp, recorded: Recorded) -> FollowUp:
             populations, ever = {**state.populations, fact.population: last_word}, state.proposals_ever + 1
             said = put(state.said, recorded) if isinstance(fact, PopulationConfirmed | PopulationRejected) else state.said
             return replace(state, populations=populations, proposals_ever=ever, said=said)
-        case (
-            FollowUpContactMade()
-            | FollowUpAttemptMade()
-            | CadenceAgreed()
-            | CadenceAgreementEnded()
-            | TierOverridden()
-            | TierOverrideLifted()
-            | FollowUpReviewed()
-        ):
+        case fact if isinstance(fact, SAID):
             return replace(state, said=put(state.said, recorded))
         case FollowUpEnded():
             return replace(state, ended=True, endings_ever=state.endings_ever + 1)
@@ -248,6 +247,10 @@ def evolve(state: FollowUp, recorded: Recorded) -> FollowUp:
             return replace(state, ended=False)
         case _:
             return state
+
+
+def evolve_all(state: FollowUp, history: Sequence[Recorded]) -> FollowUp:
+    return bookkeeping.entered_all(state, history, SAID, evolve)
 
 
 # --- decide --------------------------------------------------------------------------------------------------------------------
@@ -418,4 +421,4 @@ def reads(command: Any, state: FollowUp, context: Context) -> tuple[StreamId, ..
     return (*actor_stream(command.by), *episode)
 
 
-DECIDER = Decider("followup", lambda stream: FollowUp(stream=stream), evolve, decide, reads)
+DECIDER = Decider("followup", lambda stream: FollowUp(stream=stream), evolve, decide, reads, evolve_all)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -120,13 +121,17 @@ class Outreach:
         return self.proposal is not None
 
 
+SAID = (AttemptMade, ContactMade)
+"""What people recorded and what is nothing but `said`."""
+
+
 def evolve(state: Outreach, recorded: Recorded) -> Outreach:
     if (kept := bookkeeping.entered(state, recorded)) is not None:
         return kept
     match recorded.fact:
         case OutreachOpened() as fact:
             return replace(state, opened=fact)
-        case AttemptMade() | ContactMade():
+        case fact if isinstance(fact, SAID):
             return replace(state, said=put(state.said, recorded))
         case UnableToReachProposed():
             return replace(state, proposal=put((), recorded)[0], proposals_ever=state.proposals_ever + 1)
@@ -142,6 +147,10 @@ def evolve(state: Outreach, recorded: Recorded) -> Outreach:
             return replace(state, ended=False)
         case _:
             return state
+
+
+def evolve_all(state: Outreach, history: Sequence[Recorded]) -> Outreach:
+    return bookkeeping.entered_all(state, history, SAID, evolve)
 
 
 # --- decide --------------------------------------------------------------------------------------------------------------------
@@ -241,4 +250,4 @@ def reads(command: Any, state: Outreach, context: Context) -> tuple[StreamId, ..
     return actor
 
 
-DECIDER = Decider("outreach", lambda stream: Outreach(stream=stream), evolve, decide, reads)
+DECIDER = Decider("outreach", lambda stream: Outreach(stream=stream), evolve, decide, reads, evolve_all)

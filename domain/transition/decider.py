@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,6 +127,10 @@ def reopened(said: Timeline) -> frozenset[EventId]:
 # --- evolve --------------------------------------------------------------------------------------------------------------------
 
 
+SAID = (TransitionContactMade, TransitionAttemptMade, ChecklistItemDone, ChecklistItemReopened, StayReviewed)
+"""What people recorded and what is nothing but `said`."""
+
+
 def evolve(state: Transition, recorded: Recorded) -> Transition:
     if (kept := bookkeeping.entered(state, recorded)) is not None:
         return kept
@@ -135,7 +139,7 @@ def evolve(state: Transition, recorded: Recorded) -> Transition:
             return replace(state, opened={**state.opened, fact.stay: fact}, openings_ever=state.openings_ever + 1)
         case TransitionEntrusted() as fact:
             return replace(state, entrusted=fact, entrusted_ever=state.entrusted_ever + 1)
-        case TransitionContactMade() | TransitionAttemptMade() | ChecklistItemDone() | ChecklistItemReopened() | StayReviewed():
+        case fact if isinstance(fact, SAID):
             return replace(state, said=put(state.said, recorded))
         case TransitionalCareEnded():
             return replace(state, ended=True, endings_ever=state.endings_ever + 1)
@@ -143,6 +147,10 @@ def evolve(state: Transition, recorded: Recorded) -> Transition:
             return replace(state, ended=False)
         case _:
             return state
+
+
+def evolve_all(state: Transition, history: Sequence[Recorded]) -> Transition:
+    return bookkeeping.entered_all(state, history, SAID, evolve)
 
 
 # --- decide --------------------------------------------------------------------------------------------------------------------
@@ -307,4 +315,4 @@ def reads(command: Any, state: Transition, context: Context) -> tuple[StreamId, 
     return () if command.by == SYSTEM else actor_stream(command.by)
 
 
-DECIDER = Decider("transition", lambda stream: Transition(stream=stream), evolve, decide, reads)
+DECIDER = Decider("transition", lambda stream: Transition(stream=stream), evolve, decide, reads, evolve_all)
