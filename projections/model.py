@@ -10,7 +10,7 @@ import ast
 import hashlib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from inspect import getsource
@@ -85,12 +85,11 @@ class ReadModel(Generic[Row]):
 
     def __post_init__(self) -> None:
         assert self.name.isidentifier() and len(self.name) <= NAME_LENGTH_MAX, self.name
-        assert fields(self.row)[0].name == KEY, f"the first field of {self.row.__name__} must be `{KEY}`"  # type: ignore[arg-type]
+        assert next(iter(get_type_hints(self.row))) == KEY, f"the first field of {self.row.__name__} must be `{KEY}`"
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        hints = get_type_hints(self.row)
-        return tuple(_column(f.name, hints[f.name]) for f in fields(self.row))  # type: ignore[arg-type]
+        return tuple(_column(name, hint) for name, hint in get_type_hints(self.row).items())
 
     @cached_property
     def column_names(self) -> tuple[str, ...]:

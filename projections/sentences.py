@@ -6,6 +6,7 @@ Instants are left to whoever shows the sentence, because only they know the read
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import fields
 
 from domain.adoption.facts import PolicyAdopted
@@ -94,11 +95,14 @@ SENTENCE_LENGTH_MAX = 300
 
 def sentence(fact: Fact) -> str:
     """What happened, in words. A fact that has no sentence of its own is named by its class."""
-    for say in (_of_care, _of_clocks_and_messages, _of_the_member, _of_the_episode, of_the_year):
-        said = say(fact)
-        if said:
-            return said[:SENTENCE_LENGTH_MAX]
-    return _by_name(fact)[:SENTENCE_LENGTH_MAX]
+    kind = type(fact)
+    if kind not in _SAYERS:
+        _SAYERS[kind] = next((say for say in (*_OURS, of_the_year) if say(fact)), _by_name)
+    return (_SAYERS[kind](fact) or _by_name(fact))[:SENTENCE_LENGTH_MAX]
+
+
+_SAYERS: dict[type[Fact], Callable[[Fact], str]] = {}
+"""Who has words for a class of facts, as was found out by asking in turn the first time."""
 
 
 def _of_clocks_and_messages(fact: Fact) -> str:
@@ -302,3 +306,6 @@ def _not_governing(governing: bool) -> str:
 
 def _kind(kind: str) -> str:
     return {"email": "E-mail", "call": "Voice call"}.get(kind, plain(kind).capitalize())
+
+
+_OURS = (_of_care, _of_clocks_and_messages, _of_the_member, _of_the_episode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 _PROMISES = {
     "contact": "contact with the member",
@@ -29,11 +30,17 @@ _PROMISES = {
 """What the follow-up owes, by rule; the others are their own words."""
 
 
+CODES_KEPT = 4_096
+"""Said so often that they are worth keeping."""
+
+
+@lru_cache(CODES_KEPT)
 def plain(code: str) -> str:
     """A code in words: `first_attempt` -> `first attempt`."""
     return code.replace("_", " ").replace("-", " ").strip()
 
 
+@lru_cache(CODES_KEPT)
 def promise(rule: str) -> str:
     """What is owed under a rule, in words: `transition.call_within_days` -> `transition: call within days`."""
     kind, _, what = rule.partition(".")
