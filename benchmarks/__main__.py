@@ -77,18 +77,20 @@ def main(
 
 
 def _measured(part: Part, ground: Ground) -> list[Row]:
-    """The part's rows; one error row for each that it owes."""
+    """The part's rows; one error row for each that it owes, and one for what a failure left out."""
     rows: list[Row] = []
+    reason, failed = "the measurement yielded no such row", False
     try:
         measure = cast("Callable[[Ground], Iterator[Row]]", import_module(f"benchmarks.{part.module}").rows)
         for row in measure(ground):
             rows.append(row)  # noqa: PERF402
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        reason = "the measurement yielded no such row"
+        reason, failed = f"{type(error).__name__}: {error}", True
     there = {row.id.partition("-")[0] for row in rows}
-    return rows + [not_measured(id, part.what, reason) for id in part.ids if id not in there]
+    owed = [id for id in part.ids if id not in there]
+    if failed and not owed:
+        owed = [f"{part.ids[-1]}-rest"]
+    return rows + [not_measured(id, part.what, reason) for id in owed]
 
 
 def _table(rows: list[Row]) -> Table:
