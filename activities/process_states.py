@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from domain.core import Instant, Obligation, ProcessRef
@@ -62,15 +62,9 @@ class ProcessStates:
 
     def write(self, seen: Seen) -> bool:
         """Store state and obligations, unless a later look is stored already. Whether it was stored."""
-        with self._pool.connection() as conn, conn.transaction():
-            row = conn.execute(_UPSERT, self._row(seen)).fetchone()
-            if row is None:
-                return False
-            conn.execute("DELETE FROM process_obligation WHERE process = %s", (seen.process.stream,))
-            if seen.obligations:
-                with conn.cursor() as cursor:
-                    cursor.executemany(_INSERT_OBLIGATION, [_obligation(seen, owed) for owed in seen.obligations])
-        return True
+        owed = Jsonb([_obligation(owed) for owed in seen.obligations])
+        with self._pool.connection() as conn:
+            return conn.execute(_WRITE, {**self._row(seen), "owed": owed}).fetchone() is not None
 
     def failed(self, process: ProcessRef, code: str, now: Instant) -> None:
         """An advance failed: count it, and call the process stuck after ten minutes without success. Says nothing where it
@@ -110,30 +104,58 @@ class ProcessStates:
         }
 
 
-def _obligation(seen: Seen, owed: Obligation) -> Sequence[Any]:
+def _obligation(owed: Obligation) -> dict[str, Any]:
     because, window = owed.because, owed.window
-    return (
-        seen.process.stream, owed.key, seen.process.kind, because.rule, window.opens, window.due, window.closes, owed.act_by,
-        owed.state.value, owed.owed_by, owed.subject, owed.governing, owed.suspended, because.policy, list(because.facts),
-        because.reason, owed.how, owed.met_at, seen.member, seen.plan, seen.position,
-    )  # fmt: skip
+    return {
+        "key": owed.key, "rule": because.rule, "opens": _text(window.opens), "due": _text(window.due),
+        "closes": _text(window.closes), "act_by": _text(owed.act_by), "state": owed.state.value, "owed_by": owed.owed_by,
+        "subject": owed.subject, "governing": owed.governing, "suspended": owed.suspended, "policy": because.policy,
+        "facts": because.facts, "reason": because.reason, "how": owed.how, "met_at": _text(owed.met_at),
+    }  # fmt: skip
 
 
-_UPSERT = """
-INSERT INTO process_state (process, kind, position, wake_at, done, stuck, waiting_for, phase, turn, turns_max, effects, member,
-                           plan, last_error, failing_since, attempts, began_at, updated_at, code)
-VALUES (%(process)s, %(kind)s, %(position)s, %(wake_at)s, %(done)s, %(stuck)s, %(waiting_for)s, %(phase)s, %(turn)s, %(turns_max)s,
-        %(effects)s, %(member)s, %(plan)s, %(stuck)s, CASE WHEN %(stuck)s <> '' THEN %(now)s::timestamptz END,
-        (%(stuck)s <> '')::integer, %(now)s, %(now)s, %(code)s)
-ON CONFLICT (process) DO UPDATE SET
-    position = excluded.position, wake_at = excluded.wake_at, done = excluded.done, stuck = excluded.stuck,
-    waiting_for = excluded.waiting_for, phase = excluded.phase, turn = excluded.turn, turns_max = excluded.turns_max,
-    effects = excluded.effects, member = excluded.member, plan = excluded.plan, last_error = excluded.last_error,
-    failing_since = CASE WHEN excluded.stuck <> '' THEN coalesce(process_state.failing_since, excluded.failing_since) END,
-    attempts = CASE WHEN excluded.stuck <> '' THEN process_state.attempts + 1 ELSE 0 END,
-    updated_at = excluded.updated_at, stored_at = clock_timestamp(), code = excluded.code
-WHERE process_state.position <= excluded.position
-RETURNING attempts"""
+def _text(at: Instant | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+_WRITE = """
+WITH stored AS (
+    INSERT INTO process_state (process, kind, position, wake_at, done, stuck, waiting_for, phase, turn, turns_max, effects, member,
+                               plan, last_error, failing_since, attempts, began_at, updated_at, code)
+    VALUES (%(process)s, %(kind)s, %(position)s, %(wake_at)s, %(done)s, %(stuck)s, %(waiting_for)s, %(phase)s, %(turn)s,
+            %(turns_max)s, %(effects)s, %(member)s, %(plan)s, %(stuck)s,
+            CASE WHEN %(stuck)s <> '' THEN %(now)s::timestamptz END, (%(stuck)s <> '')::integer, %(now)s, %(now)s, %(code)s)
+    ON CONFLICT (process) DO UPDATE SET
+        position = excluded.position, wake_at = excluded.wake_at, done = excluded.done, stuck = excluded.stuck,
+        waiting_for = excluded.waiting_for, phase = excluded.phase, turn = excluded.turn, turns_max = excluded.turns_max,
+        effects = excluded.effects, member = excluded.member, plan = excluded.plan, last_error = excluded.last_error,
+        failing_since = CASE WHEN excluded.stuck <> '' THEN coalesce(process_state.failing_since, excluded.failing_since) END,
+        attempts = CASE WHEN excluded.stuck <> '' THEN process_state.attempts + 1 ELSE 0 END,
+        updated_at = excluded.updated_at, stored_at = clock_timestamp(), code = excluded.code
+    WHERE process_state.position <= excluded.position
+    RETURNING process, kind, member, plan, position
+), owed AS (
+    SELECT s.process, o.key, s.kind, o.rule, o.opens, o.due, o.closes, o.act_by, o.state, o.owed_by, o.subject, o.governing,
+           o.suspended, o.policy, o.facts, o.reason, o.how, o.met_at, s.member, s.plan, s.position
+    FROM stored s, jsonb_to_recordset(%(owed)s) AS o (
+        key text, rule text, opens timestamptz, due timestamptz, closes timestamptz, act_by timestamptz, state text, owed_by text,
+        subject text, governing boolean, suspended boolean, policy text, facts text[], reason text, how text, met_at timestamptz)
+), gone AS (
+    DELETE FROM process_obligation p USING stored s WHERE p.process = s.process
+    AND NOT EXISTS (SELECT FROM owed WHERE owed.key = p.key)
+), kept AS (
+    INSERT INTO process_obligation AS p (process, key, kind, rule, opens, due, closes, act_by, state, owed_by, subject, governing,
+                                         suspended, policy, facts, reason, how, met_at, member, plan, position)
+    SELECT * FROM owed
+    ON CONFLICT (process, key) DO UPDATE SET
+        kind = excluded.kind, rule = excluded.rule, opens = excluded.opens, due = excluded.due, closes = excluded.closes,
+        act_by = excluded.act_by, state = excluded.state, owed_by = excluded.owed_by, subject = excluded.subject,
+        governing = excluded.governing, suspended = excluded.suspended, policy = excluded.policy, facts = excluded.facts,
+        reason = excluded.reason, how = excluded.how, met_at = excluded.met_at, member = excluded.member, plan = excluded.plan,
+        position = excluded.position
+)
+SELECT process FROM stored"""
+"""One round trip: the state, and of the obligations those that are owed now; nothing where a later look is stored."""
 
 _FAILED = """
 INSERT INTO process_state (process, kind, position, last_error, failing_since, attempts, began_at, updated_at)
@@ -143,8 +165,3 @@ ON CONFLICT (process) DO UPDATE SET
     failing_since = coalesce(process_state.failing_since, excluded.failing_since),
     stuck = CASE WHEN excluded.failing_since - process_state.failing_since >= %(after)s THEN excluded.last_error
                  ELSE process_state.stuck END"""
-
-_INSERT_OBLIGATION = """
-INSERT INTO process_obligation (process, key, kind, rule, opens, due, closes, act_by, state, owed_by, subject, governing, suspended,
-                                policy, facts, reason, how, met_at, member, plan, position)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid5
@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 from activities.watch import APART_MAX
 from domain.core import Instant, Plan, Process, ProcessRef, Refusal, Step, StreamId
 from eventlog import killpoints
-from eventlog.gateway import Accepted, Gateway, LoadedProcess
+from eventlog.gateway import ORDERS_MAX, Accepted, Gateway, LoadedProcess, Order, Outcome
 
 ROUNDS_MAX = 8
 ROUNDS_SECONDS_MAX = 10.0
@@ -62,23 +62,20 @@ class Rounds:
 
         What was recorded since `now` was taken must count, or a message would go out after a STOP that came while we loaded.
         """
-        loaded = self._gateway.load_process(process)
-        now = not_before(now, loaded.recorded_at)
-        return Look(loaded, now, self._processes[process.kind].plan(loaded.state, loaded.context, loaded.book, now))
+        return self._planned(self._gateway.load_process(process), now)
 
     def until_quiet(self, process: ProcessRef, now: Instant) -> Quiet:
         """Carry out the planned steps, at most eight rounds. A step that fails does not keep the others back."""
         failed: dict[str, tuple[dict[StreamId, int], str]] = {}
         until = time.monotonic() + ROUNDS_SECONDS_MAX
-        look = self.look(process, now)
+        look = self._all_at_once(process, now) or self.look(process, now)
         for _ in range(ROUNDS_MAX):
             versions, steps = look.loaded.versions, look.plan.steps
             fresh = [step for step in steps if failed.get(step.key, ({}, ""))[0] != versions]
             if not fresh:
                 return Quiet(look, next((failed[step.key][1] for step in steps), ""))
             killpoints.passing(killpoints.LOAD_APPEND)
-            for step in fresh:
-                code = self._carry_out(process, step, look.now)
+            for code, step in zip(self._carry_out(process, fresh, look.now), fresh, strict=True):
                 if code:
                     failed[step.key] = (versions, code)
             look = self.look(process, now)
@@ -86,22 +83,56 @@ class Rounds:
                 break
         return Quiet(look, NOT_QUIET if look.plan.steps else "")
 
-    def _carry_out(self, process: ProcessRef, step: Step, now: Instant) -> str:
-        """Write one step. The code of what kept it back, "" where something was written."""
-        outcome = self._gateway.handle(
-            replace(step.command, occurred_at=step.as_of),
-            command_id=command_id(process, step.key),
-            causation=step.key,
-            correlation=process.stream,
-            now=now,
-        )
-        match outcome:
-            case Accepted(facts=facts, repeated=repeated):
-                return "" if facts and not repeated else SAID_NOTHING_NEW
-            case Refusal(code=code):
-                return f"refused_{code}"
-            case _:
-                return BUSY
+    def _planned(self, loaded: LoadedProcess, now: Instant) -> Look:
+        now = not_before(now, loaded.recorded_at)
+        return Look(loaded, now, self._processes[loaded.ref.kind].plan(loaded.state, loaded.context, loaded.book, now))
+
+    def _all_at_once(self, process: ProcessRef, now: Instant) -> Look | None:
+        """The look that found nothing to do. None: what the plan asked for, and what it asked for after that, was recorded in one
+        go if nothing stood in the way; what is left is carried out round by round."""
+        looks: list[Look] = []
+
+        def orders(loaded: LoadedProcess) -> tuple[Order, ...]:
+            looks.append(self._planned(loaded, now))
+            steps = looks[-1].plan.steps
+            if steps:
+                killpoints.passing(killpoints.LOAD_APPEND)
+            return tuple(_order(process, step) for step in steps)
+
+        return looks[0] if self._gateway.handle_as_planned(process, orders, now=now) is not None else None
+
+    def _carry_out(self, process: ProcessRef, steps: Sequence[Step], now: Instant) -> tuple[str, ...]:
+        """Write the steps: as one, and where that is not possible each by itself, so that one which is refused keeps no other back.
+        For each the code of what kept it back, "" where something was written."""
+        orders = tuple(_order(process, step) for step in steps)
+        together = self._gateway.handle_many(orders, now=now) if len(orders) <= ORDERS_MAX else None
+        if isinstance(together, tuple):
+            return tuple(map(_kept_back, together))
+        return tuple(self._alone(order, now) for order in orders)
+
+    def _alone(self, order: Order, now: Instant) -> str:
+        outcome = self._gateway.handle_many((order,), now=now)
+        return _kept_back(outcome[0] if isinstance(outcome, tuple) else outcome)
+
+
+def _order(process: ProcessRef, step: Step) -> Order:
+    return Order(
+        command=replace(step.command, occurred_at=step.as_of),
+        command_id=command_id(process, step.key),
+        causation=step.key,
+        correlation=process.stream,
+    )
+
+
+def _kept_back(outcome: Outcome) -> str:
+    """The code of what kept a step back, "" where something was written."""
+    match outcome:
+        case Accepted(facts=facts, repeated=repeated):
+            return "" if facts and not repeated else SAID_NOTHING_NEW
+        case Refusal(code=code):
+            return f"refused_{code}"
+        case _:
+            return BUSY
 
 
 def not_before(now: Instant, recorded_at: Instant | None) -> Instant:

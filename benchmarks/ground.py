@@ -7,6 +7,7 @@ COPY OUT of the log in rows a second.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from benchmarks.table import NotMeasured
@@ -37,6 +39,14 @@ class Databases:
 
     url: str
     keys_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorSeconds:
+    """Processor time of the servers, in seconds."""
+
+    postgres: float
+    temporal: float
 
 
 class Ground:
@@ -66,6 +76,15 @@ class Ground:
         server = TemporalServer(self._folder / "temporal", program=find_program(), time_skipping=False).start()
         self._stops.append(server)
         return server.address
+
+    def processor_seconds(self) -> ProcessorSeconds:
+        """What the servers that were started have used so far."""
+        used = {PostgresServer: 0.0, TemporalServer: 0.0}
+        for server in self._stops:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(server.pid)
+                used[type(server)] += sum(process.cpu_times()[:4]) + sum(sum(c.cpu_times()[:2]) for c in process.children())
+        return ProcessorSeconds(used[PostgresServer], used[TemporalServer])
 
     def namespace(self) -> str:
         """A fresh namespace of the Temporal server."""

@@ -228,6 +228,30 @@ class Gateway:
             span.set_attribute("throughline.outcome", type(outcome).__name__ if not isinstance(outcome, tuple) else "Accepted")
             return outcome
 
+    def handle_as_planned(
+        self, ref: ProcessRef, planned: Callable[[LoadedProcess], Sequence[Order]], *, now: Instant | None = None
+    ) -> LoadedProcess | None:
+        """The process, where `planned` asks for nothing. Else it is asked again on what its orders led to, until it asks for
+        nothing more, and all of it is recorded as one.
+
+        None: look again. All was recorded; or nothing was, because an order was refused, said nothing new, was carried out before,
+        or somebody was faster: `handle_many` then tells which.
+        """
+        with _span("gateway.handle", None, command="as_planned", stream=ref.stream):
+            work = _Work(self)
+            loaded = self._loaded(ref, work)
+            orders, asked = planned(loaded), 0
+            if not orders:
+                return loaded
+            work.settle_now(now, (ref.stream,))
+            while orders:
+                asked += len(orders)
+                if asked > ORDERS_MAX or not all(work.carried_out(order, self._print(order), loaded.book) for order in orders):
+                    return None
+                orders = planned(self._seen_by(ref, work, loaded.book, loaded.watermark))
+            self._append(work)
+            return None
+
     def append_facts(
         self,
         stream: StreamId,
@@ -292,15 +316,7 @@ class Gateway:
 
     def load_process(self, ref: ProcessRef) -> LoadedProcess:
         """A process's state with everything that its plan reads, and the watermark from before."""
-        watermark = self.log.watermark()
-        process = self._processes[ref.kind]
-        work = _Work(self)
-        work.look(work.foreseen(ref.stream, partial(process.reads, ref)))
-        work.load((ref.stream,))
-        state = work.loaded(ref.stream).state
-        context = work.follow(ref.stream, lambda seen: process.reads(ref, state, seen))
-        own = work.loaded(ref.stream)
-        return LoadedProcess(ref, own.state, own.version, context, self._books(work.policies), watermark, work.newest())
+        return self._loaded(ref, _Work(self))
 
     def forget(self, stream: StreamId | None = None) -> None:
         """Drop folded states: of a stream after its key was destroyed, of all after the log was restored."""
@@ -308,8 +324,20 @@ class Gateway:
 
     # -- inside
 
+    def _loaded(self, ref: ProcessRef, work: _Work) -> LoadedProcess:
+        watermark = self.log.watermark()
+        work.look(work.foreseen(ref.stream, partial(self._processes[ref.kind].reads, ref)))
+        work.load((ref.stream,))
+        return self._seen_by(ref, work, self._books(work.policies), watermark)
+
+    def _seen_by(self, ref: ProcessRef, work: _Work, book: Any, watermark: int) -> LoadedProcess:
+        """The process as an attempt sees it, its own facts included."""
+        own = work.loaded(ref.stream)
+        context = work.follow(ref.stream, lambda seen: self._processes[ref.kind].reads(ref, own.state, seen))
+        return LoadedProcess(ref, own.state, own.version, context, book, watermark, work.newest())
+
     def _handle(self, orders: Sequence[Order], now: Instant | None) -> tuple[Accepted, ...] | Refusal | Conflict:
-        prints = tuple(self._fingerprint(type(o.command).__qualname__, _said(o.command)) for o in orders)
+        prints = tuple(map(self._print, orders))
         moved: Moved | None = None
         seen_version = 0
         for attempt in range(ATTEMPTS_MAX):
@@ -395,6 +423,9 @@ class Gateway:
     def _fold(self, stream: StreamId, state: Any, recorded: Recorded) -> Any:
         decider = self._deciders.get(_kind(stream))
         return state if decider is None else decider.evolve(state, recorded)
+
+    def _print(self, order: Order) -> bytes:
+        return self._fingerprint(type(order.command).__qualname__, _said(order.command))
 
     def _fingerprint(self, name: str, said: Any) -> bytes:
         return hmac.digest(self._fingerprint_key, name.encode() + b"\0" + _encoder.encode(said), hashlib.sha256)
@@ -487,6 +518,12 @@ class _Work:
         if now is not None:
             instants.append(now)
         self._floor = max(instants)
+
+    def carried_out(self, order: Order, fingerprint: bytes, book: Any) -> bool:
+        """Whether an order led to facts."""
+        before = len(self._events)
+        self.load((order.command.stream,))
+        return self.decide(order, fingerprint, book, last=False) is None and len(self._events) > before
 
     def decide(self, order: Order, fingerprint: bytes, book: Any, *, last: bool) -> Refusal | None:
         command, stream = order.command, order.command.stream

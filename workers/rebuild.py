@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -25,13 +25,17 @@ from workers.signals import TemporalAway, send_news
 
 READ_BATCH = 5_000
 PER_SECOND = 100.0
+"""Leaves a small server room for the work that the workflows begin as soon as they are started."""
+
 IN_FLIGHT = 32
+PAGE = 2_000
 CHUNK = 200
 EMPTYING_SECONDS_MAX = 60.0
 REBUILD_LOCK = 0x72656275696C64
 """Held while a rebuild runs: two at once would undo each other."""
 
 Progress = Callable[[int, int], None]
+
 
 _log = structlog.get_logger("throughline.rebuild")
 
@@ -70,6 +74,7 @@ async def rebuild(
     *,
     terminate: bool = False,
     per_second: float = PER_SECOND,
+    in_flight: int = IN_FLIGHT,
     progress: Progress = lambda done, total: None,
 ) -> Rebuilt:
     """Index the log anew, start every open process, and know the log's present life from then on.
@@ -88,7 +93,7 @@ async def rebuild(
             if run is None:
                 await _empty(client, programme, terminate)
                 run = await asyncio.to_thread(_begin, log, pool, programme, incarnation, client.namespace)
-            started = await _start_all(pool, client, run, per_second, progress)
+            started = await _start_all(pool, client, run, per_second, in_flight, progress)
             total, position = await asyncio.to_thread(_finish, pool, run)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
@@ -158,44 +163,65 @@ def _indexed(facts: tuple[StoredFact, ...], programme: Programme) -> Findings:
     return found
 
 
-async def _start_all(pool: Pool, client: Client, run: int, per_second: float, progress: Progress) -> int:
-    """Start what is left of the list, at the rate; each chunk is crossed off when all of it is started."""
-    started = 0
-    slots = asyncio.Semaphore(IN_FLIGHT)
+async def _start_all(pool: Pool, client: Client, run: int, per_second: float, in_flight: int, progress: Progress) -> int:
+    """Start what is left of the list in its order, at the rate; what is acknowledged is crossed off in batches. How many were."""
+    listed: asyncio.Queue[tuple[str, int] | None] = asyncio.Queue(2 * PAGE)
+    acknowledged: list[str] = []
+    taken = started = 0
     began = time.monotonic()
 
-    async def one(process: str, position: int, number: int) -> None:
-        wait = began + number / per_second - time.monotonic()
-        if wait > 0:
-            await asyncio.sleep(wait)
-        async with slots:
-            await send_news(client, ProcessRef.of(process), position)
+    async def read() -> None:
+        async for process in _left(pool, run):
+            await listed.put(process)
+        for _ in range(in_flight):
+            await listed.put(None)
 
-    while chunk := await asyncio.to_thread(_next, pool, run):
-        await asyncio.gather(*(one(process, position, started + n) for n, (process, position) in enumerate(chunk)))
-        await asyncio.to_thread(_cross_off, pool, run, [process for process, _ in chunk])
-        started += len(chunk)
-        progress(*await asyncio.to_thread(_counts, pool, run))
+    async def start() -> None:
+        nonlocal taken, started
+        while (item := await listed.get()) is not None:
+            turn, taken = began + taken / per_second, taken + 1
+            if turn > time.monotonic():
+                await asyncio.sleep(turn - time.monotonic())
+            await send_news(client, ProcessRef.of(item[0]), item[1])
+            started += 1
+            acknowledged.append(item[0])
+            if len(acknowledged) >= CHUNK:
+                await cross_off()
+
+    async def cross_off() -> None:
+        done = tuple(acknowledged)
+        acknowledged.clear()
+        progress(*await asyncio.to_thread(_cross_off, pool, run, done))
+
+    work = [asyncio.create_task(each) for each in (read(), *(start() for _ in range(in_flight)))]
+    try:
+        await asyncio.gather(*work)
+    finally:
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
+        await cross_off()
     return started
 
 
-def _next(pool: Pool, run: int) -> list[tuple[str, int]]:
+async def _left(pool: Pool, run: int) -> AsyncIterator[tuple[str, int]]:
+    """What is left of the list, soonest due first, with the news of it."""
+    last = ("-infinity", "")
+    while page := await asyncio.to_thread(_page, pool, run, last):
+        for due, process, position in page:
+            last = (due, process)
+            yield process, position
+
+
+def _page(pool: Pool, run: int, after: tuple[str, str]) -> list[tuple[str, str, int]]:
     with pool.connection() as conn:
-        rows = conn.execute(
-            "SELECT i.process, p.position FROM rebuild_item i JOIN router_process p USING (process) WHERE i.run = %s"
-            " ORDER BY i.wake_at NULLS FIRST, i.process LIMIT %s",
-            (run, CHUNK),
-        ).fetchall()
-    return [(process, int(position)) for process, position in rows]
+        return conn.execute(_PAGE, (run, *after, PAGE)).fetchall()
 
 
-def _cross_off(pool: Pool, run: int, processes: list[str]) -> None:
-    with pool.connection() as conn:
-        conn.execute("DELETE FROM rebuild_item WHERE run = %s AND process = ANY(%s)", (run, processes))
-
-
-def _counts(pool: Pool, run: int) -> tuple[int, int]:
-    with pool.connection() as conn:
+def _cross_off(pool: Pool, run: int, processes: Sequence[str]) -> tuple[int, int]:
+    """How many of how many are started."""
+    with pool.connection() as conn, conn.transaction():
+        conn.execute("DELETE FROM rebuild_item WHERE run = %s AND process = ANY(%s)", (run, list(processes)))
         row = conn.execute(
             "SELECT total - (SELECT count(*) FROM rebuild_item i WHERE i.run = r.id), total FROM rebuild_run r WHERE id = %s",
             (run,),
@@ -242,5 +268,12 @@ async def _listed(client: Client, programme: Programme) -> AsyncIterator[Workflo
 
 _LIST = """
 INSERT INTO rebuild_item (run, process, wake_at)
-SELECT %s, p.process, s.wake_at FROM router_process p LEFT JOIN process_state s USING (process)
+SELECT %s, p.process, CASE WHEN s.position >= p.position THEN coalesce(s.wake_at, 'infinity') ELSE '-infinity' END
+FROM router_process p LEFT JOIN process_state s USING (process)
 WHERE p.open AND NOT (coalesce(s.done, false) AND s.position >= p.position)"""
+"""What has news that nobody has looked at is due at once; what waits for news only is due last."""
+
+_PAGE = """
+SELECT i.wake_at::text, i.process, p.position FROM rebuild_item i JOIN router_process p USING (process)
+WHERE i.run = %s AND (coalesce(i.wake_at, '-infinity'), i.process) > (%s::timestamptz, %s)
+ORDER BY coalesce(i.wake_at, '-infinity'), i.process LIMIT %s"""

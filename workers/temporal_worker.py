@@ -9,12 +9,13 @@ import asyncio
 import contextlib
 import hashlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 import structlog
@@ -33,12 +34,7 @@ from workers.router import check_incarnation
 from workflows.reconcile import Reconcile
 from workflows.shell import ADVANCE_QUEUE, DELIVER_QUEUE, WORKFLOW_QUEUE
 
-ADVANCE_THREADS = 10
-DELIVER_THREADS = 6
-"""At most as many activities at once as there are connections for them (engine.md, rule 31)."""
-
 WORKFLOW_TASKS_PER_CORE = 10
-CACHED_WORKFLOWS_MAX = 1_000
 GRACEFUL_SHUTDOWN = timedelta(seconds=30)
 INCARNATION_CHECK_SECONDS = 10.0
 AWAY_SECONDS = 1.0
@@ -50,6 +46,17 @@ CODE_OF_PROCESSES = ("domain", "workflows", "activities")
 
 _log = structlog.get_logger("throughline.worker")
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How much one worker takes on. Threads: at most as many activities at once as there are connections for them (engine.md, rule
+    31). A workflow that is not kept in memory is replayed when it wakes."""
+
+    advance_threads: int = 10
+    deliver_threads: int = 6
+    workflow_tasks: int = WORKFLOW_TASKS_PER_CORE * (os.cpu_count() or 1)
+    cached_workflows_max: int = 1_000
 
 
 def build_id() -> str:
@@ -66,44 +73,60 @@ def build_id() -> str:
     return f"{version}-{digest.hexdigest()[:12]}"
 
 
-def workers_of(system: System, client: Client, *, build: str, graceful: timedelta = GRACEFUL_SHUTDOWN) -> tuple[Worker, ...]:
+def workers_of(
+    system: System, client: Client, *, build: str, capacity: Capacity = Capacity(), graceful: timedelta = GRACEFUL_SHUTDOWN
+) -> tuple[Worker, ...]:
     """The three workers, wired and not started."""
     advance, deliver = system.activities(build)
     reconciler = Reconciler(system.pool, client, system.clock, system.programme.processes)
-    version = WorkerDeploymentConfig(WorkerDeploymentVersion(DEPLOYMENT, build), use_worker_versioning=False)
-    sandbox = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
+    advancing: list[Callable[..., Any]] = [advance.advance, reconciler.reconcile]
     return (
-        Worker(
-            client,
-            task_queue=WORKFLOW_QUEUE,
-            workflows=[*system.programme.workflows, Reconcile],
-            workflow_runner=sandbox,
-            max_concurrent_workflow_tasks=WORKFLOW_TASKS_PER_CORE * (os.cpu_count() or 1),
-            max_cached_workflows=CACHED_WORKFLOWS_MAX,
-            graceful_shutdown_timeout=graceful,
-            deployment_config=version,
-        ),
-        Worker(
-            client,
-            task_queue=ADVANCE_QUEUE,
-            activities=[advance.advance, reconciler.reconcile],
-            activity_executor=ThreadPoolExecutor(ADVANCE_THREADS, "advance"),
-            max_concurrent_activities=ADVANCE_THREADS,
-            interceptors=[OnlyCodes()],
-            graceful_shutdown_timeout=graceful,
-            deployment_config=version,
-        ),
-        Worker(
-            client,
-            task_queue=DELIVER_QUEUE,
-            activities=[deliver.deliver],
-            activity_executor=ThreadPoolExecutor(DELIVER_THREADS, "deliver"),
-            max_concurrent_activities=DELIVER_THREADS,
-            interceptors=[OnlyCodes()],
-            graceful_shutdown_timeout=graceful,
-            deployment_config=version,
-        ),
+        workflow_worker(client, [*system.programme.workflows, Reconcile], build=build, capacity=capacity, graceful=graceful),
+        activity_worker(client, ADVANCE_QUEUE, advancing, build=build, threads=capacity.advance_threads, graceful=graceful),
+        activity_worker(client, DELIVER_QUEUE, [deliver.deliver], build=build, threads=capacity.deliver_threads, graceful=graceful),
     )
+
+
+def workflow_worker(
+    client: Client, workflows: Sequence[type], *, build: str, capacity: Capacity, graceful: timedelta = GRACEFUL_SHUTDOWN
+) -> Worker:
+    """The worker of the queue of workflow tasks."""
+    return Worker(
+        client,
+        task_queue=WORKFLOW_QUEUE,
+        workflows=workflows,
+        workflow_runner=SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)),
+        max_concurrent_workflow_tasks=capacity.workflow_tasks,
+        max_cached_workflows=capacity.cached_workflows_max,
+        graceful_shutdown_timeout=graceful,
+        deployment_config=_version(build),
+    )
+
+
+def activity_worker(
+    client: Client,
+    queue: str,
+    activities: Sequence[Callable[..., Any]],
+    *,
+    build: str,
+    threads: int,
+    graceful: timedelta = GRACEFUL_SHUTDOWN,
+) -> Worker:
+    """A worker of a queue of activities."""
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities,
+        activity_executor=ThreadPoolExecutor(threads, queue),
+        max_concurrent_activities=threads,
+        interceptors=[OnlyCodes()],
+        graceful_shutdown_timeout=graceful,
+        deployment_config=_version(build),
+    )
+
+
+def _version(build: str) -> WorkerDeploymentConfig:
+    return WorkerDeploymentConfig(WorkerDeploymentVersion(DEPLOYMENT, build), use_worker_versioning=False)
 
 
 async def run_worker(
@@ -111,6 +134,7 @@ async def run_worker(
     stop: asyncio.Event,
     *,
     schedule: bool = True,
+    capacity: Capacity = Capacity(),
     graceful: timedelta = GRACEFUL_SHUTDOWN,
     beat: Callable[[], None] = lambda: None,
 ) -> None:
@@ -124,7 +148,7 @@ async def run_worker(
         return
     build = build_id()
     async with contextlib.AsyncExitStack() as running:
-        for worker in workers_of(system, client, build=build, graceful=graceful):
+        for worker in workers_of(system, client, build=build, capacity=capacity, graceful=graceful):
             await running.enter_async_context(worker)
         _log.info("worker runs", version=build)
         while not stop.is_set():
