@@ -39,6 +39,7 @@ class Part:
 
 PARTS: tuple[Part, ...] = (
     Part("appends", ("P1", "P2"), "appends of many callers"),
+    Part("order", ("P3",), "a reader follows while the writers are killed"),
     Part("reading", ("P4",), "a member of a thousand events is loaded and folded"),
     Part("read_models", ("P5", "P6", "P7"), "read models are rebuilt, are carried along, show what was appended"),
     Part("front_door", ("P8",), "messages come in at the front door"),

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +18,12 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from benchmarks.tailing import CarelessReader, Order, Reader, Writers, compared, terminate_backends
 from eventlog import opening
 from eventlog.codec import StoredFact
-from eventlog.log import Log
-from eventlog.recorder import Check, CommandRow, EventRow, Item, LogAway, LogRecorder, Stored
+from eventlog.recorder import Check, CommandRow, EventRow, Item, LogRecorder, Stored
 from tests.log import toy
-from tests.log.conftest import MASTER, created_for_each
+from tests.log.conftest import MASTER, World, created_for_each
 from tests.log.writer import CLAIMS
 from workers.ground.postgres import FOR_TESTS, PostgresServer, ensure_database
 
@@ -47,31 +45,6 @@ def own_server(tmp_path_factory: pytest.TempPathFactory, ground_folder: Path) ->
     server.stop()
 
 
-class Reader(threading.Thread):
-    """Follows the log as a projector does, and remembers what it saw."""
-
-    def __init__(self, log: Log) -> None:
-        super().__init__(daemon=True)
-        self.log, self.seen, self.away, self.position, self.ended = log, list[StoredFact](), 0, 0, threading.Event()
-        self.failed: BaseException | None = None
-
-    def run(self) -> None:
-        try:
-            while not self.ended.is_set():
-                self.read_on()
-        except BaseException as error:
-            self.failed = error
-
-    def read_on(self) -> None:
-        try:
-            batch = self.log.after(self.position, limit=200)
-        except LogAway:
-            self.away += 1
-            return
-        self.seen.extend(batch.facts)
-        self.position = batch.position
-
-
 @pytest.mark.timeout(150)
 def test_nothing_is_missed_when_writers_are_killed(own_server: PostgresServer, tmp_path: Path) -> None:
     dice = random.Random(int(os.environ.get("GAP_TEST_SEED", "2026")))
@@ -80,76 +53,60 @@ def test_nothing_is_missed_when_writers_are_killed(own_server: PostgresServer, t
         ensure_database(each)
     opening.create(url, keys_url)
     stop = tmp_path / "stop"
-    seeds = iter(range(1, 1000))
 
-    def writer() -> subprocess.Popen[bytes]:
-        seed = next(seeds)
+    def writer(seed: int) -> subprocess.Popen[bytes]:
         arguments = [url, keys_url, str(seed), str(THREADS), str(tmp_path / f"acknowledged-{seed}"), str(stop)]
         return subprocess.Popen([sys.executable, "-m", "tests.log.writer", *arguments], cwd=Path(__file__).parents[2])
 
     with opening.open_log(url, keys_url, master_key=MASTER, facts=toy.FACTS) as opened:
-        reader = Reader(opened.log)
+        facts: list[StoredFact] = []
+        reader = Reader(opened.log, facts.append)
         reader.start()
-        writers = [writer() for _ in range(PROCESSES)]
-        killed = terminated = crashes = 0
+        writers = Writers(writer, PROCESSES, dice)
+        cut = crashes = 0
         try:
             began, struck_at_event = time.monotonic(), 0
             with_own_eyes = psycopg.connect(url, autocommit=True)
 
             def goes_on() -> bool:
-                seconds, enough = time.monotonic() - began, len(reader.seen) >= EVENTS_MIN and killed >= 3 and crashes > 0
+                seconds, enough = time.monotonic() - began, len(facts) >= EVENTS_MIN and writers.killed >= 3 and crashes > 0
                 return reader.failed is None and seconds < (WRITING_SECONDS if enough else WRITING_SECONDS_MAX)
 
             while goes_on():
                 time.sleep(dice.uniform(0.1, 0.3))
-                if len(reader.seen) < struck_at_event + EVENTS_BETWEEN_BLOWS:
+                if len(facts) < struck_at_event + EVENTS_BETWEEN_BLOWS:
                     continue  # let them write something worth losing
-                struck_at_event = len(reader.seen)
-                terminated += sum(
-                    row[0]
-                    for row in with_own_eyes.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'gaps' AND pid <> pg_backend_pid()"
-                        " ORDER BY random() LIMIT 2"
-                    ).fetchall()
-                )
+                struck_at_event = len(facts)
+                cut += terminate_backends(with_own_eyes)
                 if dice.random() < 0.15:
-                    n = dice.randrange(PROCESSES)
-                    writers[n].send_signal(signal.SIGKILL)
-                    writers[n].wait()
-                    killed += 1
-                    writers[n] = writer()
-                if not crashes and len(reader.seen) > EVENTS_MIN / 2:
+                    writers.kill_one()
+                if not crashes and len(facts) > EVENTS_MIN / 2:
                     own_server.kill()
                     own_server.start()
                     crashes += 1
                     with_own_eyes = psycopg.connect(url, autocommit=True)
         finally:
             stop.touch()
-            codes = [w.wait(timeout=60) for w in writers]
+            codes = writers.joined()
         assert codes == [0] * PROCESSES
-        # Only now, with every writer gone, may the reader be asked for everything.
-        reader.ended.set()
-        reader.join()
-        assert reader.failed is None
-        while reader.position < opened.log.watermark():
-            reader.read_on()
+        reader.drain()  # only now, with every writer gone, may it be asked for everything
 
-        seen = [f.recorded.position for f in reader.seen]
         with psycopg.connect(url, autocommit=True) as conn:
             stored = [row[0] for row in conn.execute("SELECT position FROM log.events ORDER BY position").fetchall()]
             remembered = dict(conn.execute("SELECT command_id::text, positions FROM log.commands").fetchall())
             deadlocks = conn.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = 'gaps'").fetchone()
         print(
-            f"{len(stored)} events, {stored[-1] - len(stored)} holes, {killed} writers killed, {terminated} connections cut,"
+            f"{len(stored)} events, {stored[-1] - len(stored)} holes, {writers.killed} writers killed, {cut} connections cut,"
             f" {crashes} server crash; reader away {reader.away} times"
         )
-        assert killed and terminated and crashes and len(stored) >= EVENTS_MIN, "the test did not do what it is for"
-        assert seen == stored, "missed, doubled or out of order"
+        assert writers.killed and cut and crashes and len(stored) >= EVENTS_MIN, "the test did not do what it is for"
+        assert reader.seen == stored
+        assert compared(reader.seen, stored) == Order(0, 0, 0)
         assert deadlocks == (0,)
         assert list(opened.log.verify()) == []
         _every_acknowledgement_holds(tmp_path, remembered)
-        _no_letter_without_consent(reader.seen)
-        _one_holder_a_claim(reader.seen)
+        _no_letter_without_consent(facts)
+        _one_holder_a_claim(facts)
 
 
 def _every_acknowledgement_holds(folder: Path, remembered: dict[str, list[int]]) -> None:
@@ -189,6 +146,39 @@ def _one_holder_a_claim(seen: list[StoredFact]) -> None:
             holders[stored.recorded.stream] = holders.get(stored.recorded.stream, 0) + 1
     assert holders and set(holders) <= set(CLAIMS)
     assert set(holders.values()) == {1}
+
+
+# -- the check itself
+
+
+def test_a_reader_that_ignores_the_registered_writers_is_caught(world: World, world_recorder: LogRecorder, created: str) -> None:
+    """An append that is slow to commit: whoever reads up to the newest number goes past it, and it is missed for ever."""
+    careful, careless = Reader(world.log), CarelessReader(world.log)
+    world.member()
+    with psycopg.connect(created) as slow:
+        slow.execute(
+            "SELECT pg_advisory_xact_lock_shared(1414287184, (SELECT last_value FROM log.events_position_seq)::int);"
+            " INSERT INTO log.events SELECT nextval('log.events_position_seq'), 'late-' || stream, version, name, schema_version,"
+            " gen_random_uuid(), body, sealed, meta, hash FROM log.events WHERE sealed IS NULL LIMIT 1"
+        )
+        world.member()
+        for reader in (careful, careless):
+            reader.read_on()
+        slow.commit()
+    for reader in (careful, careless):
+        reader.drain()
+    with psycopg.connect(created) as conn:
+        stored = [row[0] for row in conn.execute("SELECT position FROM log.events").fetchall()]
+    assert compared(careful.seen, stored) == Order(0, 0, 0)
+    assert compared(careless.seen, stored) == Order(missed=1, reordered=0, doubled=0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "order"),
+    [([1, 2, 4], Order(0, 0, 0)), ([1, 4], Order(1, 0, 0)), ([1, 4, 2], Order(0, 1, 0)), ([1, 2, 2, 4], Order(0, 0, 1))],
+)
+def test_what_was_seen_is_compared_with_what_is_stored(seen: list[int], order: Order) -> None:
+    assert compared(seen, [1, 2, 4]) == order
 
 
 # -- the watermark's own traps
