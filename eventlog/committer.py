@@ -16,6 +16,15 @@ from eventlog.recorder import LOCKS_MAX, Item, LogRecorder, Verdict
 EVENTS_MAX = 1_000
 """Events of one batch: what is written must not hold readers back for long."""
 
+CHAINS = 2
+"""Who was stored with others is woken one after the other, each by the one before, along so many chains. All at once they would
+contend for the interpreter's lock, at two to three more switches of threads for each; along one chain a thread that has to wait for
+a processor would keep all behind it waiting."""
+
+WAIT_SECONDS_MAX = 20.0
+"""Twice what the log lets an append wait for a lock. Who was not woken until then stores alone: whoever was to wake it was
+interrupted. Should it have been stored meanwhile, it is known."""
+
 
 class Committer:
     """Stores items for many threads; one for each process is enough."""
@@ -34,16 +43,12 @@ class Committer:
         with self._mutex:
             self._waiting.append(own)
             leads, self._led = not self._led, True
-        if not leads:
-            leads = own.called_to_lead()
-        if leads:
+        if leads or own.called_to_lead():
             self._lead(own)
-        if own.verdict is None:
-            return self._recorder.append(item)  # the batch failed; whose fault it was shows when each owner stores by itself
-        return own.verdict
+        return own.verdict or self._alone(own)
 
     def _lead(self, own: _Waiting) -> None:
-        """Store what waits, one's own with it, then let the next lead."""
+        """Store what waits, one's own first, then let the next lead."""
         with self._mutex:
             batch, self._waiting = _apart(self._waiting)
         assert batch[0] is own
@@ -55,33 +60,52 @@ class Committer:
                 raise
         finally:
             with self._mutex:
-                self._led = bool(self._waiting)
-                if self._waiting:
-                    self._waiting[0].wake(to_lead=True)
-            for one in batch:
-                if one is not own:
-                    one.wake(to_lead=False)
+                self._hand_over()
+            others = batch[1:]
+            for one, next_one in zip(others, others[CHAINS:], strict=False):
+                one.next = next_one
+            for one in others[:CHAINS]:
+                one.wake()
+
+    def _hand_over(self) -> None:
+        """Let the first of those who wait lead; the mutex is held."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].wake(to_lead=True)
+
+    def _alone(self, own: _Waiting) -> Verdict:
+        """Store what has no verdict though its time has come. The batch failed: whose fault it was shows when each owner stores by
+        itself. Or nobody took it along."""
+        with self._mutex:
+            if own in self._waiting:
+                self._waiting.remove(own)
+                if own.leads:
+                    self._hand_over()
+        return self._recorder.append(own.item)
 
 
 class _Waiting:
-    """An item, and the place where its owner waits for a verdict or for the lead."""
+    """An item, and the place where its owner waits for a verdict or for the lead. `next`: who is to be woken after it."""
 
-    __slots__ = ("_asleep", "_leads", "item", "verdict")
+    __slots__ = ("_asleep", "item", "leads", "next", "verdict")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.verdict: Verdict | None = None
-        self._leads = False
+        self.next: _Waiting | None = None
+        self.leads = False
         self._asleep = threading.Lock()
         self._asleep.acquire()
 
     def called_to_lead(self) -> bool:
-        """Sleep until woken; whether that is to lead the next batch."""
-        self._asleep.acquire()
-        return self._leads
+        """Sleep until woken, and wake the next; whether it was to lead the next batch."""
+        self._asleep.acquire(timeout=WAIT_SECONDS_MAX)
+        if self.next is not None:
+            self.next.wake()
+        return self.leads
 
-    def wake(self, *, to_lead: bool) -> None:
-        self._leads = to_lead
+    def wake(self, *, to_lead: bool = False) -> None:
+        self.leads = to_lead
         self._asleep.release()
 
 

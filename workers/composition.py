@@ -25,6 +25,7 @@ from activities.rounds import Rounds
 from activities.watch import APART_MAX, Watch
 from eventlog import database, opening
 from eventlog.clock import Clock
+from eventlog.committer import Committer
 from eventlog.gateway import Gateway
 from eventlog.log import Log
 from eventlog.opening import OpenLog, PolicyShelf
@@ -120,6 +121,7 @@ def open_system(
         fingerprint_key=keys.index,
         books=PolicyShelf(opened.log),
         tags=programme.tags,
+        appender=Committer(opened.log.recorder),
         forget_key=opened.keys.forget,
         destroy_key=opened.keys.destroy,
     )

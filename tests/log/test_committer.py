@@ -129,7 +129,7 @@ def test_a_lone_caller_stores_at_once_in_its_own_thread(world_recorder: LogRecor
     committer = Committer(recorder)
     for version in range(1, 4):
         assert isinstance(committer.append(_item("toy-1", version)), Stored)
-    assert recorder.batches == [(threading.current_thread().name, 1)] * 3
+    assert recorder.batches == [(threading.current_thread().name, 1)] * 3 and not committer._waiting
 
 
 def test_who_comes_meanwhile_is_taken_along_by_the_first_of_them(world_recorder: LogRecorder) -> None:
@@ -200,6 +200,20 @@ def test_a_lead_that_is_interrupted_fails_for_itself_only(world_recorder: LogRec
         with pytest.raises(KeyboardInterrupt):
             interrupted.result(SECONDS_MAX)
     assert isinstance(committer.append(_item("toy-0", 1)), Stored)
+
+
+def test_who_was_forgotten_stores_alone(world_recorder: LogRecorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventlog.committer.WAIT_SECONDS_MAX", 0.05)
+    recorder = Held(world_recorder)
+    committer = Committer(recorder)
+    with ThreadPoolExecutor(2) as pool:
+        slow = pool.submit(committer.append, _item("toy-0", 1))
+        assert recorder.reached.wait(SECONDS_MAX)
+        assert isinstance(pool.submit(committer.append, _item("toy-1", 1)).result(SECONDS_MAX), Stored)
+        assert not committer._waiting and not slow.done()
+        recorder.open.set()
+        assert isinstance(slow.result(SECONDS_MAX), Stored)
+    assert isinstance(committer.append(_item("toy-2", 1)), Stored)
 
 
 def test_a_batch_whose_connection_is_cut_is_stored_once(world: World) -> None:
