@@ -105,6 +105,7 @@ class Carers:
             case Work.CONSIDER:
                 run.tell(ConsiderDiscontinuation, episode, by, outcome="continue", reason="goals are still open")
             case Work.ASK_FOR_RENEWAL:
+                run.tell(ConsiderDiscontinuation, episode, by, outcome="continue", reason="goals are still open")
                 run.tell(RequestAuthorisation, episode, by, basis=AuthorisationBasis.RENEWAL)
                 self._authorised(member, AuthorisationBasis.RENEWAL)
             case Work.LOOK:
@@ -228,10 +229,15 @@ class Carers:
 _ANSWERS = {"yes_no": "no", "number": "2", "text": "as told in the talk", "choice": ""}
 
 
+CHANNELS = {channel.value: channel for channel in Channel}
+
+
 def _channel(task: Task) -> Channel:
-    """What the ladder suggests; before the initial contact is due a call."""
+    """What the ladder suggests; before the initial contact is due a call, or a visit where the plan wants one."""
+    if task.rule == "initial_contact.in_person_contact":
+        return Channel.VISIT
     word = task.how.partition(",")[0]
-    return Channel(word) if word in tuple(Channel) else Channel.CALL
+    return CHANNELS.get(word, Channel.CALL)
 
 
 def _item_of(task: Task) -> str:

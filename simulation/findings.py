@@ -6,39 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
-from domain.clocks import Clocks
-from domain.core import ObligationState, StreamId
 from domain.episode.facts import EpisodeClosed, MemberDeclined, MemberEnrolled
 from domain.followup.facts import NO_TIER, FollowUpAttemptMade, FollowUpContactMade
 from domain.outreach.facts import AttemptMade, ContactMade, Outcome
 from domain.staff.facts import Role
 from domain.transition.facts import TransitionAttemptMade, TransitionContactMade
+from simulation.core import Promises, in_all
 from simulation.programme_year import ProgrammeYear
 from simulation.workload import Worker
-
-WITH_CLOCKS = ("outreach", "transition", "followup")
-
-
-@dataclass(frozen=True, slots=True)
-class Promises:
-    """What became of the promises of one rule."""
-
-    rule: str
-    met: int = 0
-    met_late: int = 0
-    missed: int = 0
-    infeasible: int = 0
-    withdrawn: int = 0
-    open: int = 0
-
-    @property
-    def judged(self) -> int:
-        return self.met + self.met_late + self.missed + self.infeasible
-
-    @property
-    def met_share(self) -> float | None:
-        """Of those that came due, how many were met in time; None where none did."""
-        return self.met / self.judged if self.judged else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +83,7 @@ class Findings:
 
     @property
     def all_promises(self) -> Promises:
-        return _sum("all", self.promises)
+        return in_all(self.promises)
 
 
 def findings(run: ProgrammeYear) -> Findings:
@@ -119,7 +94,7 @@ def findings(run: ProgrammeYear) -> Findings:
         days=run.days,
         seed=run.throws.seed,
         facts=len(run.core.log),
-        promises=_promises(run),
+        promises=run.core.promises(),
         contacts=tuple(sorted(_contacts(run).items())),
         enrolments=tuple(_enrolments(run)),
         tiers=tuple(sorted(_tiers(run).items())),
@@ -127,41 +102,6 @@ def findings(run: ProgrammeYear) -> Findings:
         weeks=tuple(week for worker in run.staff for week in _weeks(worker)),
         refused=tuple(run.refused),
     )
-
-
-def _promises(run: ProgrammeYear) -> tuple[Promises, ...]:
-    counts: Counter[tuple[str, ObligationState]] = Counter()
-    still_open = run.still_open
-    for stream, loaded in run.core.folded.items():
-        if stream.partition("-")[0] in WITH_CLOCKS:
-            for rule, state in verdicts(run, stream, loaded.state.clocks, still_open):
-                counts[rule, state] += 1
-    rules = sorted({rule for rule, _ in counts})
-    return tuple(Promises(rule, **{state.value: counts[rule, state] for state in ObligationState}) for rule in rules)
-
-
-def verdicts(
-    run: ProgrammeYear, stream: StreamId, clocks: Clocks, still_open: frozenset[tuple[StreamId, str]]
-) -> list[tuple[str, ObligationState]]:
-    """What became of each due that governs. Done late is what a plan said so of, as long as the miss stands."""
-    found = []
-    for key, written in clocks.written.items():
-        if not written.due.governing:
-            continue
-        if written.missed is not None:
-            state = ObligationState.MET_LATE if (stream, key) in run.late else ObligationState.MISSED
-        elif written.withdrawn is not None:
-            state = ObligationState.WITHDRAWN
-        elif (stream, key) in run.infeasible:
-            state = ObligationState.INFEASIBLE
-        else:
-            state = ObligationState.OPEN if (stream, key) in still_open else ObligationState.MET
-        found.append((written.due.rule, state))
-    return found
-
-
-def _sum(rule: str, of: tuple[Promises, ...]) -> Promises:
-    return Promises(rule, **{state.value: sum(getattr(p, state.value) for p in of) for state in ObligationState})
 
 
 def _contacts(run: ProgrammeYear) -> Counter[str]:

@@ -54,7 +54,8 @@ class Memory:
     """A log, a clock and the processes that were woken.
 
     `run_until` moves the clock and lets every process act at each instant at which it wants to wake. `carrier` answers for
-    the outside world; without one no message is ever taken up."""
+    the outside world; without one no message is ever taken up. `woken` and `index` are used as sets that keep their order: the
+    same facts give the same log."""
 
     book: PolicyBook
     now: Instant
@@ -63,8 +64,8 @@ class Memory:
     folded: dict[StreamId, Loaded] = field(default_factory=dict)
     remembered: dict[str, Decision] = field(default_factory=dict)
     plans: dict[ProcessRef, Plan] = field(default_factory=dict)
-    index: dict[str, set[ProcessRef]] = field(default_factory=dict)
-    woken: set[ProcessRef] = field(default_factory=set)
+    index: dict[str, dict[ProcessRef, None]] = field(default_factory=dict)
+    woken: dict[ProcessRef, None] = field(default_factory=dict)
     wakes: list[tuple[Instant, str, ProcessRef]] = field(default_factory=list)
     carrier: Carrier | None = None
 
@@ -145,10 +146,10 @@ class Memory:
     def _route(self, recorded: Recorded) -> None:
         kind, _, id = recorded.stream.partition("-")
         for tag in tags(recorded):
-            self.index.setdefault(tag, set()).add(ProcessRef(kind, id))
+            self.index.setdefault(tag, {})[ProcessRef(kind, id)] = None
         for target in route(recorded):
-            found = {target} if isinstance(target, ProcessRef) else self.index.get(target.tag, set())
-            self.woken.update(p for p in found if p.kind == target.kind and p.kind in PROCESSES)
+            found = (target,) if isinstance(target, ProcessRef) else self.index.get(target.tag, ())
+            self.woken.update(dict.fromkeys(p for p in found if p.kind == target.kind and p.kind in PROCESSES))
 
     # --- the shell ---
 
@@ -176,9 +177,9 @@ class Memory:
         for _ in range(WAKES_MAX):
             if not self.woken:
                 return
-            ref = self.woken.pop()
+            ref = next(iter(self.woken))
             plan = self.advance(ref)
-            self.woken.discard(ref)  # what it wrote itself it has planned on
+            self.woken.pop(ref, None)  # what it wrote itself it has planned on
             if plan.wake_at is not None and not plan.done:
                 heapq.heappush(self.wakes, (plan.wake_at, ref.stream, ref))
             for effect in plan.effects:
@@ -199,7 +200,7 @@ class Memory:
         while self.wakes and self.wakes[0][0] <= self.now:
             at, _, ref = heapq.heappop(self.wakes)
             if self.plans[ref].wake_at == at:
-                self.woken.add(ref)
+                self.woken[ref] = None
 
     def next_wake(self) -> Instant | None:
         """The earliest instant at which a process wants to wake; what it wanted before its last plan does not count."""

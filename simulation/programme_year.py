@@ -16,7 +16,7 @@ from typing import Any
 
 from domain.calendar import instant_at, local_date, start_of_day
 from domain.caseload.state import caseload_of
-from domain.core import SYSTEM, Command, Instant, ObligationState, Plan, ProcessRef, Refusal, StreamId
+from domain.core import SYSTEM, Command, Instant, Plan, ProcessRef, Refusal, StreamId
 from domain.episode.closing import CloseEpisode
 from domain.episode.decider import ReceiveAssignment
 from domain.episode.facts import ClosureReason
@@ -25,14 +25,13 @@ from domain.member.circumstances import Circumstance, LearnCounty, NoteCircumsta
 from domain.member.decider import AttributeStay, LearnContactPoint, RegisterMember, ReportDeath
 from domain.member.facts import PointKind
 from domain.policy import PolicyBook
-from domain.requests import MessageRequested, MessageSent, RequestFact
 from domain.staff.decider import AgreeFullTimeShare, AnnounceAbsence, JoinStaff, ShowLicence
 from domain.staff.facts import Role
 from domain.stay.decider import RecordStatement
 from domain.stay.facts import MemberAdmitted, MemberDischarged, StayClass, order_of
 from simulation.carers import Carers
+from simulation.core import Core, always_sent
 from simulation.distributions.reading import Distributions, Population
-from simulation.memory import Memory
 from simulation.tasks import SUPERVISED, WITH_MEMBER, Task, tasks_of
 from simulation.throws import Throws
 from simulation.workload import Worker, hire, monday
@@ -66,26 +65,8 @@ class Member:
 
 
 @dataclass
-class Core(Memory):
-    """The log in memory that tells of every plan that was made."""
-
-    seen: Callable[[ProcessRef, Plan], None] = lambda ref, plan: None
-
-    def advance(self, ref: ProcessRef) -> Plan:
-        plan = super().advance(ref)
-        self.seen(ref, plan)
-        return plan
-
-
-def always_sent(asked: MessageRequested) -> tuple[RequestFact, ...]:
-    """Every channel takes every message."""
-    return (MessageSent(key=asked.key),)
-
-
-@dataclass
 class ProgrammeYear:
-    """One run. `late` and `infeasible`: the promises of which a plan said so; `refused`: what the rules did not allow, which
-    should be nothing."""
+    """One run. `refused`: what the rules did not allow, which should be nothing."""
 
     found: Distributions
     book: PolicyBook
@@ -96,8 +77,6 @@ class ProgrammeYear:
     core: Core = field(init=False)
     staff: tuple[Worker, ...] = field(init=False)
     cast: tuple[Member, ...] = field(init=False)
-    late: set[tuple[StreamId, str]] = field(default_factory=set)
-    infeasible: set[tuple[StreamId, str]] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
     _agenda: list[tuple[Instant, int, Action]] = field(default_factory=list)
     _number: int = 0
@@ -149,12 +128,6 @@ class ProgrammeYear:
         if isinstance(decision, Refusal):
             self.refused.append(f"{kind.__name__}: {decision.code}: {decision.because}")
         return not isinstance(decision, Refusal)
-
-    @property
-    def still_open(self) -> frozenset[tuple[StreamId, str]]:
-        """The promises that are neither met nor missed when the run is over."""
-        plans = self.core.plans.items()
-        return frozenset((ref.stream, o.key) for ref, plan in plans for o in plan.obligations if o.state is ObligationState.OPEN)
 
     # --- who is there ---
 
@@ -313,11 +286,6 @@ class ProgrammeYear:
     def _noticed(self, ref: ProcessRef, plan: Plan) -> None:
         """What a plan owes now is what there is to do."""
         self._todo[ref] = tasks_of(ref, plan.obligations, self.book, self._ahead)
-        for owed in plan.obligations:
-            if owed.state is ObligationState.MET_LATE:
-                self.late.add((ref.stream, owed.key))
-            elif owed.state is ObligationState.INFEASIBLE:
-                self.infeasible.add((ref.stream, owed.key))
 
     def _morning(self, day: date) -> None:
         """Everybody's day: their own members first, in the order of the dues; then what absent colleagues leave."""
@@ -366,14 +334,12 @@ class ProgrammeYear:
         return task.work not in WITH_MEMBER or self.member_of(task.ref).language in worker.languages
 
     def _next_task(self, worker: Worker, day: date) -> None:
-        """Do the next thing that is still owed, if the minutes of the day reach for it; the rest waits."""
+        """Do the next thing that is still owed, as long as there are minutes left; the rest waits."""
         queue = self._queues[worker.stream]
-        while queue:
+        while queue and worker.left_today > 0:
             task = queue.pop()
             if not self._still(task):
                 continue
-            if self._carers.expected_minutes(task, worker) > worker.left_today:
-                return
             self._tried[(task.ref, task.key)] = day
             minutes = self._carers.carry_out(task, worker)
             worker.spend(minutes, day)

@@ -8,7 +8,8 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
-from simulation.findings import Caseload, Enrolments, Findings, Promises, WorkWeek
+from simulation.core import Promises
+from simulation.findings import Caseload, Enrolments, Findings, WorkWeek
 
 
 def write_tables(found: Findings, folder: Path) -> tuple[Path, ...]:

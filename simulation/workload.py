@@ -41,6 +41,7 @@ class Worker:
     licence: Licence | None = None
     leave: frozenset[date] = frozenset()
     left_today: float = 0.0
+    balance: float = 0.0
     spent: dict[date, float] = field(default_factory=lambda: defaultdict(float))
     waiting: dict[date, float] = field(default_factory=lambda: defaultdict(float))
     carried: dict[date, int] = field(default_factory=lambda: defaultdict(int))
@@ -49,10 +50,14 @@ class Worker:
         return day.isoweekday() <= WORKING_DAYS and day not in self.leave
 
     def begin(self, day: date) -> None:
-        self.left_today = self.day_minutes if self.present(day) else 0.0
+        """The minutes of a day; what the last work of an earlier day ran over is taken off."""
+        if self.present(day):
+            self.left_today = self.balance = self.day_minutes + min(0.0, self.balance)
+        else:
+            self.left_today = 0.0
 
     def spend(self, minutes: float, day: date) -> None:
-        self.left_today -= minutes
+        self.left_today = self.balance = self.left_today - minutes
         self.spent[monday(day)] += minutes
 
     def available(self, week: date) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,16 +10,25 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from domain.adoption.facts import PolicyAdopted
+from domain.core import Recorded
 from domain.policy import Policy, PolicyBook, PolicyRefused, read_policy
+from eventlog.opening import open_log
+from simulation.core import Promises
 from simulation.distributions.reading import DEFAULT, MEMBERS_MAX, Distributions, DistributionsRefused, read_distributions
-from simulation.findings import Findings, Promises, findings
+from simulation.findings import Findings, findings
+from simulation.plots import draw
 from simulation.programme_year import ProgrammeYear
 from simulation.tables import write_tables
 from simulation.throws import Throws
+from simulation.what_if import Difference, WhatIf, what_if
 from simulation.workload import TooFewStaff
 from workers.cli import frame as f
 from workers.cli.frame import Json, Stop
+from workers.composition import addresses
 from workers.first_policies import POLICIES
+from workers.programme import the_programme
+from workers.settings import Settings
 
 DAYS_MAX = 700
 """The policies' holiday calendars reach no further from the day on which the default programme begins."""
@@ -41,6 +51,8 @@ Data = Annotated[
     Path | None, typer.Option("--distributions", exists=True, dir_okay=False, help="Another programme, as a file of distributions.")
 ]
 Out = Annotated[Path | None, typer.Option("--out", file_okay=False, help="A folder for tables (CSV).")]
+Plot = Annotated[Path | None, typer.Option("--plot", file_okay=False, help="A folder for pictures (SVG, for any browser).")]
+History = Annotated[bool, typer.Option("--history", help="The real log instead, under --policy: what would have been due.")]
 
 
 def mount(app: typer.Typer) -> None:
@@ -56,10 +68,12 @@ def simulate(
     policy: PolicyFile = None,
     compare: Compared = None,
     distributions: Data = None,
+    history: History = False,
     out: Out = None,
+    plot: Plot = None,
     json: Json = False,
 ) -> None:
-    """A year of an invented programme under the policies, in seconds. Nothing is read from the log or written to it.
+    """A year of an invented programme under the policies; or, with --history, the real log under another policy. Writes no fact.
 
     Deadlines met and missed by rule, contacts, enrolments, tiers, and everybody's weeks: minutes needed against minutes there.
 
@@ -71,8 +85,14 @@ def simulate(
 
         throughline simulate --staff 8 --out /tmp/year
 
-        throughline simulate --compare stricter.toml
+        throughline simulate --compare stricter.toml --plot /tmp/pictures
+
+        throughline simulate --history --policy stricter.toml
     """
+    if history:
+        given = {"--members": members, "--weeks": weeks, "--days": days, "--staff": staff, "--distributions": distributions}
+        _history(policy, {**given, "--compare": compare, "--out": out, "--plot": plot}, json=json)
+        return
     if weeks is not None and days is not None:
         raise Stop("says the length twice.", field="--days", remedy="give --weeks or --days", status=f.USAGE)
     found = _distributions(distributions)
@@ -90,18 +110,21 @@ def simulate(
 
     first = run(book, "Living through it")
     second = run(_book(compare), "Living through it under the other policy") if compare is not None else None
-    if out is not None:
-        write_tables(first, out / "first" if second else out)
-        if second is not None:
-            write_tables(second, out / "second")
+    runs = [("first", first), ("second", second)] if second is not None else [("", first)]
+    for name, told in runs:
+        if out is not None:
+            write_tables(told, out / name)
+    pictures = draw(runs, plot) if plot is not None else ()
     if json:
         f.as_json(_as_json(first) if second is None else {"first": _as_json(first), "second": _as_json(second)})
     elif second is None:
         _show(first)
     else:
         _show_both(first, second)
-    if out is not None and not json:
-        f.err.print(f"Tables: {out}", style="dim")
+    if not json:
+        for said in (f"Tables: {out}" if out is not None else "", *(f"Picture: {picture}" for picture in pictures)):
+            if said:
+                f.err.print(said, style="dim", markup=False)
 
 
 def _distributions(file: Path | None) -> Distributions:
@@ -274,6 +297,74 @@ def _show_both(first: Findings, second: Findings) -> None:
     spent = [{w: sum(k.spent for k in x.weeks if k.worker == w) / 60 for w in {k.worker for k in x.weeks}} for x in (first, second)]
     rows = [(w, *_pair(round(spent[0][w]), round(spent[1].get(w, 0)))) for w in dict.fromkeys(k.worker for k in first.weeks)]
     f.table("Hours spent", ("worker", "first", "second"), rows, empty="Nobody works there.", note="≠ and yellow: the years differ.")
+
+
+# --- the real log --------------------------------------------------------------------------------------------------------------
+
+
+def _history(policy: Path | None, given: dict[str, object], *, json: bool) -> None:
+    """What the log would have led to. The databases are told that nothing may be written."""
+    for option, value in given.items():
+        if value is not None:
+            raise Stop("is of the invented programme, not of the real log.", field=option, remedy="leave it out", status=f.USAGE)
+    other = read_policy_file(policy) if policy is not None else None
+    with f.ground(f.asked.load()) as settings:
+        log = read_log(settings)
+    if not log:
+        raise Stop("The log is empty.", remedy="`throughline demo` has a year of history: `throughline --demo simulate --history`")
+    plans = {r.fact.plan for r in log if isinstance(r.fact, PolicyAdopted)}
+    if other is not None and other.plan not in plans:
+        known = ", ".join(sorted(plans))
+        raise Stop(f"is a policy of {other.plan}, which the log does not know.", field="--policy", remedy=f"plans there: {known}")
+    with f.progress("Living through the log", quiet=json) as progress:
+        found = what_if(log, other, progress)
+    if json:
+        f.as_json(found)
+    else:
+        _show_what_if(found)
+
+
+def read_log(settings: Settings) -> tuple[Recorded, ...]:
+    """Every fact of the log, through connections on which the database itself refuses to write."""
+    url, keys_url = (_reading_only(address) for address in addresses(settings))
+    with open_log(url, keys_url, master_key=settings.keys().master, facts=the_programme().facts, pool_max=2) as opened:
+        return tuple(stored.recorded for stored in opened.log.all())
+
+
+def _reading_only(url: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}options=-c%20default_transaction_read_only%3Don"
+
+
+def _show_what_if(found: WhatIf) -> None:
+    f.out.print(Text(f"{found.facts:,} facts until {f.local(found.until)}", style="bold"))
+    if found.faithful:
+        what = f"Under its own policies the log replays with {len(found.faithful)} differences; they are counted on both sides."
+        f.out.print(Text(what, style="yellow"))
+    else:
+        f.out.print("Under its own policies the log replays without a difference.")
+    if not found.policy:
+        _show_differences("Where the replay differs", found.faithful)
+        return
+    f.out.print(f"Under {found.policy}: {len(found.differences)} differences.\n")
+    rules = dict.fromkeys(p.rule for p in (*found.before, *found.after))
+    of = [{p.rule: p for p in x} for x in (found.before, found.after)]
+    rows = []
+    for rule in sorted(rules):
+        a, b = (one.get(rule, Promises(rule)) for one in of)
+        differ = Text("" if a == b else "≠", style="bold yellow")
+        shares = _percent(a.met_share), _percent(b.met_share)
+        rows.append((rule, *_pair(a.judged, b.judged), *_pair(a.missed, b.missed), *shares, differ))
+    columns = ("rule", "came due", "what if", "missed", "what if", "in time", "what if", "")
+    f.table("Promises by rule, as it was and as it would have been", columns, rows, empty="Nothing was owed.")
+    f.out.print()
+    _show_differences("What differs", found.differences)
+
+
+def _show_differences(title: str, found: tuple[Difference, ...]) -> None:
+    words = {"only_before": "as it was only", "only_after": "what if only", "due_moved": "due moved", "verdict": "other verdict"}
+    counts = Counter((d.about, words[d.what]) for d in found)
+    rows = [(about, what, count) for (about, what), count in sorted(counts.items())]
+    f.table(title, ("of", "how", "how many"), rows, empty="Nothing differs.")
 
 
 def _pair(a: int, b: int) -> tuple[Text, Text]:
