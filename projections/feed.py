@@ -9,9 +9,9 @@ the keys can stop one. Only a read model that says `unseals` is given the facts 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -46,31 +46,53 @@ class _LeaveSealed:
 
 
 @dataclass(slots=True)
+class Facts:
+    """Rows as facts, in order, each decoded when it is come to and kept by nobody."""
+
+    rows: Sequence[Any]
+    decode: Callable[[Sequence[Any]], StoredFact]
+
+    def __iter__(self) -> Iterator[StoredFact]:
+        return map(self.decode, self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, fact: object) -> bool:
+        return any(each == fact for each in self)
+
+
+@dataclass(slots=True)
 class RawBatch:
-    """Rows of the log up to `position`. Decoded one by one, when a read model asks, and kept."""
+    """Rows of the log up to `position`. `wanted`: all of them are what one read model asked for. Else they are decoded one by one,
+    when a read model asks, and kept for the next."""
 
     rows: list[Any]
     position: int
+    wanted: bool
     _sealed: Codec
     _open: Codec
-    _decoded: dict[int, StoredFact]
-    _opened: dict[int, StoredFact]
+    _decoded: dict[int, StoredFact] = field(default_factory=dict)
+    _opened: dict[int, StoredFact] = field(default_factory=dict)
     _keys_fetched: bool = False
 
-    def facts(self, wanted: frozenset[str] | None, *, unsealed: bool) -> list[StoredFact]:
-        """The facts with these names (None: all), in order. Raises UnknownFact, and CannotUnwrap where `unsealed`."""
+    def facts(self, names: frozenset[str] | None, *, unsealed: bool) -> Collection[StoredFact]:
+        """The facts with these names (None: all), in order. Raises UnknownFact, and CannotUnwrap where `unsealed`: now, or as one
+        goes through them."""
+        rows = self.rows if self.wanted or names is None else [row for row in self.rows if row[_NAME] in names]
+        codec = self._open if unsealed else self._sealed
         if unsealed and not self._keys_fetched:
-            self._open.fetch_keys(row for row in self.rows if wanted is None or row[_NAME] in wanted)
+            codec.fetch_keys(rows)
             self._keys_fetched = True
-        codec, kept = (self._open, self._opened) if unsealed else (self._sealed, self._decoded)
-        decode, find = codec.decode_stored, kept.get
+        if self.wanted:
+            return Facts(rows, codec.decode_stored)
+        kept = self._opened if unsealed else self._decoded
         found = []
-        for row in self.rows:
-            if wanted is None or row[_NAME] in wanted:
-                fact = find(row[_POSITION])
-                if fact is None:
-                    fact = kept[row[_POSITION]] = decode(row)
-                found.append(fact)
+        for row in rows:
+            fact = kept.get(row[_POSITION])
+            if fact is None:
+                fact = kept[row[_POSITION]] = codec.decode_stored(row)
+            found.append(fact)
         return found
 
 
@@ -110,37 +132,35 @@ class Feed:
         if self._ahead is not None and self._ahead[0] == wish:
             batch = self._ahead[1].result()
         elif until <= position:
-            return self._batch([], position)
+            return self._batch([], position, wanted=True)
         else:
-            batch = self._read(self._query(names), position, limit, until)
+            batch = self._read_wanted(names, position, limit, until)
         self._ahead = None
         if batch.position < until and batch.rows:
-            following = self._reader.submit(self._read, self._query(names), batch.position, limit, until)
+            following = self._reader.submit(self._read_wanted, names, batch.position, limit, until)
             self._ahead = ((names, batch.position, limit), following)
         return batch
 
-    def _query(self, names: frozenset[str] | None) -> str:
+    def _read_wanted(self, names: frozenset[str] | None, position: int, limit: int, until: int) -> RawBatch:
         """What is not wanted is left out by PostgreSQL. The names are those of the catalog, written out: so they are looked up in a
         hash and not one after another."""
-        unwanted = sorted(self._known - (names or self._known))
-        if not unwanted:
-            return _QUERY
-        listed = ",".join(f'"{name}"' for name in unwanted)
-        return f"{_SELECT} AND name <> ALL ('{{{listed}}}'::text[]) ORDER BY position LIMIT %b"
+        unwanted = ",".join(f'"{name}"' for name in sorted(self._known - (names or self._known)))
+        query = f"{_SELECT} AND name <> ALL ('{{{unwanted}}}'::text[]) ORDER BY position LIMIT %b" if unwanted else _QUERY
+        return self._read(query, position, limit, until, wanted=True)
 
-    def _read(self, query: str, position: int, limit: int, until: int) -> RawBatch:
+    def _read(self, query: str, position: int, limit: int, until: int, *, wanted: bool = False) -> RawBatch:
         rows = self.log.recorder.rows(query, (position, until, limit))
         for row in rows:
             if row[_NAME] not in self._known:
                 raise UnknownFact(f"{row[_NAME]} at position {row[_POSITION]} is not in this program's catalog: run a newer one")
-        return self._batch(rows, rows[-1][_POSITION] if len(rows) == limit else until)
+        return self._batch(rows, rows[-1][_POSITION] if len(rows) == limit else until, wanted=wanted)
 
     def at(self, positions: Sequence[int], *, unsealed: bool) -> list[StoredFact]:
         """The facts at these positions, in order."""
-        return self._batch(self.log.recorder.rows(_AT, (list(positions),)), 0).facts(None, unsealed=unsealed)
+        return list(self._batch(self.log.recorder.rows(_AT, (list(positions),)), 0).facts(None, unsealed=unsealed))
 
-    def _batch(self, rows: list[Any], position: int) -> RawBatch:
-        return RawBatch(rows, position, self._sealed, self.log.codec, {}, {})
+    def _batch(self, rows: list[Any], position: int, *, wanted: bool = False) -> RawBatch:
+        return RawBatch(rows, position, wanted, self._sealed, self.log.codec)
 
 
 Progress = Callable[[int, int], None]

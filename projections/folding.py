@@ -5,7 +5,7 @@ No table is read or written here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,10 @@ class Poison(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Amiss(Exception):
+    """A batch cannot be folded in the quick way."""
 
 
 @dataclass(slots=True)
@@ -66,17 +70,16 @@ def grouped(model: ReadModel[Any], facts: Iterable[StoredFact]) -> Groups:
     """The facts by the keys of their rows. Raises Poison where nobody can say whose a fact is."""
     groups: Groups = {}
     keys = model.keys
-    fact = None
-    try:
-        for fact in facts:
-            for key in keys(fact):
-                if key in groups:
-                    groups[key].append(fact)
-                else:
-                    groups[key] = [fact]
-    except Exception as error:
-        position = fact.recorded.position if fact is not None else 0
-        raise Poison(f"nobody can say whose the fact at position {position} is: {where(error)}") from None
+    for fact in facts:
+        try:
+            touched = keys(fact)
+        except Exception as error:
+            raise Poison(f"nobody can say whose the fact at position {fact.recorded.position} is: {where(error)}") from None
+        for key in touched:
+            if key in groups:
+                groups[key].append(fact)
+            else:
+                groups[key] = [fact]
     return groups
 
 
@@ -111,6 +114,20 @@ def folded(model: ReadModel[Any], rows: Mapping[str, Any], groups: Groups) -> Ou
 def parked(key: str, fact: StoredFact, reason: str = "") -> Parked:
     recorded = fact.recorded
     return Parked(key, recorded.position, recorded.stream, recorded.version, fact.name, reason)
+
+
+def poured(model: ReadModel[Any], facts: Iterable[StoredFact]) -> Iterator[Any]:
+    """The rows of an append-only read model, each as soon as its fact is there. Raises Amiss where a fact cannot be folded: then
+    the batch has to be taken with care."""
+    keys, fold = model.keys, model.fold
+    for fact in facts:
+        try:
+            for key in keys(fact):
+                row = fold(key, None, fact)
+                if row is not None:
+                    yield row
+        except Exception as error:
+            raise Amiss(where(error)) from None
 
 
 def queue_behind(key: str, facts: Sequence[StoredFact], reason: str) -> list[Parked]:

@@ -18,6 +18,8 @@ from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from domain.core import Fact
 from eventlog import arrays
@@ -115,7 +117,8 @@ class ReadModel(Generic[Row]):
     @cached_property
     def values(self) -> Callable[[Row], tuple[Any, ...]]:
         """A row's values, in the order of the columns."""
-        return attrgetter(*self.column_names)
+        values: Callable[[Any], tuple[Any, ...]] = astuple if issubclass(self.row, Struct) else attrgetter(*self.column_names)
+        return values
 
     def to_arrays(self, rows: Sequence[Row]) -> list[Packed]:
         """Rows as one array a column, as `unnest` takes them."""

@@ -31,7 +31,7 @@ from eventlog.log import Log
 from eventlog.recorder import LogAway
 from projections import store
 from projections.feed import Feed, Progress, RawBatch
-from projections.folding import Groups, Kept, Poison, folded, grouped, queue_behind, set_aside, where
+from projections.folding import Amiss, Groups, Kept, Poison, folded, grouped, poured, queue_behind, set_aside, where
 from projections.model import ReadModel
 from projections.store import Advanced, Build, Conn, Parked
 
@@ -234,10 +234,10 @@ class Projector:
                     model = self.models[name]
                     outcome = folded(model, store.loaded(model, asked[name]) if name in asked else {}, groups[name])
                     if outcome.parked:
-                        raise _Amiss
+                        raise Amiss
                     store.save(conn, model, builds[name], list(outcome.rows.values()), outcome.gone)
-        except (_Amiss, psycopg.DataError, psycopg.IntegrityError):
-            return frozenset()
+        except (Amiss, psycopg.DataError, psycopg.IntegrityError, psycopg.errors.UndefinedTable):
+            return frozenset()  # a fact that cannot be folded, a row that is refused, a table that was replaced and dropped
         return moved
 
     def run_until_caught_up(self, *names: str) -> int:
@@ -395,7 +395,8 @@ class Projector:
                 if advanced is None:
                     return Stepped(0, build.position, caught_up=False, overtaken=True)
                 facts = batch.facts(names, unsealed=model.unseals)
-                parked = self._apply(conn, model, build, facts, advanced, kept)
+                poured = self._poured(conn, model, build, facts, advanced)
+                parked = 0 if poured else self._apply(conn, model, build, facts, advanced, kept)
             return Stepped(len(facts), batch.position, caught_up=batch.position >= until, parked=parked)
         except UnknownFact as unknown:
             self._stop(model, build, str(unknown))
@@ -407,8 +408,19 @@ class Projector:
             raise ProjectorAway(type(away).__name__) from None
         raise AssertionError("unreachable")
 
+    def _poured(self, conn: Conn, model: ReadModel[Any], build: Build, facts: Collection[StoredFact], advanced: Advanced) -> bool:
+        """Fold facts, copying their rows in at the same time, where no row depends on another and nothing is parked."""
+        if not model.append_only or advanced.some_parked or advanced.some_discarded:
+            return False
+        try:
+            with conn.transaction():
+                store.insert(conn, model, build.build, poured(model, facts))
+        except (Amiss, psycopg.DataError, psycopg.IntegrityError):
+            return False
+        return True
+
     def _apply(
-        self, conn: Conn, model: ReadModel[Any], build: Build, facts: Sequence[StoredFact], advanced: Advanced, kept: Kept | None
+        self, conn: Conn, model: ReadModel[Any], build: Build, facts: Collection[StoredFact], advanced: Advanced, kept: Kept | None
     ) -> int:
         """Fold facts into the rows of a build; the number of facts set aside."""
         if not facts:
@@ -426,7 +438,8 @@ class Projector:
                 if kept is None:
                     store.save(conn, model, build.build, list(outcome.rows.values()), outcome.gone)
                 else:
-                    store.insert(conn, model, build.build, [row for key, row in outcome.rows.items() if key not in rows])
+                    if fresh := [row for key, row in outcome.rows.items() if key not in rows]:
+                        store.insert(conn, model, build.build, fresh)
                     changed = [row for key, row in outcome.rows.items() if key in rows]
                     store.save(conn, model, build.build, changed, outcome.gone)
                     if not model.append_only:
@@ -597,7 +610,3 @@ def _without_collecting() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-class _Amiss(Exception):
-    """A fact could not be folded: each read model has to go by itself."""

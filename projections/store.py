@@ -345,10 +345,9 @@ def save(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any], gone: 
         conn.execute(sql.SQL("DELETE FROM {} WHERE key = ANY(%b::text[])").format(table(model.name, of)), (texts(gone),))
 
 
-def insert(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any]) -> None:
-    """The quick way in for rows that are not there yet: a key that is there is an integrity error."""
-    if not rows:
-        return
+def insert(conn: Conn, model: ReadModel[Any], of: str, rows: Iterable[Any]) -> None:
+    """The quick way in for rows that are not there yet: a key that is there is an integrity error. PostgreSQL takes the first while
+    the last are still being made."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
         table(model.name, of), sql.SQL(", ").join(map(sql.Identifier, model.column_names))
     )

@@ -1,0 +1,80 @@
+"""Read models that go forward together: exactly once, and none is held up by what another has met."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from domain import catalog
+from projections.registry import read_models
+from projections.runner import Projector, ProjectorStopped
+from tests.projections.conftest import INDEX_KEY, World
+from tests.projections.test_every_read_model import rows_of, write_everything
+from tests.projections.test_runner import put, shown
+from tests.projections.toy import BROKEN, TOTAL, AmountPut, baskets
+
+
+def carry(projector: Projector, *names: str) -> int:
+    """Carry read models to the end of the log as the loop does; how many batches all of those that were behind shared."""
+    until, behind, shared = projector.log.watermark(), set(names or projector.models), 0
+    while behind:
+        done = projector.step_together(behind, until=until)
+        shared += done.names == frozenset(behind) and not done.caught_up
+        for name in sorted(behind - done.names):
+            if projector.step(name, until=until).caught_up:
+                behind.discard(name)
+        if done.caught_up:
+            behind -= done.names
+    return shared
+
+
+def test_together_comes_to_the_same_rows_as_a_rebuild(world_of: Callable[[Sequence[Any]], World]) -> None:
+    world = world_of(catalog.FACTS)
+    projector = world.projector(*read_models(INDEX_KEY), live_facts_max=37)
+    carry(projector)
+    write_everything(world, random.Random(5))
+    assert carry(projector) > 5, "most batches were carried together"
+    rows = rows_of(world, projector)
+    for name in projector.models:
+        projector.rebuild(name)
+    assert rows_of(world, projector) == rows
+
+
+def test_two_that_go_together_count_once(toys: World) -> None:
+    expected = put(toys, 3_000)
+    projectors = [toys.projector(baskets(), TOTAL, live_facts_max=limit) for limit in (70, 110)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(carry, projectors))
+    assert shown(toys) == expected
+    assert toys.rows("SELECT facts, amount FROM read.total") == [(3_000, sum(a for _, a in expected.values()))]
+
+
+def test_what_one_has_met_holds_no_other_up(toys: World) -> None:
+    projector = toys.projector(baskets(), TOTAL)
+    carry(projector)
+    toys.pen.write("toy-1", AmountPut(basket="a", amount=1, label=BROKEN), AmountPut(basket="b", amount=5))
+    assert projector.step_together(set(projector.models), until=projector.log.watermark()).names == frozenset()
+    projector.step("baskets")
+    with pytest.raises(ProjectorStopped):
+        projector.step("total")
+    assert shown(toys) == {"b": (1, 5)}
+    toys.pen.write("toy-1", AmountPut(basket="b", amount=1), AmountPut(basket="a", amount=1))
+    carry(projector, "baskets")
+    assert shown(toys) == {"b": (2, 6)}, "a waits behind what is parked"
+    assert [p.version for p in projector.parked("baskets")] == [1, 4]
+
+
+def test_one_that_was_rebuilt_meanwhile_goes_on_in_its_new_table(toys: World) -> None:
+    projector, other = toys.projector(baskets(), TOTAL), toys.projector(baskets(), TOTAL)
+    expected = put(toys, 200)
+    carry(projector)
+    toys.pen.write("toy-1", AmountPut(basket="a", amount=1))
+    other.rebuild("baskets")
+    assert "baskets" not in projector.step_together(set(projector.models), until=projector.log.watermark()).names
+    carry(projector)
+    assert shown(toys) == {**expected, "a": (1, 1)}
+    assert toys.rows("SELECT facts FROM read.total") == [(201,)]
