@@ -12,11 +12,15 @@ import select
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LOCAL = ZoneInfo("America/Los_Angeles")
+WARD = 500
+"""Stays whose messages come between an admission and its discharge."""
+
 SAID_LATER = timedelta(minutes=4)
 _LETTERS = "ACDEFGHMNTUVWXYZ"
 """Letters that a CIN may end with."""
@@ -71,15 +75,28 @@ def adt(trigger: str, person: Person, *, visit: str, control_id: str, sent: date
     )).encode()  # fmt: skip
 
 
-def stays(people: range, messages: int, *, name: str, now: datetime) -> list[bytes]:
-    """Messages of whole stays, an admission and its discharge some messages later, person by person and over again."""
-    found: list[bytes] = []
-    for n in range((messages + 1) // 2):
-        person, visit = Person(people[n % len(people)]), f"{name}{n:07d}"
-        came, gone = (now - timedelta(hours=hours, seconds=n % 3600) for hours in (30, 2))
-        found.append(adt("A01", person, visit=visit, control_id=f"{visit}A", sent=came + SAID_LATER, came=came, gone=gone))
-        found.append(adt("A03", person, visit=visit, control_id=f"{visit}D", sent=gone + SAID_LATER, came=came, gone=gone))
-    return found[:messages]
+def stays(people: Sequence[int], messages: int, *, name: str, now: datetime, only: str = "") -> list[bytes]:
+    """Messages of whole stays: the admissions of a ward, then its discharges, person by person and over again; `only`: of one
+    trigger."""
+    if only:
+        return [of_stay(only, people, n, name=name, now=now) for n in range(messages)]
+    found = []
+    for n in range(messages):
+        ward, at = divmod(n, 2 * WARD)
+        found.append(of_stay("A01" if at < WARD else "A03", people, ward * WARD + at % WARD, name=name, now=now))
+    return found
+
+
+def of_stay(trigger: str, people: Sequence[int], n: int, *, name: str, now: datetime) -> bytes:
+    """A message of the n-th stay of a name."""
+    person, visit = Person(people[n % len(people)]), f"{name}{n:07d}"
+    came, gone = (now - timedelta(hours=hours, seconds=n % 3600) for hours in (30, 2))
+    sent = (came if trigger == "A01" else gone) + SAID_LATER
+    return adt(trigger, person, visit=visit, control_id=f"{visit}{trigger}", sent=sent, came=came, gone=gone)
+
+
+def mllp(message: bytes) -> bytes:
+    return b"\x0b" + message + b"\x1c\r"
 
 
 @dataclass(slots=True)
@@ -112,7 +129,7 @@ def send(port: int, messages: list[bytes], *, connections: int, window: int) -> 
     for n in range(connections):
         conn = socket.create_connection(("127.0.0.1", port))
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lines[conn.fileno()] = _Line(conn, [b"\x0b" + m + b"\x1c\r" for m in messages[n::connections]])
+        lines[conn.fileno()] = _Line(conn, [mllp(m) for m in messages[n::connections]])
         poll.register(conn.fileno(), select.EPOLLIN)
     waits: list[float] = []
     accepted = 0
@@ -158,12 +175,13 @@ def _send_more(line: _Line, window: int) -> None:
 
 def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__)
+    wanted.add_argument("--only", default="")
     for name in ("port", "connections", "window", "messages", "first_person", "people"):
         wanted.add_argument(f"--{name.replace('_', '-')}", type=int, required=True)
     wanted.add_argument("--name", required=True)
     asked = wanted.parse_args()
     people = range(asked.first_person, asked.first_person + asked.people)
-    messages = stays(people, asked.messages, name=asked.name, now=datetime.now(UTC))
+    messages = stays(people, asked.messages, name=asked.name, now=datetime.now(UTC), only=asked.only)
     told = send(asked.port, messages, connections=asked.connections, window=asked.window)
     sys.stdout.write(json.dumps(asdict(told)) + "\n")
 

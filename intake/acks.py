@@ -78,7 +78,8 @@ def peek(raw: bytes, source: Source) -> Header | None:
 
 def header_of(message: Message) -> Header:
     msh = message.msh
-    kind, trigger = msh.text(9, 1).upper(), msh.text(9, 2).upper()
+    what = msh.first(9)
+    kind, trigger = what.text(1).upper(), what.text(2).upper()
     return Header(
         delimiters=message.delimiters,
         encoding_characters=msh.field(2),

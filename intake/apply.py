@@ -32,7 +32,7 @@ from domain.stay.facts import (
     StayStatement,
     order_of,
 )
-from eventlog.gateway import Accepted, Conflict, Gateway, Order
+from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from intake.claims import Heard, Messages, Question
 from intake.er7 import DELETED, Message, Unreadable, read
 from intake.identity import IdentityKeys
@@ -48,6 +48,7 @@ from intake.notification import (
     Notification,
     normalise,
 )
+from intake.receive import traceparent_of
 from intake.sources import Source, Sources
 from intake.times import Precision
 
@@ -57,6 +58,7 @@ FLAG_REPLAY_DIFFERS: Final = "replay_differs"
 BY_HAND: Final = "by_hand"
 
 _EXPIRED: Final = ("20", "40", "41", "42")
+_DIFFERS_IN_A_RESEND: Final = {"MSH": (6, 9), "EVN": (2,)}
 _tracer = otel.get_tracer("throughline.intake")
 _propagator = TraceContextTextMapPropagator()
 
@@ -80,7 +82,8 @@ class Sight:
             self._states |= {stream: loaded.state for stream, loaded in self._gateway.load_many(wanted).items()}
 
     def of(self, stream: StreamId) -> Any:
-        self.fetch((stream,))
+        if stream not in self._states:
+            self.fetch((stream,))
         return self._states[stream]
 
     def member(self, stream: StreamId) -> Member:
@@ -281,7 +284,15 @@ class Applier:
         return settled
 
     def _outcomes(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:
-        """What the log made of each message: all in one append; one by one where they do not go together. Raises Busy."""
+        """What the log made of each message: as many in one append as it takes; one by one where they do not go together.
+
+        Raises Busy."""
+        found: dict[UUID, tuple[Accepted, ...] | Refusal] = {}
+        for group in _together(wanted):
+            found |= self._outcomes_of(group)
+        return found
+
+    def _outcomes_of(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:
         if len(wanted) > 1:
             together = self._gateway.handle_many([order for w in wanted for order in w.orders])
             if isinstance(together, tuple):
@@ -420,11 +431,12 @@ class Applier:
 
     def _semantic_hash(self, message: Message) -> bytes:
         """Of the message without what differs in a mere resend (MSH-7, MSH-10, EVN-2). Keyed, because it is about a person."""
+        mark = message.delimiters.field
         parts: list[str] = []
         for line in message.lines:
-            fields = line.split(message.delimiters.field)
-            skipped = {"MSH": (6, 9), "EVN": (2,)}.get(line[:3], ())
-            parts.append(message.delimiters.field.join(f for n, f in enumerate(fields) if n not in skipped))
+            skipped = _DIFFERS_IN_A_RESEND.get(line[:3])
+            kept = line if skipped is None else mark.join(f for n, f in enumerate(line.split(mark)) if n not in skipped)
+            parts.append(kept)
         return self._identity.digest("message", *parts)
 
     # -- what follows
@@ -494,15 +506,27 @@ def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
     return wave, rest
 
 
+def _together(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """Parts that one append can take: a command locks four streams at most."""
+    group: list[Wanted] = []
+    orders = 0
+    for w in wanted:
+        if group and orders + len(w.orders) > ORDERS_MAX:
+            yield group
+            group, orders = [], 0
+        group.append(w)
+        orders += len(w.orders)
+    if group:
+        yield group
+
+
 @contextmanager
 def _span(row: Row) -> Iterator[str]:
     """The message's own span under the one in which it was received; as a traceparent."""
     parent = _propagator.extract({"traceparent": row.trace}) if row.trace else None
     span = _tracer.start_span("intake.apply", context=parent, attributes={"throughline.inbox_id": str(row.inbox_id)})
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier, context=otel.set_span_in_context(span))
     try:
-        yield carrier.get("traceparent", row.trace)
+        yield traceparent_of(span) or row.trace
     finally:
         span.end()
 

@@ -93,11 +93,12 @@ def open_door(
     inbox = Inbox(pool, keys)
     identity = IdentityKeys(index_key)
     index = IdentityIndex(inbox, gateway.log, gateway, identity)
+    bell = threading.Event()
     files = MemberFiles(inbox, gateway, identity, index, clock)
     return FrontDoor(
         inbox=inbox,
-        reception=Reception(inbox, clock),
-        worker=Worker(inbox, Applier(gateway, identity, index), files, index, sources, clock),
+        reception=Reception(inbox, clock, ring=bell.set),
+        worker=Worker(inbox, Applier(gateway, identity, index), files, index, sources, clock, bell),
         files=files,
         index=index,
         identity=identity,

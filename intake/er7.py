@@ -10,6 +10,7 @@ import codecs
 import re
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import Final
 
 HEADER_PEEK_BYTES: Final = 4096
@@ -52,6 +53,7 @@ class Deleted(Enum):
 
 
 DELETED: Final = Deleted.DELETED
+_TWO_QUOTES: Final[str] = DELETED.value
 
 
 class CharsetBasis(StrEnum):
@@ -83,6 +85,17 @@ class Delimiters:
     subcomponent: str = "&"
     truncation: str = ""
 
+    @property
+    def special(self) -> re.Pattern[str]:
+        """Finds what makes a field more than a plain value: a delimiter, an escape, or quotes, which may mean "deleted"."""
+        return _special(self)
+
+
+@lru_cache(maxsize=256)
+def _special(delimiters: Delimiters) -> re.Pattern[str]:
+    marks = (delimiters.component, delimiters.repetition, delimiters.subcomponent, delimiters.escape, '"')
+    return re.compile("|".join(re.escape(mark) for mark in marks if mark))
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -94,11 +107,12 @@ class Unreadable:
 class Segment:
     """One line of a message. Fields are split when they are asked for."""
 
-    __slots__ = ("_delimiters", "_encoding", "_fields", "_shift", "_text", "name")
+    __slots__ = ("_delimiters", "_encoding", "_fields", "_shift", "_special", "_text", "name")
 
     def __init__(self, text: str, delimiters: Delimiters, encoding: str) -> None:
         self.name = text[:_SEGMENT_ID_CHARS]
         self._shift = 1 if self.name in _HEADERS else 0  # MSH-1 is the separator itself
+        self._special = delimiters.special
         self._text = text
         self._delimiters = delimiters
         self._encoding = encoding
@@ -120,9 +134,7 @@ class Segment:
             return ()
         if not mark or mark not in whole or (self._shift and number == 2):
             return (Repetition(whole, self._delimiters, self._encoding),)
-        return tuple(
-            Repetition(part, self._delimiters, self._encoding) for said in whole.split(mark) if (part := said.strip())
-        )
+        return tuple(Repetition(part, self._delimiters, self._encoding) for said in whole.split(mark) if (part := said.strip()))
 
     def first(self, number: int) -> Repetition:
         """The first repetition; empty where there is none."""
@@ -131,7 +143,10 @@ class Segment:
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1) -> str:
         """A value of the first repetition, unescaped; empty where it is absent or deleted."""
-        return self.first(number).text(component, subcomponent) if self.field(number) else ""
+        whole = self.field(number)
+        if self._special.search(whole) is None:  # most values: nothing to split, to unescape or to delete
+            return whole if component == 1 == subcomponent else ""
+        return self.first(number).text(component, subcomponent)
 
     def value(self, number: int, component: int = 1) -> str | Deleted | None:
         """A value, `DELETED` where two quotes stand, None where nothing does."""
@@ -152,12 +167,12 @@ class Repetition:
         self._encoding = encoding
 
     def value(self, component: int = 1, subcomponent: int = 1) -> str | Deleted | None:
-        if self.raw == DELETED.value:
+        if self.raw == _TWO_QUOTES:
             return DELETED
         part = _nth(_nth(self.raw, self._delimiters.component, component), self._delimiters.subcomponent, subcomponent).strip()
         if not part:
             return None
-        if part == DELETED.value:
+        if part == _TWO_QUOTES:
             return DELETED
         return unescape(part, self._delimiters, self._encoding).strip() or None
 
@@ -247,6 +262,11 @@ def delimiters_of(header: str) -> Delimiters | None:
     encoding = header[4:].split(separator, 1)[0].strip()
     if len(encoding) < 2:
         return None
+    return _delimiters(separator, encoding)
+
+
+@lru_cache(maxsize=256)
+def _delimiters(separator: str, encoding: str) -> Delimiters:
     component, repetition, *rest = tuple(encoding)
     escape = rest[0] if rest else "\\"
     if len(rest) >= 2 and rest[1] == escape:

@@ -18,6 +18,7 @@ _CIN = re.compile(r"9\d{7}[A-Z]")
 _CARD_TAIL = re.compile(r"\d(?:\d{4})?")
 _BLANKS = re.compile(r"[\s\-\u00a0]+")
 _NOT_LETTERS = re.compile(r"[^A-Z]+")
+_NOBODY: Final = ("UNK", "UNKNOWN")
 _SUFFIXES: Final = frozenset({"JR", "SR", "II", "III", "IV"})
 BIRTH_YEAR_MIN: Final = 1880
 """An earlier birth date is a sentinel or a slip of the hand."""
@@ -54,12 +55,15 @@ def name_key(text: str | None) -> str:
     """A name for comparing: upper case, letters only, accents and a trailing suffix dropped. Empty where there is none."""
     if not text:
         return ""
+    if text.isascii() and text.isalpha():  # nothing to drop
+        key = text.upper()
+        return "" if key in _NOBODY else key
     plain = unicodedata.normalize("NFKD", text).upper()
     words = [_NOT_LETTERS.sub("", word) for word in "".join(c for c in plain if not unicodedata.combining(c)).split()]
     while len(words) > 1 and words[-1] in _SUFFIXES:
         words.pop()
     joined = "".join(words)
-    return "" if joined in ("UNK", "UNKNOWN") else joined
+    return "" if joined in _NOBODY else joined
 
 
 def names_agree(one: str | None, other: str | None) -> bool | None:

@@ -33,7 +33,7 @@ class IdentityKeys:
 
     def digest(self, kind: str, *parts: str) -> bytes:
         """The HMAC of some values; each is preceded by its length, so that no two lists run into one."""
-        said = kind.encode() + b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+        said = kind.encode() + b"".join([len(p).to_bytes(4, "big") + p for p in map(str.encode, parts)])
         return hmac.digest(self.index_key, said, hashlib.sha256)
 
     def cin(self, cin: str) -> bytes:

@@ -320,6 +320,14 @@ class Inbox:
 
     # -- working
 
+    def has_work(self, now: datetime) -> bool:
+        """Whether something is due, in whoever's hands it may be."""
+        with self.pool.connection() as conn:
+            row = conn.execute(
+                "SELECT EXISTS (SELECT FROM intake.inbox WHERE status = 'received' AND next_attempt_at <= %s)", (now,), prepare=True
+            ).fetchone()
+        return row is not None and bool(row[0])
+
     def fail(self, inbox_id: UUID, error: str, now: datetime) -> Status:
         """An attempt went wrong: again later, dead after the fifth. `error` is a code."""
         with self.pool.connection() as conn, conn.transaction():

@@ -6,17 +6,19 @@ position 0. New members found here wake the messages that wait for them, whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Final
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
 from domain.member.facts import IdentityCorrected, MemberRegistered, PersonalDataErased, StayAttributed, StayDetached
+from eventlog.arrays import texts
 from eventlog.gateway import Gateway
-from eventlog.log import Log
+from eventlog.log import ROW_COLUMNS, Log
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
 
@@ -33,6 +35,7 @@ class IdentityIndex:
         self._log = log
         self._gateway = gateway
         self._identity = identity
+        self._taken_in = -1
 
     def catch_up(self, now: datetime) -> int:
         """Take in what the log has gained; how many waiting messages were woken. Raises LogAway."""
@@ -42,18 +45,24 @@ class IdentityIndex:
             while True:
                 with conn.transaction():
                     conn.execute("SELECT pg_advisory_xact_lock(hashtext('intake.index'), 0)")
-                    position = self._position(conn, incarnation)
-                    batch = self._log.after(position, limit=BATCH)
-                    for stored in batch.facts:
-                        learned += self._take(conn, stored.recorded)
-                    conn.execute(
-                        "INSERT INTO intake.index_position VALUES (%s, %s, %s)"
-                        " ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, incarnation = EXCLUDED.incarnation",
-                        (INDEX_NAME, batch.position, incarnation),
-                    )
-                if len(batch.facts) < BATCH:
+                    position, bound = self._position(conn, incarnation), self._log.watermark()
+                    facts = self._indexed(position, bound)
+                    learned += self._take_all(conn, facts)
+                    reached = facts[-1].position if len(facts) == BATCH else bound
+                    if reached != position:
+                        conn.execute(
+                            "INSERT INTO intake.index_position VALUES (%s, %s, %s)"
+                            " ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, incarnation = EXCLUDED.incarnation",
+                            (INDEX_NAME, reached, incarnation),
+                        )
+                if len(facts) < BATCH:
                     break
+        self._taken_in = reached
         return self._inbox.wake_unmatched(learned, now) if learned else 0
+
+    def has_news(self) -> bool:
+        """Whether the log has gained something since `catch_up` last looked from here: a cheap question. Raises LogAway."""
+        return self._log.watermark() != self._taken_in
 
     def named(self, conn: Connection[TupleRow], people: Iterable[tuple[str, date]]) -> dict[tuple[str, date], tuple[StreamId, ...]]:
         """The members of each last name and birth date, in one round trip."""
@@ -63,7 +72,10 @@ class IdentityIndex:
         rows = conn.execute(
             "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (list(keys.values()),)
         ).fetchall()
-        return {person: tuple(m for k, m in rows if k == key)[:PROPOSED_MAX] for person, key in keys.items()}
+        found: dict[bytes, list[StreamId]] = {}
+        for key, member in rows:
+            found.setdefault(key, []).append(member)
+        return {person: tuple(found.get(key, ())[:PROPOSED_MAX]) for person, key in keys.items()}
 
     def _position(self, conn: Connection[TupleRow], incarnation: object) -> int:
         """Where to go on. A log that was restored since is read from its beginning."""
@@ -73,6 +85,33 @@ class IdentityIndex:
         conn.execute("DELETE FROM intake.member_lookup")
         conn.execute("DELETE FROM intake.stay_member")
         return 0
+
+    def _indexed(self, position: int, bound: int) -> list[Recorded]:
+        """The next facts that the indexes are made of; the others, most of the log, are not even read."""
+        rows = self._log.recorder.rows(
+            f"SELECT {ROW_COLUMNS} FROM log.events WHERE position > %b AND position <= %b AND name = ANY(%b) ORDER BY position"
+            f" LIMIT {BATCH}",
+            (position, bound, texts(_NAMES)),
+        )
+        self._log.codec.fetch_keys(rows)
+        return [self._log.codec.decode(row) for row in rows]
+
+    def _take_all(self, conn: Connection[TupleRow], facts: Iterable[Recorded]) -> list[bytes]:
+        """The look-up keys under which members became known with these facts."""
+        learned: list[bytes] = []
+        members: dict[StreamId, StreamId] = {}
+        for recorded in facts:
+            match recorded.fact:
+                case StayAttributed(stay=stay):
+                    members[stay] = recorded.stream
+                case StayDetached(stay=stay):
+                    _attribute(conn, members)
+                    members = {}
+                    conn.execute("DELETE FROM intake.stay_member WHERE stay = %s AND member = %s", (stay, recorded.stream))
+                case _:
+                    learned += self._take(conn, recorded)
+        _attribute(conn, members)
+        return learned
 
     def _take(self, conn: Connection[TupleRow], recorded: Recorded) -> list[bytes]:
         """The look-up keys under which a member became known with this fact."""
@@ -87,11 +126,18 @@ class IdentityIndex:
                 return [key, self._identity.cin(member.cin)] if member.cin else [key]
             case PersonalDataErased():
                 conn.execute("DELETE FROM intake.member_lookup WHERE member = %s", (recorded.stream,))
-            case StayAttributed(stay=stay):
-                conn.execute(
-                    "INSERT INTO intake.stay_member VALUES (%s, %s) ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member",
-                    (stay, recorded.stream),
-                )
-            case StayDetached(stay=stay):
-                conn.execute("DELETE FROM intake.stay_member WHERE stay = %s AND member = %s", (stay, recorded.stream))
         return []
+
+
+def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId]) -> None:
+    """Whose stays are; those that were attributed when their message was applied are known already."""
+    if members:
+        conn.execute(
+            "INSERT INTO intake.stay_member SELECT * FROM unnest(%s::text[], %s::text[])"
+            " ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member WHERE stay_member.member <> EXCLUDED.member",
+            (texts(tuple(members)), texts(tuple(members.values()))),
+        )
+
+
+_INDEXED: Final = (MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached)
+_NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

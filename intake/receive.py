@@ -6,7 +6,7 @@ Between the commit and the answer nothing happens; what a message says is read l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -59,9 +59,11 @@ class Answered:
 class Reception:
     """Stores messages and answers them. Thread-safe."""
 
-    def __init__(self, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, inbox: Inbox, clock: Clock, *, ring: Callable[[], None] = lambda: None) -> None:
+        """`ring` tells whoever works the inbox off in this process that there is something."""
         self._inbox = inbox
         self._clock = clock
+        self._ring = ring
 
     def receive(self, received: Received) -> Answered:
         """Store a message and say what to answer. Raises CannotStore: then no answer may be sent."""
@@ -73,9 +75,8 @@ class Reception:
         headers = [peek(one.raw, one.source) for one in received]
         verdicts = [judge(header, one.source) for header, one in zip(headers, received, strict=True)]
         with _spans(received) as traces:
-            stored = self._inbox.store_all(
-                [_arrival(*each) for each in zip(received, headers, verdicts, traces, strict=True)], now
-            )
+            stored = self._inbox.store_all([_arrival(*each) for each in zip(received, headers, verdicts, traces, strict=True)], now)
+        self._ring()
         killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
         log.info(
             "messages_stored", count=len(stored), repeated=sum(s.repeated for s in stored),
@@ -115,13 +116,15 @@ def _spans(received: Sequence[Received]) -> Iterator[list[str]]:
             "hl7.receive",
             context=_propagator.extract({"traceparent": one.trace}) if one.trace else None,
             attributes={
-                "throughline.source": one.source.name, "throughline.transport": one.transport, "throughline.bytes": len(one.raw),
+                "throughline.source": one.source.name,
+                "throughline.transport": one.transport,
+                "throughline.bytes": len(one.raw),
             },
         )
         for one in received
     ]
     try:
-        yield [_traceparent(span.get_span_context()) for span in spans]
+        yield [traceparent_of(span) for span in spans]
     except BaseException as error:
         for span in spans:
             span.set_attribute("throughline.error", type(error).__name__)
@@ -132,8 +135,9 @@ def _spans(received: Sequence[Received]) -> Iterator[list[str]]:
             span.end()
 
 
-def _traceparent(context: otel.SpanContext) -> str:
-    """The W3C form; empty where nobody records."""
+def traceparent_of(span: otel.Span) -> str:
+    """The W3C form of where a span stands; empty where there is no tracing at all."""
+    context = span.get_span_context()
     if not context.is_valid:
         return ""
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
@@ -177,8 +181,13 @@ def receive_http(
     try:
         told = reception.receive(
             Received(
-                body, source, "http", peer=peer, trace=headers.get("traceparent", ""),
-                charset=charset if known_charset(charset) else "", mode=mode,
+                body,
+                source,
+                "http",
+                peer=peer,
+                trace=headers.get("traceparent", ""),
+                charset=charset if known_charset(charset) else "",
+                mode=mode,
             )
         )
     except CannotStore as trouble:

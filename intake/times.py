@@ -86,7 +86,7 @@ def offset_of(text: str) -> timedelta | None:
 def parse(text: str, zone: Zone) -> Time | None:
     """A time out of an HL7 TS or DTM value; None where it is not one (an empty field, a word, the thirteenth month)."""
     text = text.strip()
-    found = _TS.fullmatch(text)
+    found = _TS.fullmatch(text) if text else None
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction, offset_text = found.groups()
@@ -121,7 +121,10 @@ def parse(text: str, zone: Zone) -> Time | None:
 
 def local_instant(naive: datetime, local: ZoneInfo) -> tuple[datetime, tuple[str, ...]]:
     """The instant of a wall clock time: the earlier of a repeated hour, shifted forward out of a missing one, each flagged."""
-    at = naive.replace(tzinfo=local, fold=0).astimezone(UTC)
+    there = naive.replace(tzinfo=local, fold=0)
+    if there.utcoffset() == there.replace(fold=1).utcoffset():  # all hours but two a year
+        return there.astimezone(UTC), ()
+    at = there.astimezone(UTC)
     if at.astimezone(local).replace(tzinfo=None) != naive:
         return at, (FLAG_MISSING_HOUR,)
     if naive.replace(tzinfo=local, fold=1).astimezone(UTC) != at:

@@ -19,8 +19,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from workers.telemetry.logs import configure_logging
-from workers.telemetry.metrics import Appends, MetricLines, Readings, as_numbers, watch
-from workers.telemetry.traces import JsonLines, SafeSpans
+from workers.telemetry.metrics import APPEND_SPAN, Appends, MetricLines, Readings, as_numbers, watch
+from workers.telemetry.traces import JsonLines, SafeSpans, WantedSpans
 
 METRICS_EVERY_MS = 15_000
 
@@ -44,8 +44,10 @@ class TelemetryTargets:
 class Telemetry:
     """The telemetry of this process: `watch` it, take its numbers, stop it."""
 
-    def __init__(self, tracing: TracerProvider, metering: MeterProvider, numbers: InMemoryMetricReader) -> None:
-        self._tracing, self._metering, self._numbers = tracing, metering, numbers
+    def __init__(
+        self, tracing: TracerProvider, metering: MeterProvider, numbers: InMemoryMetricReader, wanted: WantedSpans
+    ) -> None:
+        self._tracing, self._metering, self._numbers, self._wanted = tracing, metering, numbers, wanted
 
     @contextmanager
     def watching(self, read: Callable[[], Readings]) -> Iterator[None]:
@@ -66,10 +68,12 @@ class Telemetry:
         kept = InMemorySpanExporter()
         processor = _While(SimpleSpanProcessor(SafeSpans(kept)))
         self._tracing.add_span_processor(processor)
+        before, self._wanted.all = self._wanted.all, True
         try:
             yield kept
         finally:
             processor.over = True
+            self._wanted.all = before
 
     def flush(self) -> None:
         """Hand over what was collected, before the process ends."""
@@ -99,7 +103,8 @@ def _start(role: str, to: TelemetryTargets) -> Telemetry:
     resource = Resource.create({"service.name": "throughline", "service.instance.role": role})
     numbers = InMemoryMetricReader()
     readers: list[MetricReader] = [numbers]
-    tracing = TracerProvider(resource=resource)
+    wanted = WantedSpans({APPEND_SPAN}, all=to.spans_file is not None or to.otlp_endpoint is not None)
+    tracing = TracerProvider(resource=resource, sampler=wanted)
     if to.metrics_file is not None:
         readers.append(PeriodicExportingMetricReader(MetricLines(to.metrics_file), export_interval_millis=METRICS_EVERY_MS))
     if to.spans_file is not None:
@@ -112,7 +117,7 @@ def _start(role: str, to: TelemetryTargets) -> Telemetry:
     trace.set_tracer_provider(tracing)
     metrics.set_meter_provider(metering)
     tracing.add_span_processor(Appends())
-    return Telemetry(tracing, metering, numbers)
+    return Telemetry(tracing, metering, numbers, wanted)
 
 
 def _otlp(endpoint: str) -> tuple[SpanExporter, MetricReader]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import Attributes
 
 from workers.telemetry.allowed import allowed_span_name, allowed_value
 from workers.telemetry.files import lines_to
@@ -61,6 +63,30 @@ def parent_of(traceparent: str | None) -> Context:
     if not traceparent:
         return otel_context.get_current()
     return _propagator.extract({"traceparent": traceparent}, otel_context.get_current())
+
+
+class WantedSpans(Sampler):
+    """Records every span where somebody exports them, else only those that are counted: a span costs as much as a small message.
+    The trace's id travels in any case."""
+
+    def __init__(self, counted: Set[str], *, all: bool) -> None:
+        self._counted, self.all = counted, all
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        wanted = self.all or name in self._counted
+        return SamplingResult(Decision.RECORD_AND_SAMPLE if wanted else Decision.DROP, attributes)
+
+    def get_description(self) -> str:
+        return "WantedSpans"
 
 
 class SafeSpans(SpanExporter):
