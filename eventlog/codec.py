@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -74,8 +74,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFact:
+class StoredFact(NamedTuple):
     """A fact with everything that is stored around it. `erased`: it had personal data whose key was destroyed since."""
 
     recorded: Recorded
@@ -104,7 +103,7 @@ class Codec:
                 entry.type,
                 _keys(f.name for f in fields(entry.type) if f.name not in personal),  # type: ignore[arg-type]
                 _keys(personal),
-                msgspec.json.Decoder(entry.type),
+                msgspec.json.Decoder(entry.type).decode,
             )
             assert entry.type not in self._by_type and entry.name not in self._by_name, f"{entry.name} stands twice in the catalog"
             self._by_type[entry.type] = self._by_name[entry.name] = shape
@@ -129,7 +128,7 @@ class Codec:
             body = spliced(body, secret)
         try:
             if version == shape.version:
-                fact: Fact = shape.decoder.decode(body)
+                fact: Fact = shape.decode(body)
                 return fact
             upcasted = upcast(name, version, shape.version, msgspec.json.decode(body), self._steps)
             return msgspec.convert(upcasted, shape.type)
@@ -160,35 +159,28 @@ class Codec:
 
     def decode(self, row: Sequence[Any]) -> Recorded:
         """The fact of a row (position, stream, version, name, schema_version, event_id as text, body, sealed, meta, hash)."""
-        return self._recorded(row, _decode_meta(row[8]))[0]
+        return self._recorded(row, _decode_meta(row[8]))
 
     def decode_stored(self, row: Sequence[Any]) -> StoredFact:
         """The fact of a row with all that is stored around it."""
         meta = _decode_meta(row[8])
-        recorded, erased = self._recorded(row, meta)
-        return StoredFact(recorded, row[3], row[4], meta, row[9], erased)
+        erased = row[7] is not None and self._ciphers.to_unseal(meta.key or row[1]) is None
+        return StoredFact(self._recorded(row, meta), row[3], row[4], meta, row[9], erased)
 
     def fetch_keys(self, rows: Iterable[Sequence[Any]]) -> None:
         """Bring the keys that a batch of rows needs into the cache, at once."""
         self._ciphers.fetch({_decode_meta(row[8]).key or row[1] for row in rows if row[7] is not None})
 
-    def _recorded(self, row: Sequence[Any], meta: Meta) -> tuple[Recorded, bool]:
-        """The fact, and whether it was erased."""
+    def _recorded(self, row: Sequence[Any], meta: Meta) -> Recorded:
         position, stream, version, name, schema_version, event_id, body, sealed, _, _ = row
-        secret, erased = None, False
-        if sealed is not None:
-            secret = self._unsealed(position, meta.key or stream, event_id, sealed)
-            erased = secret is None
+        secret = None if sealed is None else self._unsealed(position, meta.key or stream, event_id, sealed)
         try:
             fact = self.assembled(name, schema_version, body, secret)
         except UnknownFact as unknown:
             raise UnknownFact(f"the event at position {position} cannot be read: {unknown}") from None
-        return (
-            Recorded(
-                fact, event_id, stream, version, position,
-                meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
-            ),
-            erased,
+        return Recorded(
+            fact, event_id, stream, version, position,
+            meta.occurred_at, meta.said_at, meta.recorded_at, meta.actor, meta.message_id,
         )  # fmt: skip
 
     def _unsealed(self, position: int, key_id: str, event_id: str, sealed: bytes) -> bytes | None:
@@ -250,7 +242,7 @@ class _Shape:
     type: type[Fact]
     open: tuple[tuple[str, bytes], ...]
     personal: tuple[tuple[str, bytes], ...]
-    decoder: msgspec.json.Decoder[Any]
+    decode: Callable[[bytes], Any]
 
     def split(self, fact: Fact) -> tuple[bytes, bytes | None]:
         """The body, and what is to be sealed (None when nothing personal is said)."""

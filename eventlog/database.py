@@ -169,9 +169,10 @@ class LogDatastore(PostgresDatastore):
         def after_connect(conn: Connection[Any]) -> None:
             (_only_limits if as_owner else settle)(conn)
             # The log is asked by key only. Planning anew costs as much as the answer, and a plan made while the log was small
-            # must not be a scan that is kept when it is large.
+            # must not be a scan that is kept when it is large. By way of a bitmap a stream would come unsorted.
             conn.execute(
-                "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)"
+                "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false),"
+                " set_config('enable_bitmapscan', 'off', false)"
             )
 
         return after_connect

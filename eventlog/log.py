@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
 
 from domain.core import EventId, Recorded, StreamId
 from eventlog.arrays import bigints, texts, uuids
 from eventlog.codec import FIRST_PREVIOUS, Codec, StoredFact, chained
-from eventlog.recorder import LogRecorder, Remembered
+from eventlog.recorder import LogRecorder, Remembered, Statement
 
 BATCH_MAX = 10_000
 STREAM_LENGTH_MAX = 20_000
@@ -66,21 +67,22 @@ ROW_COLUMNS = _COLUMNS
 """What a row of the log must hold, in this order, for the codec to decode it: for readers with queries of their own."""
 
 _STREAM = f"SELECT {_COLUMNS} FROM log.events WHERE stream = %b AND version > %b"
-_WANTED = f"""FROM unnest(%b::text[], %b::bigint[]) AS wanted (stream, version)
+_WANTED = f"""FROM unnest($1::text[], $2::bigint[]) AS wanted (stream, version)
     CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
                         ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e"""
-_TAILS = f"SELECT e.* {_WANTED} ORDER BY e.stream, e.version"
-_OF_KIND = "FROM log.events WHERE stream >= %b AND stream < %b"
-_NEWEST = f"SELECT count(*), coalesce(max(position), 0) {_OF_KIND}"
-_LOOK = f"""SELECT 't', e.*, NULL::bigint[]
+_TAILS = Statement("log.tails", f"SELECT e.* {_WANTED}")
+_NEWEST = "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= %b AND stream < %b"
+_LOOK = Statement(
+    "log.look",
+    f"""SELECT 't', e.*, NULL::bigint[]
     {_WANTED}
     UNION ALL
     SELECT 'c', NULL, stream, NULL, NULL, NULL, command_id::text, fingerprint, NULL, NULL, NULL, positions
-    FROM log.commands WHERE command_id = ANY(%b::uuid[])
+    FROM log.commands WHERE command_id = ANY($3::uuid[])
     UNION ALL
     SELECT 'n', coalesce(max(position), 0), NULL, count(*), NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-    {_OF_KIND}
-    ORDER BY 1 DESC, 3, 4"""
+    FROM log.events WHERE stream >= $4::text AND stream < $5::text""",
+)
 """The parts of a `Look`, each row marked by its first column: a stream's tail, a command, how much a kind has."""
 _T = TypeVar("_T")
 
@@ -124,18 +126,18 @@ class Log:
 
     def tails(self, versions: Mapping[StreamId, int]) -> dict[StreamId, Tail]:
         """What each of several streams has after the version given, in one query; streams with nothing new are left out."""
-        return self._tails(self.recorder.rows(_TAILS, (texts(tuple(versions)), bigints(tuple(versions.values())))))
+        return self._tails(self.recorder.answer(_TAILS, (texts(tuple(versions)), bigints(tuple(versions.values())))))
 
     def look(self, versions: Mapping[StreamId, int], commands: Sequence[UUID], kind: str) -> Look:
         """Streams after the versions given, first results of commands, and how much the streams of a kind have, in one query."""
-        found = self.recorder.rows(
-            _LOOK, (texts(tuple(versions)), bigints(tuple(versions.values())), uuids(commands), f"{kind}-", f"{kind}.")
-        )
+        wanted = (texts(tuple(versions)), bigints(tuple(versions.values())))
+        found = self.recorder.answer(_LOOK, (*wanted, uuids(commands), f"{kind}-".encode(), f"{kind}.".encode()))
         remembered = {UUID(row[6]): Remembered(row[7], row[2], tuple(row[11])) for row in found if row[0] == "c"}
         newest = next((int(row[3]), int(row[1])) for row in found if row[0] == "n")
         return Look(self._tails([row[1:11] for row in found if row[0] == "t"]), remembered, newest)
 
-    def _tails(self, rows: Sequence[Any]) -> dict[StreamId, Tail]:
+    def _tails(self, rows: list[Any]) -> dict[StreamId, Tail]:
+        rows.sort(key=itemgetter(1, 2))  # they come in this order nearly always, and PostgreSQL would sort all of each row
         facts = self._decoded(rows, self.codec.decode)
         found: dict[StreamId, Tail] = {}
         first = 0

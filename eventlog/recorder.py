@@ -27,6 +27,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresProcessRecorder
 from psycopg import Connection, Cursor
+from psycopg.adapt import Transformer
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow, tuple_row
@@ -158,6 +159,27 @@ class Remembered:
     positions: tuple[int, ...]
 
 
+class Statement:
+    """A statement that each connection prepares once, sent past the driver's cursor, which would take most of the time of a small
+    question. Its parameters are $1, $2 and so on, already packed (`eventlog.arrays`); its answer comes in binary."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name, self._text = name.encode(), text.encode()
+
+    def sent(self, pgconn: PGconn, arguments: Sequence[bytes]) -> PGresult:
+        """The answer. Raises what the driver would raise."""
+        binary = [Format.BINARY] * len(arguments)
+        result = pgconn.exec_prepared(self._name, arguments, binary, Format.BINARY)
+        if result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED:
+            _checked(pgconn, pgconn.prepare(self._name, self._text))
+            result = pgconn.exec_prepared(self._name, arguments, binary, Format.BINARY)
+        return _checked(pgconn, result)
+
+    def sent_unprepared(self, pgconn: PGconn, arguments: Sequence[bytes]) -> PGresult:
+        """The same inside a transaction that is under way, where a first attempt must not fail."""
+        return _checked(pgconn, pgconn.exec_params(self._text, arguments, None, [Format.BINARY] * len(arguments), Format.BINARY))
+
+
 _T = TypeVar("_T")
 
 _TYPES = (
@@ -167,9 +189,7 @@ _TYPES = (
     "integer[]", "text[]", "bigint[]", "text[]", "integer[]", "uuid[]", "bytea[]", "bytea[]", "bytea[]", "bytea[]",
 )  # fmt: skip
 _PARAMETERS = ", ".join(f"${n}::{type}" for n, type in enumerate(_TYPES, start=1))
-_APPEND = f"SELECT positions, known, moved, moved_stream, moved_to FROM log.append({_PARAMETERS})".encode()
-_APPEND_NAME = b"log.append"
-_BINARY = [Format.BINARY] * len(_TYPES)
+_APPEND = Statement("log.append", f"SELECT positions, known, moved, moved_stream, moved_to FROM log.append({_PARAMETERS})")
 
 _SELECT = "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
 
@@ -198,11 +218,12 @@ class LogRecorder(PostgresApplicationRecorder):
 
         def store(conn: Connection[Any]) -> PGresult:
             try:
-                return _call(conn.pgconn, arguments)
+                return _APPEND.sent(conn.pgconn, arguments)
             except psycopg.errors.UniqueViolation as raced:
                 if raced.diag.constraint_name != "commands_pkey":
                     raise
-                return _call(conn.pgconn, arguments)  # somebody stored a command meanwhile, under other streams: now it is known
+                # Somebody stored a command meanwhile, under other streams: now it is known.
+                return _APPEND.sent(conn.pgconn, arguments)
 
         return _verdicts(items, self.again_while_away(store))
 
@@ -224,6 +245,17 @@ class LogRecorder(PostgresApplicationRecorder):
                 return cursor.execute(query, parameters, prepare=True).fetchall()
 
         return self.again_while_away(read)
+
+    def answer(self, statement: Statement, arguments: Sequence[bytes]) -> list[TupleRow]:
+        """The rows that a statement answers with, its parameters packed: what is asked for with every command."""
+
+        def ask(conn: Connection[Any]) -> list[TupleRow]:
+            result = statement.sent(conn.pgconn, arguments)
+            reader = Transformer(conn)
+            reader.set_pgresult(result)
+            return reader.load_rows(0, result.ntuples, tuple)
+
+        return self.again_while_away(ask)
 
     def again_while_away(self, act: Callable[[Connection[Any]], _T]) -> _T:
         """Do it, again after a pause when the connection was lost. `act` must bear repetition."""
@@ -256,7 +288,7 @@ class LogRecorder(PostgresApplicationRecorder):
             if not rows:
                 return None
             item = Item(events=rows, checks=tuple(Check(s, None, True) for s in sorted({r.stream for r in rows})))
-            answer = _checked(conn.pgconn, conn.pgconn.exec_params(_APPEND, _arguments((item,)), None, _BINARY, Format.BINARY))
+            answer = _APPEND.sent_unprepared(conn.pgconn, _arguments((item,)))
             (verdict,) = _verdicts((item,), answer)
         assert isinstance(verdict, Stored)
         return list(verdict.positions)
@@ -353,15 +385,6 @@ _NOT_PREPARED = b"26000"
 
 _FINAL = (PoolTimeout, psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled)
 """What has waited long enough already."""
-
-
-def _call(pgconn: PGconn, arguments: Sequence[bytes]) -> PGresult:
-    """The append as a prepared statement, past the driver's cursor: that would take most of the time of a small append."""
-    result = pgconn.exec_prepared(_APPEND_NAME, arguments, _BINARY, Format.BINARY)
-    if result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED:
-        _checked(pgconn, pgconn.prepare(_APPEND_NAME, _APPEND))
-        result = pgconn.exec_prepared(_APPEND_NAME, arguments, _BINARY, Format.BINARY)
-    return _checked(pgconn, result)
 
 
 def _checked(pgconn: PGconn, result: PGresult) -> PGresult:
