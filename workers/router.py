@@ -21,7 +21,7 @@ from temporalio.service import RPCError
 from domain.core import AllOpen, ProcessRef
 from eventlog import killpoints
 from eventlog.codec import StoredFact
-from eventlog.log import Log
+from eventlog.log import Batch, Log
 from eventlog.recorder import LogAway
 from eventlog.wake import Poller
 from workers.programme import Programme
@@ -74,17 +74,20 @@ class Router:
 
     async def turn(self) -> int:
         """Route one batch. The position that is reached."""
-        incarnation = await asyncio.to_thread(self._log.incarnation)
-        start = await asyncio.to_thread(self._store.begin, incarnation)
-        batch = await asyncio.to_thread(self._log.after, start, limit=self._pace.batch)
+        start, batch, found = await asyncio.to_thread(self._next)
         if batch.position == start:
             return start
-        found = await asyncio.to_thread(self.find, batch.facts)
         failed = await self._tell(found.news, found.traces)
         killpoints.passing(killpoints.SIGNAL_TRACKING)
         await asyncio.to_thread(self._store.track, start, batch.position, found, failed)
         _log.info("routed", position=batch.position, facts=len(batch.facts), signals=len(found.news), parked=len(failed))
         return batch.position
+
+    def _next(self) -> tuple[int, Batch, Findings]:
+        """Where to go on from, the facts from there, and what they mean: in one thread, because each change of it costs time."""
+        start = self._store.begin(self._log.incarnation())
+        batch = self._log.after(start, limit=self._pace.batch)
+        return start, batch, self.find(batch.facts)
 
     def find(self, facts: Iterable[StoredFact]) -> Findings:
         """Which processes the facts may concern."""

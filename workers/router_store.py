@@ -65,12 +65,15 @@ class RouterStore:
 
     def begin(self, incarnation: UUID) -> int:
         """The position to go on from; 0 on the first start. Raises AnotherIncarnation."""
-        with self.pool.connection() as conn, conn.transaction():
-            conn.execute(
-                "INSERT INTO router_tracking (name, position, incarnation) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING",
-                (NAME, incarnation),
-            )
-            row = conn.execute("SELECT position, incarnation FROM router_tracking WHERE name = %s", (NAME,)).fetchone()
+        begun = "SELECT position, incarnation FROM router_tracking WHERE name = %s"
+        with self.pool.connection() as conn:
+            row = conn.execute(begun, (NAME,)).fetchone()
+            if row is None:
+                conn.execute(
+                    "INSERT INTO router_tracking (name, position, incarnation) VALUES (%s, 0, %s) ON CONFLICT DO NOTHING",
+                    (NAME, incarnation),
+                )
+                row = conn.execute(begun, (NAME,)).fetchone()
         assert row is not None
         if row[1] != incarnation:
             raise AnotherIncarnation
