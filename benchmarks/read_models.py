@@ -75,15 +75,6 @@ class Opened:
         projector = self.projector(*names)
         projector.create()
         began = time.perf_counter()
-        if len(projector.models) == 1:
-            (name,) = names
-            while not projector.step(name, until=until).caught_up:
-                pass
-        else:
-            self._together(projector, until)
-        return until / (time.perf_counter() - began)
-
-    def _together(self, projector: Projector, until: int) -> None:
         behind = set(projector.models)
         while behind:
             done = projector.step_together(behind, until=until)
@@ -91,6 +82,7 @@ class Opened:
                 projector.step(name, until=until)
             if done.caught_up:
                 behind -= done.names
+        return until / (time.perf_counter() - began)
 
     def count(self, name: str) -> int:
         with self.pool.connection() as conn:

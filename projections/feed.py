@@ -128,14 +128,13 @@ class Feed:
     def wanted(self, names: frozenset[str] | None, position: int, *, limit: int, until: int) -> RawBatch:
         """As `after`, but with the facts of these names only, and those that nobody knows, which are an error. The batch that comes
         next is read meanwhile."""
-        wish = (names, position, limit)
-        if self._ahead is not None and self._ahead[0] == wish:
-            batch = self._ahead[1].result()
-        elif until <= position:
+        ahead, self._ahead = self._ahead, None
+        if until <= position:
             return self._batch([], position, wanted=True)
+        if ahead is not None and ahead[0] == (names, position, limit):
+            batch = ahead[1].result()
         else:
             batch = self._read_wanted(names, position, limit, until)
-        self._ahead = None
         if batch.position < until and batch.rows:
             following = self._reader.submit(self._read_wanted, names, batch.position, limit, until)
             self._ahead = ((names, batch.position, limit), following)

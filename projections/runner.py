@@ -75,6 +75,7 @@ class Together:
     """What a step of several read models did: those named stand at `position` now; the others have to step by themselves."""
 
     names: frozenset[str]
+    facts: int
     position: int
     caught_up: bool
 
@@ -126,6 +127,14 @@ class ModelStatus:
     building: Build | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """What a batch means to a read model: its facts by the rows that they touch, and how many facts there are."""
+
+    groups: Groups
+    facts: int
+
+
 class Projector:
     """Carries a set of read models forward, one step at a time. One thread at a time; any number of processes."""
 
@@ -145,6 +154,7 @@ class Projector:
         self.log = log
         self._pool = pool
         self._feed = Feed(log, facts)
+        self._wanted = {model.name: self._feed.names(model.facts) for model in models}
         self._live_facts_max = live_facts_max
         self._rebuild_facts_max = rebuild_facts_max
         self._parked_facts_max = parked_facts_max
@@ -197,8 +207,8 @@ class Projector:
         """
         start = max((self._places[name][1] for name in names if name in self._places), default=until)
         ours = {name: self._places[name][0] for name in names if name in self._places and self._places[name][1] == start}
-        if not ours or start >= until:
-            return Together(frozenset(ours), start, caught_up=True)
+        if start >= until:
+            return Together(frozenset(), 0, start, caught_up=False)
         for name in ours:
             del self._places[name]
         try:
@@ -206,33 +216,35 @@ class Projector:
         except LogAway as away:
             raise ProjectorAway(type(away).__name__) from None
         except UnknownFact:
-            return Together(frozenset(), start, caught_up=False)
-        groups = {name: found for name in ours if (found := self._touched(self.models[name], batch)) is not None}
-        moved = self._carry({name: ours[name] for name in groups}, groups, start, batch.position)
+            return Together(frozenset(), 0, start, caught_up=False)
+        touched = {name: found for name in ours if (found := self._touched(self.models[name], batch)) is not None}
+        moved = self._carry({name: ours[name] for name in touched}, touched, start, batch.position)
         self._places.update((name, (ours[name], batch.position)) for name in moved)
-        return Together(moved, batch.position, caught_up=batch.position >= until)
+        facts = sum(touched[name].facts for name in moved)
+        return Together(moved, facts, batch.position, caught_up=batch.position >= until)
 
-    def _touched(self, model: ReadModel[Any], batch: RawBatch) -> Groups | None:
+    def _touched(self, model: ReadModel[Any], batch: RawBatch) -> _Touched | None:
         """The facts by the rows that they touch; None where that cannot be said."""
         try:
-            return grouped(model, batch.facts(self._feed.names(model.facts), unsealed=model.unseals))
+            facts = batch.facts(self._wanted[model.name], unsealed=model.unseals)
+            return _Touched(grouped(model, facts), len(facts))
         except (UnknownFact, Poison, CannotUnwrap, LogAway):
             return None
 
-    def _carry(self, builds: Mapping[str, str], groups: Mapping[str, Groups], start: int, end: int) -> frozenset[str]:
+    def _carry(self, builds: Mapping[str, str], touched: Mapping[str, _Touched], start: int, end: int) -> frozenset[str]:
         """Fold and write what all these touch, and move them; the names of those that moved."""
         try:
             with self._connection() as conn, conn.pipeline(), conn.transaction():
                 advancing = store.advance_all(conn, builds, start=start, end=end)
                 asked = {
-                    name: store.ask(conn, self.models[name], builds[name], tuple(found))
-                    for name, found in groups.items()
-                    if found and not self.models[name].append_only
+                    name: store.ask(conn, self.models[name], builds[name], tuple(found.groups))
+                    for name, found in touched.items()
+                    if found.groups and not self.models[name].append_only
                 }
                 moved = frozenset(name for name, _ in advancing)
                 for name in moved:
                     model = self.models[name]
-                    outcome = folded(model, store.loaded(model, asked[name]) if name in asked else {}, groups[name])
+                    outcome = folded(model, store.loaded(model, asked[name]) if name in asked else {}, touched[name].groups)
                     if outcome.parked:
                         raise Amiss
                     store.save(conn, model, builds[name], list(outcome.rows.values()), outcome.gone)
@@ -243,12 +255,15 @@ class Projector:
     def run_until_caught_up(self, *names: str) -> int:
         """Step every read model (or those named) until each has reached the watermark of now; the number of facts folded."""
         until, folded = self._watermark(), 0
-        for name in names or tuple(self.models):
-            while True:
-                done = self.step(name, until=until)
-                folded += done.facts
-                if done.caught_up:
-                    break
+        behind = dict.fromkeys(names or self.models)
+        while behind:
+            together = self.step_together(behind, until=until)
+            folded += together.facts
+            for name in tuple(behind):
+                done = None if name in together.names else self.step(name, until=until)
+                folded += done.facts if done is not None else 0
+                if (done or together).caught_up:
+                    del behind[name]
         return folded
 
     # -- rebuilding
@@ -383,7 +398,7 @@ class Projector:
 
     def _step(self, model: ReadModel[Any], build: Build, until: int, kept: Kept | None = None) -> Stepped:
         try:
-            names = self._feed.names(model.facts)
+            names = self._wanted[model.name]
             if kept is None:
                 batch = self._feed.after(build.position, limit=self._live_facts_max, until=until)
             else:
