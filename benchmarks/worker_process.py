@@ -1,7 +1,7 @@
 """One worker in a process of its own: `real`, wired as `throughline run worker` wires it, or `empty`, with the empty shell.
 
-Both have the same queues, threads, limits and sandbox. Arguments: which, and how many workflows it keeps in memory; settings
-come from the environment. Ends at SIGTERM.
+Both have the same queues, threads, limits and sandbox, and neither imports its workflow anew for each instance. Arguments: which,
+and how many workflows it keeps in memory; settings come from the environment. Ends at SIGTERM.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def empty(settings: Settings, capacity: Capacity, stop: asyncio.Event) -> 
     assert settings.temporal_address is not None
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     async with (
-        workflow_worker(client, [Empty], build=EMPTY, capacity=capacity),
+        workflow_worker(client, [Empty], build=EMPTY, capacity=capacity, passed_through=("benchmarks.empty_shell",)),
         activity_worker(client, ADVANCE_QUEUE, [nothing], build=EMPTY, threads=capacity.advance_threads),
     ):
         await stop.wait()

@@ -1,5 +1,8 @@
 """Recreates every open workflow from the log: Temporal is disposable (engine.md B4). Resumable, rate-limited, soonest due first.
 
+What the worklist shows as open is started at once, while the log is folded anew: what is due does not wait for years to be read.
+What only the log knows follows. A workflow that the worklist was wrong about looks into the log, finds nothing and ends itself.
+
 The namespace must be empty, or is emptied first: a workflow of another life of the log would believe in positions that are gone.
 """
 
@@ -12,6 +15,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
+from psycopg import Connection
+from psycopg.rows import TupleRow
 from temporalio.client import Client, WorkflowExecution
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -92,13 +97,19 @@ async def rebuild(
             resumed = run is not None
             if run is None:
                 await _empty(client, programme, terminate)
-                run = await asyncio.to_thread(_begin, log, pool, programme, incarnation, client.namespace)
-            started = await _start_all(pool, client, run, per_second, in_flight, progress)
-            total, position = await asyncio.to_thread(_finish, pool, run)
+                run = await asyncio.to_thread(_begin, pool, incarnation, client.namespace)
+            starts = _Starts(pool, client, run, per_second, in_flight, progress)
+            folded = asyncio.create_task(asyncio.to_thread(_fold, log, pool, programme, incarnation, run))
+            try:
+                await starts.all_listed()
+            finally:
+                position = await folded
+            await starts.all_listed()
+            total = await asyncio.to_thread(_finish, pool, run)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
-    _log.info("workflows rebuilt", position=position, rebuilt=started, total=total)
-    return Rebuilt(position, total, started, resumed)
+    _log.info("workflows rebuilt", position=position, rebuilt=starts.started, total=total)
+    return Rebuilt(position, total, starts.started, resumed)
 
 
 def _unfinished(pool: Pool, incarnation: UUID, namespace: str) -> int | None:
@@ -110,10 +121,28 @@ def _unfinished(pool: Pool, incarnation: UUID, namespace: str) -> int | None:
     return int(row[0]) if row else None
 
 
-def _begin(log: Log, pool: Pool, programme: Programme, incarnation: UUID, namespace: str) -> int:
-    """Fold the log into the router's index and list what is open. One transaction: the old index holds until the new one does."""
+def _begin(pool: Pool, incarnation: UUID, namespace: str) -> int:
+    """List what is open by the worklist and the router's index as they are."""
+    with pool.connection() as conn, conn.transaction():
+        row = conn.execute(
+            "INSERT INTO rebuild_run (incarnation, namespace, position, total) VALUES (%s, %s, 0, 0) RETURNING id",
+            (incarnation, namespace),
+        ).fetchone()
+        assert row is not None
+        run = int(row[0])
+        _list(conn, run)
+    return run
+
+
+def _fold(log: Log, pool: Pool, programme: Programme, incarnation: UUID, run: int) -> int:
+    """Fold the log into the router's index and list what is open by it; up to which position. One transaction: the old index holds
+    until the new one does. A rebuild that goes on after it does not do it again."""
     position = log.watermark()
     with pool.connection() as conn, conn.transaction():
+        row = conn.execute("SELECT position FROM rebuild_run WHERE id = %s", (run,)).fetchone()
+        assert row is not None
+        if row[0]:
+            return int(row[0])
         conn.execute("DELETE FROM router_index")
         conn.execute("DELETE FROM router_process")
         conn.execute("DELETE FROM router_parked")
@@ -122,7 +151,7 @@ def _begin(log: Log, pool: Pool, programme: Programme, incarnation: UUID, namesp
         at = 0
         while at < position:
             batch = log.after(at, limit=READ_BATCH, until=position)
-            index(conn, _indexed(batch.facts, programme))
+            index(conn, indexed(batch.facts, programme))
             at = batch.position
         # The tracking row lives and is restored with the log, so it still says what nobody was told yet: the router goes on there.
         conn.execute(
@@ -133,17 +162,18 @@ def _begin(log: Log, pool: Pool, programme: Programme, incarnation: UUID, namesp
         )
         # What was cached under positions of another life must give way to any new look.
         conn.execute("UPDATE process_state SET position = 0 WHERE position > %s", (position,))
-        row = conn.execute(
-            "INSERT INTO rebuild_run (incarnation, namespace, position, total) VALUES (%s, %s, %s, 0) RETURNING id",
-            (incarnation, namespace, position),
-        ).fetchone()
-        assert row is not None
-        listed = conn.execute(_LIST, (row[0],))
-        conn.execute("UPDATE rebuild_run SET total = %s WHERE id = %s", (listed.rowcount, row[0]))
-    return int(row[0])
+        _list(conn, run)
+        conn.execute("UPDATE rebuild_run SET position = %s WHERE id = %s", (position, run))
+    return position
 
 
-def _indexed(facts: tuple[StoredFact, ...], programme: Programme) -> Findings:
+def _list(conn: Connection[TupleRow], run: int) -> None:
+    """Add what is open and not listed."""
+    listed = conn.execute(_LIST, (run,))
+    conn.execute("UPDATE rebuild_run SET total = total + %s WHERE id = %s", (listed.rowcount, run))
+
+
+def indexed(facts: tuple[StoredFact, ...], programme: Programme) -> Findings:
     """What the router would have found out about processes, without telling anybody."""
     found = Findings()
     for stored in facts:
@@ -163,57 +193,63 @@ def _indexed(facts: tuple[StoredFact, ...], programme: Programme) -> Findings:
     return found
 
 
-async def _start_all(pool: Pool, client: Client, run: int, per_second: float, in_flight: int, progress: Progress) -> int:
-    """Start what is left of the list in its order, at the rate; what is acknowledged is crossed off in batches. How many were."""
-    listed: asyncio.Queue[tuple[str, int] | None] = asyncio.Queue(2 * PAGE)
-    acknowledged: list[str] = []
-    taken = started = 0
-    began = time.monotonic()
+class _Starts:
+    """Starts what is listed and not started, at the rate."""
 
-    async def read() -> None:
-        async for process in _left(pool, run):
-            await listed.put(process)
-        for _ in range(in_flight):
+    def __init__(self, pool: Pool, client: Client, run: int, per_second: float, in_flight: int, progress: Progress) -> None:
+        self._pool = pool
+        self._client = client
+        self._run = run
+        self._per_second = per_second
+        self._in_flight = in_flight
+        self._progress = progress
+        self._began = time.monotonic()
+        self._taken = 0
+        self._acknowledged: list[str] = []
+        self.started = 0
+
+    async def all_listed(self) -> None:
+        """In the list's order; what is acknowledged is crossed off in batches."""
+        listed: asyncio.Queue[str | None] = asyncio.Queue(2 * PAGE)
+        work = [
+            asyncio.create_task(self._read(listed)),
+            *(asyncio.create_task(self._start(listed)) for _ in range(self._in_flight)),
+        ]
+        try:
+            await asyncio.gather(*work)
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await self._cross_off()
+
+    async def _read(self, listed: asyncio.Queue[str | None]) -> None:
+        last = ("-infinity", "")
+        while page := await asyncio.to_thread(_page, self._pool, self._run, last):
+            for due, process in page:
+                last = (due, process)
+                await listed.put(process)
+        for _ in range(self._in_flight):
             await listed.put(None)
 
-    async def start() -> None:
-        nonlocal taken, started
-        while (item := await listed.get()) is not None:
-            turn, taken = began + taken / per_second, taken + 1
+    async def _start(self, listed: asyncio.Queue[str | None]) -> None:
+        while (process := await listed.get()) is not None:
+            turn, self._taken = self._began + self._taken / self._per_second, self._taken + 1
             if turn > time.monotonic():
                 await asyncio.sleep(turn - time.monotonic())
-            await send_news(client, ProcessRef.of(item[0]), item[1])
-            started += 1
-            acknowledged.append(item[0])
-            if len(acknowledged) >= CHUNK:
-                await cross_off()
+            # No position: a new workflow begins by reading the log as far as it goes.
+            await send_news(self._client, ProcessRef.of(process), 0)
+            self.started += 1
+            self._acknowledged.append(process)
+            if len(self._acknowledged) >= CHUNK:
+                await self._cross_off()
 
-    async def cross_off() -> None:
-        done = tuple(acknowledged)
-        acknowledged.clear()
-        progress(*await asyncio.to_thread(_cross_off, pool, run, done))
-
-    work = [asyncio.create_task(each) for each in (read(), *(start() for _ in range(in_flight)))]
-    try:
-        await asyncio.gather(*work)
-    finally:
-        for task in work:
-            task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
-        await cross_off()
-    return started
+    async def _cross_off(self) -> None:
+        done, self._acknowledged = self._acknowledged, []
+        self._progress(*await asyncio.to_thread(_cross_off, self._pool, self._run, done))
 
 
-async def _left(pool: Pool, run: int) -> AsyncIterator[tuple[str, int]]:
-    """What is left of the list, soonest due first, with the news of it."""
-    last = ("-infinity", "")
-    while page := await asyncio.to_thread(_page, pool, run, last):
-        for due, process, position in page:
-            last = (due, process)
-            yield process, position
-
-
-def _page(pool: Pool, run: int, after: tuple[str, str]) -> list[tuple[str, str, int]]:
+def _page(pool: Pool, run: int, after: tuple[str, str]) -> list[tuple[str, str]]:
     with pool.connection() as conn:
         return conn.execute(_PAGE, (run, *after, PAGE)).fetchall()
 
@@ -221,22 +257,22 @@ def _page(pool: Pool, run: int, after: tuple[str, str]) -> list[tuple[str, str, 
 def _cross_off(pool: Pool, run: int, processes: Sequence[str]) -> tuple[int, int]:
     """How many of how many are started."""
     with pool.connection() as conn, conn.transaction():
-        conn.execute("DELETE FROM rebuild_item WHERE run = %s AND process = ANY(%s)", (run, list(processes)))
+        conn.execute("UPDATE rebuild_item SET started = true WHERE run = %s AND process = ANY(%s)", (run, list(processes)))
         row = conn.execute(
-            "SELECT total - (SELECT count(*) FROM rebuild_item i WHERE i.run = r.id), total FROM rebuild_run r WHERE id = %s",
-            (run,),
+            "UPDATE rebuild_run SET started = started + %s WHERE id = %s RETURNING started, total", (len(processes), run)
         ).fetchone()
     assert row is not None
     return int(row[0]), int(row[1])
 
 
-def _finish(pool: Pool, run: int) -> tuple[int, int]:
-    with pool.connection() as conn:
+def _finish(pool: Pool, run: int) -> int:
+    with pool.connection() as conn, conn.transaction():
+        conn.execute("DELETE FROM rebuild_item WHERE run = %s", (run,))
         row = conn.execute(
-            "UPDATE rebuild_run SET finished_at = clock_timestamp() WHERE id = %s RETURNING total, position", (run,)
+            "UPDATE rebuild_run SET finished_at = clock_timestamp() WHERE id = %s RETURNING total", (run,)
         ).fetchone()
     assert row is not None
-    return int(row[0]), int(row[1])
+    return int(row[0])
 
 
 async def _empty(client: Client, programme: Programme, terminate: bool) -> None:
@@ -270,10 +306,10 @@ _LIST = """
 INSERT INTO rebuild_item (run, process, wake_at)
 SELECT %s, p.process, CASE WHEN s.position >= p.position THEN coalesce(s.wake_at, 'infinity') ELSE '-infinity' END
 FROM router_process p LEFT JOIN process_state s USING (process)
-WHERE p.open AND NOT (coalesce(s.done, false) AND s.position >= p.position)"""
+WHERE p.open AND NOT (coalesce(s.done, false) AND s.position >= p.position)
+ON CONFLICT DO NOTHING"""
 """What has news that nobody has looked at is due at once; what waits for news only is due last."""
 
 _PAGE = """
-SELECT i.wake_at::text, i.process, p.position FROM rebuild_item i JOIN router_process p USING (process)
-WHERE i.run = %s AND (coalesce(i.wake_at, '-infinity'), i.process) > (%s::timestamptz, %s)
-ORDER BY coalesce(i.wake_at, '-infinity'), i.process LIMIT %s"""
+SELECT due::text, process FROM rebuild_item, coalesce(wake_at, '-infinity') AS due
+WHERE run = %s AND NOT started AND (due, process) > (%s::timestamptz, %s) ORDER BY due, process LIMIT %s"""

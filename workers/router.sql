@@ -55,15 +55,17 @@ CREATE TABLE IF NOT EXISTS rebuild_run (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     incarnation  uuid        NOT NULL,
     namespace    text        NOT NULL,
-    position     bigint      NOT NULL,
+    position     bigint      NOT NULL,                          -- up to which the log was folded; 0 before it was
     total        integer     NOT NULL,
     begun_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at  timestamptz
 );
+ALTER TABLE rebuild_run ADD COLUMN IF NOT EXISTS started integer NOT NULL DEFAULT 0;
 
 CREATE TABLE IF NOT EXISTS rebuild_item (
     run      bigint      NOT NULL REFERENCES rebuild_run (id),
     process  text        NOT NULL,
-    wake_at  timestamptz,
+    wake_at  timestamptz,                                       -- -infinity: at once
     PRIMARY KEY (run, process)
 );
+ALTER TABLE rebuild_item ADD COLUMN IF NOT EXISTS started boolean NOT NULL DEFAULT false;
