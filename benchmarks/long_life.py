@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
@@ -64,8 +65,9 @@ class Life:
         return _enough([f for f in self.facts if f.recorded.stream == self.longest], events)
 
 
+@cache
 def lived(ground: Ground) -> Life:
-    """The life of whoever has most facts in a history of some years. Takes about ten seconds."""
+    """The life of whoever has most facts in a history of some years. Takes about ten seconds, the first time."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with ground.databases() as databases, ground.folder() as home:
         here = {"throughline_home": home, "database_url": databases.url, "keys_database_url": databases.keys_url}

@@ -12,16 +12,6 @@
 --
 -- Two items of one batch must not touch the same stream, one of them writing (eventlog/committer.py sees to that).
 
--- A version before may have had other arguments, and would stay beside this one.
-DO $$
-DECLARE
-    earlier regprocedure;
-BEGIN
-    FOR earlier IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'log'::regnamespace AND p.proname = 'append' LOOP
-        EXECUTE format('DROP FUNCTION %s', earlier);
-    END LOOP;
-END $$;
-
 CREATE OR REPLACE FUNCTION log.append(
     p_items integer,
     p_command_item integer[], p_command_id uuid[], p_fingerprint bytea[], p_command_stream text[],

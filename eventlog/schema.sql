@@ -71,3 +71,13 @@ CREATE OR REPLACE TRIGGER events_are_immutable BEFORE UPDATE OR DELETE OR TRUNCA
     FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_change();
 CREATE OR REPLACE TRIGGER commands_are_immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON log.commands
     FOR EACH STATEMENT EXECUTE FUNCTION log.refuse_change();
+
+-- append.sql creates log.append anew; one of an earlier version may have other arguments and would stay beside it.
+DO $$
+DECLARE
+    earlier regprocedure;
+BEGIN
+    FOR earlier IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'log'::regnamespace AND p.proname = 'append' LOOP
+        EXECUTE format('DROP FUNCTION %s', earlier);
+    END LOOP;
+END $$;
