@@ -138,8 +138,10 @@ class Segment:
 
     def first(self, number: int) -> Repetition:
         """The first repetition; empty where there is none."""
-        said = self.repetitions(number)
-        return said[0] if said else Repetition("", self._delimiters, self._encoding)
+        whole, mark = self.field(number), self._delimiters.repetition
+        if mark and mark in whole and not (self._shift and number == 2):
+            whole = next((part for said in whole.split(mark) if (part := said.strip())), "")
+        return Repetition(whole, self._delimiters, self._encoding)
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1) -> str:
         """A value of the first repetition, unescaped; empty where it is absent or deleted."""

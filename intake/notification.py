@@ -186,7 +186,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         said_at = None
         flags.append(FLAG_SENT_TIME_DOUBTFUL)
 
-    admitted, left = parse(pv1.text(44), zone), pv1.value(45)
+    admitted = began = parse(pv1.text(44), zone)
+    left = pv1.value(45)
     discharged = DELETED if left is DELETED else parse(left, zone) if isinstance(left, str) else None
     what = KINDS[trigger]
     first = {Kind.ADMITTED: admitted, Kind.DISCHARGED: discharged if isinstance(discharged, Time) else None}.get(what)
@@ -222,7 +223,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
 
     member, member_flags = _member(message, source, received_at)
     flags.extend(member_flags)
-    facility, visit, visit_flags = _visit(message, source, member, parse(pv1.text(44), zone) or occurred)
+    facility, visit, visit_flags = _visit(message, source, member, began or occurred)
     flags.extend(visit_flags)
     expected = parse(message.first("PV2").text(9), zone)
     return Notification(
