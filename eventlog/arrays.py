@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from psycopg.adapt import AdaptersMap, Dumper
@@ -51,35 +52,39 @@ def teach(adapters: AdaptersMap) -> None:
     adapters.register_dumper(Packed, PackedDumper)
 
 
-def _packer(oid: int, as_bytes: Callable[[Any], bytes]) -> Callable[[Sequence[Any]], Packed]:
+def _packer(oid: int, sized: Callable[[Any], bytes]) -> Callable[[Sequence[Any]], Packed]:
+    """Packs arrays of a type, of which `sized` gives a value with its length before it."""
     empty = Packed(struct.pack("!iII", 0, 0, oid))
 
     def pack(values: Sequence[Any]) -> Packed:
         if not values:
             return empty
-        parts = [b""]
-        nulls = 0
-        for value in values:
-            if value is None:
-                nulls = 1
-                parts.append(_NULL)
-            else:
-                item = as_bytes(value)
-                parts += (_LENGTH(len(item)), item)
-        parts[0] = _HEAD.pack(1, nulls, oid, len(values), 1)
-        return Packed(b"".join(parts))
+        nulls = None in values
+        items = [_NULL if value is None else sized(value) for value in values] if nulls else map(sized, values)
+        return Packed(_HEAD.pack(1, nulls, oid, len(values), 1) + b"".join(items))
 
     return pack
 
 
-integers = _packer(INTEGER, struct.Struct("!i").pack)
-bigints = _packer(BIGINT, struct.Struct("!q").pack)
-booleans = _packer(BOOLEAN, lambda yes: b"\x01" if yes else b"\x00")
-texts = _packer(TEXT, lambda text: text.encode())
-uuids = _packer(UUID_, lambda id: id.bytes)
-byteas = _packer(BYTEA, bytes)
-timestamps = _packer(TIMESTAMPTZ, timestamp)
-dates = _packer(DATE, lambda day: _LENGTH(day.toordinal() - _EPOCH_DAY))
+def _text(text: str) -> bytes:
+    return _bytea(text.encode())
+
+
+def _bytea(value: bytes) -> bytes:
+    return _LENGTH(len(value)) + value
+
+
+_SIZED_INTEGER = struct.Struct("!ii")
+_SIZED_BIGINT = struct.Struct("!iq")
+
+integers = _packer(INTEGER, partial(_SIZED_INTEGER.pack, 4))
+bigints = _packer(BIGINT, partial(_SIZED_BIGINT.pack, 8))
+booleans = _packer(BOOLEAN, {False: _bytea(b"\x00"), True: _bytea(b"\x01")}.__getitem__)
+texts = _packer(TEXT, _text)
+uuids = _packer(UUID_, lambda id: _LENGTH(16) + id.bytes)
+byteas = _packer(BYTEA, _bytea)
+timestamps = _packer(TIMESTAMPTZ, lambda at: _LENGTH(8) + timestamp(at))
+dates = _packer(DATE, lambda day: _SIZED_INTEGER.pack(4, day.toordinal() - _EPOCH_DAY))
 
 
 def bigints_of(array: bytes) -> tuple[int, ...]:
@@ -98,7 +103,3 @@ def texts_of(array: bytes) -> tuple[str, ...]:
         found.append(array[at + 4 : at + 4 + size].decode())
         at += 4 + size
     return tuple(found)
-
-
-_SIZED_BIGINT = struct.Struct("!iq")
-_SIZED_INTEGER = struct.Struct("!ii")
