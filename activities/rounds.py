@@ -68,7 +68,7 @@ class Rounds:
         """Carry out the planned steps, at most eight rounds. A step that fails does not keep the others back."""
         failed: dict[str, tuple[dict[StreamId, int], str]] = {}
         until = time.monotonic() + ROUNDS_SECONDS_MAX
-        look = self._all_at_once(process, now) or self.look(process, now)
+        look = self._all_at_once(process, now)
         for _ in range(ROUNDS_MAX):
             versions, steps = look.loaded.versions, look.plan.steps
             fresh = [step for step in steps if failed.get(step.key, ({}, ""))[0] != versions]
@@ -87,9 +87,9 @@ class Rounds:
         now = not_before(now, loaded.recorded_at)
         return Look(loaded, now, self._processes[loaded.ref.kind].plan(loaded.state, loaded.context, loaded.book, now))
 
-    def _all_at_once(self, process: ProcessRef, now: Instant) -> Look | None:
-        """The look that found nothing to do. None: what the plan asked for, and what it asked for after that, was recorded in one
-        go if nothing stood in the way; what is left is carried out round by round."""
+    def _all_at_once(self, process: ProcessRef, now: Instant) -> Look:
+        """The look after what the plan asked for, and what it asked for after that, was recorded in one go. Where something stood
+        in the way nothing was, and what is left is carried out round by round."""
         looks: list[Look] = []
 
         def orders(loaded: LoadedProcess) -> tuple[Order, ...]:
@@ -99,7 +99,15 @@ class Rounds:
                 killpoints.passing(killpoints.LOAD_APPEND)
             return tuple(_order(process, step) for step in steps)
 
-        return looks[0] if self._gateway.handle_as_planned(process, orders, now=now) is not None else None
+        left = self._gateway.handle_as_planned(process, orders, now=now)
+        if left is None:
+            return self.look(process, now)
+        if len(looks) == 1:
+            return looks[0]
+        loaded = self._gateway.load_process(process)
+        if loaded.versions == left.versions and loaded.book is left.book:
+            return replace(looks[-1], loaded=loaded)  # only our own facts came to it: the plan is the one that asked for no more
+        return self._planned(loaded, now)
 
     def _carry_out(self, process: ProcessRef, steps: Sequence[Step], now: Instant) -> tuple[str, ...]:
         """Write the steps: as one, and where that is not possible each by itself, so that one which is refused keeps no other back.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 
 from domain.core import SYSTEM, Command, Instant, ProcessRef, StreamId
@@ -24,9 +25,11 @@ KINDS = ("outreach", "followup", "transition")
 MEMBERS_PER_LEAD = 30
 
 
-def begin(system: System, count: int, *, seed: int) -> tuple[ProcessRef, ...]:
-    """As many processes that have never been looked at and will wait after their first look: members who were just assigned, who
-    just enrolled, who just came home, in equal parts and in turns. Adopts the project's policies where there are none."""
+def begin(system: System, count: int, *, seed: int, kinds: Sequence[str] = KINDS) -> tuple[ProcessRef, ...]:
+    """As many processes that have never been looked at and then wait: members who were just assigned, who just enrolled, who just
+    came home, in equal parts and in turns. Adopts the project's policies where there are none.
+
+    The first look at a homecoming alerts the lead care manager; the others have nothing to send at first."""
     adopt_first_policies(system)
     dice, now = random.Random(seed), system.clock.now()
     begun: list[ProcessRef] = []
@@ -37,9 +40,9 @@ def begin(system: System, count: int, *, seed: int) -> tuple[ProcessRef, ...]:
             lead = f"staff-{uuid.uuid4()}"
             roles = (Role.CARE_MANAGER, Role.SUPERVISOR)
             waiting.append(JoinStaff(stream=lead, by=SYSTEM, roles=roles, name="Lead", email="lead@example.org"))
-        process = ProcessRef(KINDS[number % len(KINDS)], str(uuid.uuid4()))
+        process = ProcessRef(kinds[number % len(kinds)], str(uuid.uuid4()))
         begun.append(process)
-        waiting += _story(process, lead, now - timedelta(hours=dice.uniform(0, 20)))
+        waiting += _story(process, lead, now - timedelta(minutes=dice.uniform(0, 30)))
         if len(waiting) > ORDERS_MAX // 2:
             _record(system, waiting)
             waiting = []

@@ -42,7 +42,8 @@ from workers.signals import send_news
 from workflows.shell import NEWS, WORKFLOW_QUEUE
 
 ADVANCED = 150
-WARMED = 20
+WARMED = 30
+QUIET_KINDS, SENDING_KINDS = ("outreach", "followup"), ("transition",)
 """Processes of one turn of P14, and how many of them are not counted: the worker's first ones."""
 
 OPEN_FEW, OPEN_MANY = 80, 320
@@ -76,30 +77,23 @@ def rows(ground: Ground) -> Iterator[Row]:
 
 
 def _advanced(stage: Stage) -> Iterator[Row]:
-    real, empty = [], []
+    """Processes that have nothing to send at first, as the empty shell has; those that have stand beside them."""
+    real, empty, sending = [], [], []
     for turn in range(REPEATS):
         empty.append(_one_worker(stage, EMPTY, _empty_ids(ADVANCED)))
-        real.append(_one_worker(stage, REAL, begin(stage.system, ADVANCED, seed=turn)))
+        real.append(_one_worker(stage, REAL, begin(stage.system, ADVANCED, seed=turn, kinds=QUIET_KINDS)))
+    sending.append(_one_worker(stage, REAL, begin(stage.system, ADVANCED // 2, seed=REPEATS, kinds=SENDING_KINDS)))
     yield at_least(
         "P14", "processes advanced by one worker, start to first wait", _of(real, lambda w: w.per_second), "1/s",
         "empty shell", _of(empty, lambda w: w.per_second), 0.8, "empty shell",
     )  # fmt: skip
     yield told_only(
-        "P14-worker", "the worker's processor time of it", _of(real, lambda w: w.worker_ms), "ms",
-        "empty shell", _of(empty, lambda w: w.worker_ms),
+        "P14-sending", "the same, with an alert delivered before the wait", _of(sending, lambda w: w.per_second), "1/s",
+        "empty shell", _of(empty, lambda w: w.per_second),
     )  # fmt: skip
-    yield told_only(
-        "P14-server", "Temporal's processor time of it", _of(real, lambda w: w.temporal_ms), "ms",
-        "empty shell", _of(empty, lambda w: w.temporal_ms),
-    )  # fmt: skip
-    yield told_only(
-        "P14-database", "PostgreSQL's processor time of it", _of(real, lambda w: w.postgres_ms), "ms",
-        "empty shell", _of(empty, lambda w: w.postgres_ms),
-    )  # fmt: skip
-    yield told_only(
-        "P14-events", "history events until the first wait", _of(real, lambda w: w.events), "events",
-        "empty shell", _of(empty, lambda w: w.events),
-    )  # fmt: skip
+    for id, what, figure in _COSTS:
+        unit = "events" if id == "P14-events" else "ms"
+        yield told_only(id, what, _of(real, figure), unit, "empty shell", _of(empty, figure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +105,14 @@ class Waits:
     temporal_ms: float
     postgres_ms: float
     events: float
+
+
+_COSTS: tuple[tuple[str, str, Callable[[Waits], float]], ...] = (
+    ("P14-worker", "the worker's processor time of it", lambda w: w.worker_ms),
+    ("P14-server", "Temporal's processor time of it", lambda w: w.temporal_ms),
+    ("P14-database", "PostgreSQL's processor time of it", lambda w: w.postgres_ms),
+    ("P14-events", "history events until the first wait", lambda w: w.events),
+)
 
 
 def _one_worker(stage: Stage, which: str, begun: Begun) -> Waits:

@@ -231,26 +231,25 @@ class Gateway:
     def handle_as_planned(
         self, ref: ProcessRef, planned: Callable[[LoadedProcess], Sequence[Order]], *, now: Instant | None = None
     ) -> LoadedProcess | None:
-        """The process, where `planned` asks for nothing. Else it is asked again on what its orders led to, until it asks for
-        nothing more, and all of it is recorded as one.
+        """The process as it is left when `planned` asks for nothing more: it is asked again on what its orders led to, and all that
+        they led to is recorded as one.
 
-        None: look again. All was recorded; or nothing was, because an order was refused, said nothing new, was carried out before,
-        or somebody was faster: `handle_many` then tells which.
+        None: nothing was recorded, because an order was refused, said nothing new or was carried out before, or because somebody
+        was faster. `handle_many` tells which.
         """
         with _span("gateway.handle", None, command="as_planned", stream=ref.stream):
             work = _Work(self)
-            loaded = self._loaded(ref, work)
-            orders, asked = planned(loaded), 0
-            if not orders:
-                return loaded
-            work.settle_now(now, (ref.stream,))
+            first = left = self._loaded(ref, work)
+            orders, asked = planned(first), 0
+            if orders:
+                work.settle_now(now, (ref.stream,))
             while orders:
                 asked += len(orders)
-                if asked > ORDERS_MAX or not all(work.carried_out(order, self._print(order), loaded.book) for order in orders):
+                if asked > ORDERS_MAX or not all(work.carried_out(order, self._print(order), first.book) for order in orders):
                     return None
-                orders = planned(self._seen_by(ref, work, loaded.book, loaded.watermark))
-            self._append(work)
-            return None
+                left = self._seen_by(ref, work, first.book, first.watermark)
+                orders = planned(left)
+            return left if left is first or isinstance(self._append(work), Stored) else None
 
     def append_facts(
         self,

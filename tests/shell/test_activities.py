@@ -34,6 +34,7 @@ from domain.requests import (
     RequestState,
 )
 from eventlog.clock import FixedClock
+from eventlog.gateway import Gateway
 from tests.shell.test_outreach_on_temporal import AT_ONCE
 from tests.shell.world import Post, World, settings_for, system_for, world_of
 from workers.programme import Programme, the_programme
@@ -82,6 +83,36 @@ async def test_it_plans_until_quiet_and_shows_what_is_owed(world: World) -> None
     assert row["member"].startswith("member-") and row["plan"] == "default" and row["turn"] == 0
     owed = world.query("SELECT key, owed_by, member, governing FROM process_obligation WHERE process = %s", ref.stream)
     assert any(key.startswith("initial_contact.") and governing for key, _, _, governing in owed)
+
+
+async def test_all_that_a_look_leads_to_is_appended_as_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The opening, the dues that follow from it and the message that follows from those."""
+    ref = world.assign(world.member())
+    appended: list[int] = []
+    append = Gateway._append
+    monkeypatch.setattr(Gateway, "_append", lambda self, work: appended.append(len(work.item().events)) or append(self, work))
+    advance(world, ref)
+    assert appended == [len(world.facts(ref))] and {"OutreachOpened", "DueSet", "MessageRequested"} <= set(world.facts(ref))
+    advance(world, ref)
+    assert len(appended) == 1
+
+
+async def test_what_somebody_else_wrote_meanwhile_is_planned_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the append the member opts out: nothing of the old plan is recorded."""
+    ref = world.assign(world.member())
+    append, others = Gateway._append, ["the member"]
+
+    def late(self: Gateway, work: Any) -> Any:
+        if others:
+            others.pop()
+            member = work.loaded(f"episode-{ref.id}").state.member
+            world.do(OptOut(stream=member, by=SYSTEM, channel=Channel.TEXT, how="reply"))
+        return append(self, work)
+
+    monkeypatch.setattr(Gateway, "_append", late)
+    outcome = advance(world, ref)
+    assert outcome.position == world.system.log.watermark()
+    assert not [r for r in world.facts(ref, MessageRequested) if r.fact.kind == "text"]
 
 
 async def test_news_beyond_the_log_is_not_forgotten(world: World) -> None:
