@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -33,6 +33,7 @@ from domain.episode.leads import AssignLeadCareManager
 from domain.member.decider import RegisterMember
 from domain.staff.decider import JoinStaff
 from domain.staff.facts import Role
+from eventlog.clock import SystemClock
 from eventlog.gateway import Order
 from intake.identity import IdentityKeys
 from projections.queries import Queries
@@ -421,7 +422,7 @@ class BareShell:
         sent, began = [], time.perf_counter()
         for n, handle in enumerate(handles):
             await asyncio.sleep(max(0.0, began + n / P10_PER_SECOND - time.perf_counter()))
-            sent.append(time.time())
+            sent.append(SystemClock().now().timestamp())
             await handle.signal(NEWS, 1)
         await asyncio.sleep(0.5)
         ran = []
@@ -482,7 +483,7 @@ _CHECKLIST = f"SELECT FROM process_obligation WHERE process = %s AND rule = '{CH
 
 def _discharges(at: Site, watch: Watch, members: Sequence[Enrolled]) -> list[float]:
     """Seconds from the last byte of each discharge to its checklist, at a steady rate whatever the answers take."""
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     frames = [mllp(of_stay("A03", range(m.number + 1), m.number, name=P10_NAME, now=now)) for m in members]
     with socket.create_connection(("127.0.0.1", at.hl7_port)) as conn, ThreadPoolExecutor(4) as looking:
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -14,8 +14,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from eventlog.clock import SystemClock
 
 LOCAL = ZoneInfo("America/Los_Angeles")
 WARD = 500
@@ -181,7 +183,7 @@ def main() -> None:
     wanted.add_argument("--name", required=True)
     asked = wanted.parse_args()
     people = range(asked.first_person, asked.first_person + asked.people)
-    messages = stays(people, asked.messages, name=asked.name, now=datetime.now(UTC), only=asked.only)
+    messages = stays(people, asked.messages, name=asked.name, now=SystemClock().now(), only=asked.only)
     told = send(asked.port, messages, connections=asked.connections, window=asked.window)
     sys.stdout.write(json.dumps(asdict(told)) + "\n")
 

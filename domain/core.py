@@ -287,7 +287,8 @@ class Process:
 
     There is one of each kind per episode, under the episode's uuid. The rest says how it is found and woken, once for everybody
     who has to know (routing, the router's index, the read models): its own facts that open, end and resume it; `tags`, the streams
-    whose facts concern it from a fact of its own on; `heeds`, facts of its episode's other processes that concern it too."""
+    whose facts concern it from a fact of its own on; `heeds`, facts of its episode's other processes, and of caseloads, that
+    concern it too."""
 
     kind: str
     plan: Planner

@@ -9,7 +9,7 @@ from __future__ import annotations
 from domain.adoption.facts import PolicyAdopted
 from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
 from domain.catalog import PROCESSES
-from domain.core import AllOpen, ProcessRef, Recorded, StreamId
+from domain.core import AllOpen, Fact, ProcessRef, Recorded, StreamId
 from domain.member.facts import Claimed, EpisodeBegun, Released, StayAttributed
 
 
@@ -20,7 +20,8 @@ def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
         case Claimed() | Released():
             return ()
         case CaseTaken(episode=episode) | CaseWeighed(episode=episode) | CaseReleased(episode=episode):
-            return _of_episode(episode)  # and not everybody else whom the same care manager leads: their weight is their own
+            # Not everybody else whom the same care manager leads: their weight is their own. And here only who asks for it.
+            return _heeding(recorded.fact, episode.partition("-")[2])
         case PolicyAdopted():
             return _every(recorded.stream)
         case EpisodeBegun(episode=episode):
@@ -28,8 +29,7 @@ def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
         case StayAttributed(episode=episode):
             return (*_every(recorded.stream), *(_of_episode(episode) if episode else ()))
         case fact if kind in PROCESSES:
-            heeding = (p.kind for p in PROCESSES.values() if p.kind != kind and isinstance(fact, p.heeds))
-            return (ProcessRef(kind, id), *(ProcessRef(other, id) for other in heeding))
+            return (ProcessRef(kind, id), *(ref for ref in _heeding(fact, id) if ref.kind != kind))
         case _ if kind == "episode":
             return _of_episode(recorded.stream)
         case _:
@@ -56,6 +56,10 @@ def ends(recorded: Recorded) -> bool | None:
 
 def _every(stream: StreamId) -> tuple[AllOpen, ...]:
     return tuple(AllOpen(kind, stream) for kind in PROCESSES)
+
+
+def _heeding(fact: Fact, id: str) -> tuple[ProcessRef, ...]:
+    return tuple(ProcessRef(process.kind, id) for process in PROCESSES.values() if isinstance(fact, process.heeds))
 
 
 def _of_episode(episode: StreamId) -> tuple[ProcessRef, ...]:

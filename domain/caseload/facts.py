@@ -39,3 +39,7 @@ class CaseReleased(Fact):
 
     episode: StreamId
     reason: str
+
+
+CASES: tuple[type[Fact], ...] = (CaseTaken, CaseWeighed, CaseReleased)
+"""They name the episode of which they are said."""

@@ -16,6 +16,7 @@ from domain import records
 from domain.alerts import misses, one_per_miss, warnings
 from domain.calendar import end_of_day
 from domain.caseload.decider import WeighCase
+from domain.caseload.facts import CASES
 from domain.caseload.state import Weight, caseload_of, load_in, weight
 from domain.clocks import Clock, Clocks, keep
 from domain.core import (
@@ -305,5 +306,5 @@ PROCESS = Process(
     ends=FollowUpEnded,
     resumes=FollowUpResumed,
     tags=_tags,
-    heeds=(AttemptMade, ContactMade, TransitionContactMade, ChecklistItemDone, *records.FACTS),
+    heeds=(*CASES, AttemptMade, ContactMade, TransitionContactMade, ChecklistItemDone, *records.FACTS),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from domain.adoption.facts import PolicyAdopted
+from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
 from domain.catalog import DECIDERS, FACTS, PROCESSES
 from domain.core import AllOpen, ProcessRef, Recorded
 from domain.episode.facts import MemberEnrolled
@@ -86,6 +88,11 @@ def test_follow_up_is_found_by_stays_and_people_and_not_by_every_case_of_a_casel
     entrusted = FollowUpEntrusted(lead="staff-lead", supervisor="staff-boss")
     assert tags(said("followup-1", entrusted)) == ("staff-lead", "staff-boss")
     assert tags(said("followup-1", FollowUpEntrusted(lead=None))) == ()
+
+
+def test_what_a_case_weighs_concerns_follow_up_alone() -> None:
+    for fact in (bare(CaseTaken), bare(CaseWeighed), bare(CaseReleased)):
+        assert woken("caseload-7", replace(fact, episode="episode-1")) == {"followup-1"}
 
 
 def test_no_process_hears_what_it_did_not_ask_for() -> None:
