@@ -50,7 +50,7 @@ def _appends(few: Databases, many: Databases) -> tuple[Measured, Measured]:
 
 
 def _loads(ground: Ground, few: Databases, many: Databases) -> tuple[Measured, Measured]:
-    facts, clock = long_life.lived(ground).whole(), FixedClock(SystemClock().now())
+    facts, clock = long_life.lived().whole(), FixedClock(SystemClock().now())
     with long_life.open_for(few) as in_few, long_life.open_for(many) as in_many:
         loads = []
         for opened in (in_many, in_few):

@@ -1,30 +1,36 @@
 """A real member of a thousand events: the invented programme's own homeless member, cared for week after week over four years.
 
-The life is lived by the real core (dues, contacts, messages, misses, assessments) and then written once more, fact by fact, through
-the real gateway: sealed, chained and with all that surrounds it. Where a care manager's contact carries no note, it is given one,
-because people write notes and what they write is sealed.
+`long_life.jsonl.gz` holds what the real core made of that life (dues, contacts, messages, misses, assessments) and the real gateway
+wrote, unsealed; the person is invented. It is written once more, fact by fact, through the real gateway: sealed, chained and with
+all that surrounds it. Where a care manager's contact carries no note, it is given one: people write notes, and notes are sealed.
+
+`python -m benchmarks.long_life` lives the life again and writes the file anew: after facts have changed.
 """
 
 from __future__ import annotations
 
+import gzip
 import logging
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+import msgspec
 import structlog
 
 from benchmarks.ground import Databases, Ground
 from benchmarks.table import NotMeasured
 from domain import catalog, routing
 from domain.catalog import FACTS
-from domain.core import ProcessRef, StreamId
+from domain.core import Fact, ProcessRef, StreamId
 from domain.member.facts import EpisodeBegun
 from eventlog.clock import FixedClock
-from eventlog.codec import StoredFact
+from eventlog.codec import Meta, StoredFact
 from eventlog.gateway import Accepted, Gateway
 from eventlog.opening import OpenLog, open_log
 from intake import inbox
@@ -33,6 +39,7 @@ from workers.composition import open_system
 from workers.demo import write_history
 from workers.settings import load_settings
 
+FILE = Path(__file__).parent / "long_life.jsonl.gz"
 EVENTS = 1_000
 CAST = 3
 """The third of the invented people is homeless: they are to be spoken with every week."""
@@ -49,37 +56,76 @@ NOTE = "Spoke for a while about the new room, the walk to the clinic and the pil
 class Life:
     """What happened to one member, in the order of the log, over all streams that are theirs."""
 
-    facts: tuple[StoredFact, ...]
+    facts: tuple[Lived, ...]
 
     @property
     def longest(self) -> StreamId:
         """The stream with most of it."""
-        return Counter(f.recorded.stream for f in self.facts).most_common(1)[0][0]
+        return Counter(f.stream for f in self.facts).most_common(1)[0][0]
 
-    def whole(self, events: int = EVENTS) -> tuple[StoredFact, ...]:
+    def whole(self, events: int = EVENTS) -> tuple[Lived, ...]:
         """The first so many facts of the member, whatever their stream."""
         return _enough(self.facts, events)
 
-    def one_stream(self, events: int = EVENTS) -> tuple[StoredFact, ...]:
+    def one_stream(self, events: int = EVENTS) -> tuple[Lived, ...]:
         """The first so many facts of the longest stream: twice what a stream is meant to hold."""
-        return _enough([f for f in self.facts if f.recorded.stream == self.longest], events)
+        return _enough([f for f in self.facts if f.stream == self.longest], events)
+
+
+class Line(msgspec.Struct):
+    """A fact of the file."""
+
+    stream: StreamId
+    event_id: str
+    name: str
+    fact: Any
+    meta: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A fact as it was recorded, with its id and what surrounds it."""
+
+    stream: StreamId
+    event_id: str
+    fact: Fact
+    meta: Meta
 
 
 @cache
-def lived(ground: Ground) -> Life:
-    """The life of whoever has most facts in a history of some years. Takes about ten seconds, the first time."""
+def lived() -> Life:
+    """The life in the file."""
+    types = {entry.name: entry.type for entry in FACTS}
+    with gzip.open(FILE, "rb") as file:
+        found = [msgspec.json.decode(line, type=Line) for line in file]
+    return Life(tuple(Lived(f.stream, f.event_id, msgspec.convert(f.fact, types[f.name]), f.meta) for f in found))
+
+
+def keep(facts: Iterable[StoredFact]) -> None:
+    """Write the file."""
+    with gzip.open(FILE, "wb") as file:
+        for stored in facts:
+            r = stored.recorded
+            line = {"stream": r.stream, "event_id": r.event_id, "name": stored.name, "fact": r.fact, "meta": stored.meta}
+            file.write(msgspec.json.encode(line) + b"\n")
+
+
+def live() -> None:
+    """Have the programme live some years, and keep what happened to whoever has most facts."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    with ground.databases() as databases, ground.folder() as home:
-        here = {"throughline_home": home, "database_url": databases.url, "keys_database_url": databases.keys_url}
-        own = load_settings().model_copy(update=here)
-        composition.prepare(own)
-        inbox.create(databases.url)
-        write_history(own, lambda what, share: None, CAST, DAYS)
-        with open_system(own) as system:
-            facts = tuple(system.log.all())
+    with tempfile.TemporaryDirectory(prefix="throughline-life-") as name:
+        Path(name).chmod(0o711)
+        with Ground(Path(name)) as ground, ground.databases() as databases, ground.folder() as home:
+            here = {"throughline_home": home, "database_url": databases.url, "keys_database_url": databases.keys_url}
+            own = load_settings().model_copy(update=here)
+            composition.prepare(own)
+            inbox.create(databases.url)
+            write_history(own, lambda what, share: None, CAST, DAYS)
+            with open_system(own) as system:
+                facts = tuple(system.log.all())
     whose = _members(facts)
     most = Counter(whose[f.recorded.stream] for f in facts if f.recorded.stream in whose).most_common(1)[0][0]
-    return Life(tuple(f for f in facts if whose.get(f.recorded.stream) == most))
+    keep(f for f in facts if whose.get(f.recorded.stream) == most)
 
 
 def open_for(databases: Databases) -> OpenLog:
@@ -99,20 +145,19 @@ def gateway_for(opened: OpenLog, clock: FixedClock) -> Gateway:
     )
 
 
-def write(gateway: Gateway, clock: FixedClock, facts: Iterable[StoredFact]) -> tuple[StreamId, ...]:
+def write(gateway: Gateway, clock: FixedClock, facts: Iterable[Lived]) -> tuple[StreamId, ...]:
     """Record these facts as they were recorded once; the streams that hold them."""
     versions: dict[StreamId, int] = {}
-    for stored in facts:
-        recorded, meta = stored.recorded, stored.meta
-        stream = recorded.stream
-        clock.set(recorded.recorded_at)
+    for lived in facts:
+        stream, meta = lived.stream, lived.meta
+        clock.set(meta.recorded_at)
         outcome = gateway.append_facts(
             stream,
-            (_with_note(recorded.fact),),
-            command_id=uuid5(NAMESPACE_OID, recorded.event_id),
-            by=recorded.actor,
+            (_with_note(lived.fact),),
+            command_id=uuid5(NAMESPACE_OID, lived.event_id),
+            by=meta.actor,
             versions={stream: versions.get(stream, 0)},
-            occurred_at=recorded.occurred_at,
+            occurred_at=meta.occurred_at,
             causation=meta.causation,
             correlation=meta.correlation,
         )
@@ -121,7 +166,7 @@ def write(gateway: Gateway, clock: FixedClock, facts: Iterable[StoredFact]) -> t
     return tuple(versions)
 
 
-def _enough(facts: Sequence[StoredFact], events: int) -> tuple[StoredFact, ...]:
+def _enough(facts: Sequence[Lived], events: int) -> tuple[Lived, ...]:
     if len(facts) < events:
         raise NotMeasured(f"the life has {len(facts)} facts only: let it last longer (DAYS in {__name__})")
     return tuple(facts[:events])
@@ -139,3 +184,7 @@ def _members(facts: Sequence[StoredFact]) -> dict[StreamId, StreamId]:
 
 def _with_note(fact: Any) -> Any:
     return replace(fact, note=NOTE) if getattr(fact, "note", "") is None else fact
+
+
+if __name__ == "__main__":
+    live()

@@ -20,10 +20,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import long_life
 from benchmarks.ground import Databases, Ground
+from benchmarks.long_life import Lived
 from benchmarks.table import Measured, Row, at_most, in_turns, told_only, within
 from domain.core import StreamId
 from eventlog.clock import FixedClock, SystemClock
-from eventlog.codec import StoredFact
 from eventlog.gateway import Gateway
 
 LOADS, LIBRARY_LOADS = 100, 12
@@ -32,13 +32,13 @@ LIBRARY = "the library's repository.get"
 
 
 def rows(ground: Ground) -> Iterator[Row]:
-    life = long_life.lived(ground)
+    life = long_life.lived()
     whole = f"load and fold of a member of {long_life.EVENTS} events over all their streams, no snapshot"
     yield from _measured(ground, "P4", whole, life.whole())
     yield from _measured(ground, "P4-one-stream", f"the same of one stream of {long_life.EVENTS} events", life.one_stream())
 
 
-def _measured(ground: Ground, id: str, what: str, facts: Sequence[StoredFact]) -> Iterator[Row]:
+def _measured(ground: Ground, id: str, what: str, facts: Sequence[Lived]) -> Iterator[Row]:
     with ground.databases() as databases, long_life.open_for(databases) as opened:
         clock = FixedClock(SystemClock().now())
         streams = long_life.write(long_life.gateway_for(opened, clock), clock, facts)
@@ -60,7 +60,7 @@ def fresh_load(gateway: Gateway, streams: Sequence[StreamId]) -> Callable[[], ob
     return load
 
 
-def library_load(databases: Databases, facts: Sequence[StoredFact]) -> Callable[[], object]:
+def library_load(databases: Databases, facts: Sequence[Lived]) -> Callable[[], object]:
     """Load an aggregate of the library with events that say the same."""
     address = conninfo_to_dict(databases.url)
     application: Application[Any] = Application(
@@ -74,9 +74,9 @@ def library_load(databases: Databases, facts: Sequence[StoredFact]) -> Callable[
         }
     )
     told = Told()
-    for stored in facts[1:]:  # that it was created is its first event
-        said = msgspec.to_builtins(stored.recorded.fact, builtin_types=(datetime,))
-        told.hear(stored.name, said, stored.recorded.occurred_at, stored.recorded.actor, UUID(stored.meta.command_id))
+    for lived in facts[1:]:  # that it was created is its first event
+        said = msgspec.to_builtins(lived.fact, builtin_types=(datetime,))
+        told.hear(type(lived.fact).__name__, said, lived.meta.occurred_at, lived.meta.actor, UUID(lived.meta.command_id))
     application.save(told)
     return lambda: application.repository.get(told.id)
 
