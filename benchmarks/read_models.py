@@ -77,11 +77,8 @@ class Opened:
         began = time.perf_counter()
         behind = set(projector.models)
         while behind:
-            done = projector.step_together(behind, until=until)
-            for name in behind - done.names:
-                projector.step(name, until=until)
-            if done.caught_up:
-                behind -= done.names
+            behind -= projector.step_together(behind, until=until).names
+            behind -= {name for name in behind if projector.step(name, until=until).caught_up}
         return until / (time.perf_counter() - began)
 
     def count(self, name: str) -> int:

@@ -72,12 +72,10 @@ class Stepped:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What a step of several read models did: those named stand at `position` now; the others have to step by themselves."""
+    """What a step of several read models did: those named have caught up; the others have to step by themselves."""
 
-    names: frozenset[str]
-    facts: int
-    position: int
-    caught_up: bool
+    names: frozenset[str] = frozenset()
+    facts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +123,18 @@ class ModelStatus:
     stopped_at: datetime | None
     stopped_because: str
     building: Build | None = None
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Facts and rows hold no circles: looking for some among so many took a third of the time of a batch."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,28 +210,30 @@ class Projector:
         return done
 
     def step_together(self, names: Collection[str], *, until: int) -> Together:
-        """Fold the next batch into all those of these read models that stand furthest, in one transaction and four round trips.
+        """Fold what is new into all those of these read models that stand furthest, in one transaction and four round trips.
 
-        Exactly once, as in `step`. Read models with which anything is amiss, by themselves or in this batch, are left to `step`.
-        Raises ProjectorAway, ProjectorStopped.
+        Exactly once, as in `step`. Read models with which anything is amiss, by themselves or in this batch, are left to `step`; so
+        are all of them while they are more than a batch behind: then it is the rows that take time, which `step` copies in.
+        Raises ProjectorAway.
         """
         start = max((self._places[name][1] for name in names if name in self._places), default=until)
         ours = {name: self._places[name][0] for name in names if name in self._places and self._places[name][1] == start}
         if start >= until:
-            return Together(frozenset(), 0, start, caught_up=False)
-        for name in ours:
-            del self._places[name]
+            return Together()
         try:
             batch = self._feed.after(start, limit=self._live_facts_max, until=until)
         except LogAway as away:
             raise ProjectorAway(type(away).__name__) from None
         except UnknownFact:
-            return Together(frozenset(), 0, start, caught_up=False)
+            return Together()
+        if batch.position < until:
+            return Together()
+        for name in ours:
+            del self._places[name]
         touched = {name: found for name in ours if (found := self._touched(self.models[name], batch)) is not None}
         moved = self._carry({name: ours[name] for name in touched}, touched, start, batch.position)
         self._places.update((name, (ours[name], batch.position)) for name in moved)
-        facts = sum(touched[name].facts for name in moved)
-        return Together(moved, facts, batch.position, caught_up=batch.position >= until)
+        return Together(moved, sum(touched[name].facts for name in moved))
 
     def _touched(self, model: ReadModel[Any], batch: RawBatch) -> _Touched | None:
         """The facts by the rows that they touch; None where that cannot be said."""
@@ -260,10 +272,12 @@ class Projector:
             together = self.step_together(behind, until=until)
             folded += together.facts
             for name in tuple(behind):
-                done = None if name in together.names else self.step(name, until=until)
-                folded += done.facts if done is not None else 0
-                if (done or together).caught_up:
-                    del behind[name]
+                if name not in together.names:
+                    done = self.step(name, until=until)
+                    folded += done.facts
+                    if not done.caught_up:
+                        continue
+                del behind[name]
         return folded
 
     # -- rebuilding
@@ -389,13 +403,13 @@ class Projector:
         kept = self._built.pop(model.name, None)
         if kept is None or (kept.build, kept.position) != (build.build, build.position):
             kept = Kept(build.build, whole=build.position == 0)
-        with _without_collecting():
-            done = self._step(model, build, until, kept)
+        done = self._step(model, build, until, kept)
         if not done.overtaken and not done.caught_up:
             kept.position = done.position
             self._built[model.name] = kept
         return done
 
+    @_without_collecting()
     def _step(self, model: ReadModel[Any], build: Build, until: int, kept: Kept | None = None) -> Stepped:
         try:
             names = self._wanted[model.name]
@@ -613,15 +627,3 @@ class Projector:
 def _is_stale(build: Build, shown: Build) -> bool:
     """A build that nobody will finish: of another program, or of an earlier life of the log."""
     return build.fingerprint != shown.fingerprint or build.incarnation != shown.incarnation
-
-
-@contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Facts and rows hold no circles: looking for some among so many took a third of the time of a rebuild."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

@@ -83,13 +83,12 @@ class _Round:
             self._swept_at = now
             self._projector.sweep()
         due = [name for name in self._projector.models if name in self._behind and name not in self._resting]
-        together = self._projector.step_together(due, until=watermark)
-        if together.caught_up:
-            self._behind -= together.names
+        together = self._projector.step_together(due, until=watermark).names
+        self._behind -= together
         for name in due:
             if self._stop.is_set():
                 break
-            if name not in together.names:
+            if name not in together:
                 self._step(name, watermark)
         return bool(due)
 
