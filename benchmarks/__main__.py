@@ -43,6 +43,8 @@ PARTS: tuple[Part, ...] = (
     Part("reading", ("P4",), "a member of a thousand events is loaded and folded"),
     Part("read_models", ("P5", "P6", "P7"), "read models are rebuilt, are carried along, show what was appended"),
     Part("front_door", ("P8",), "messages come in at the front door"),
+    Part("shell", ("P11", "P13", "P14"), "workflows are rebuilt, kept in memory, advanced"),
+    Part("growth", ("P15",), "appends, loads and visible rows with ten times the events and members"),
 )
 
 app = typer.Typer(add_completion=False)
