@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
+import os
 import random
 import signal
 import sys
 import time
 from dataclasses import asdict
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from tests.torture.chaos import KINDS, POINTS
 from tests.torture.conductor import Report, torture
@@ -18,6 +20,9 @@ from tests.torture.options import Options
 from workers.ground.child import GroundError
 
 MINUTES, MEMBERS, DAYS = 10.0, 300, 45
+OVERDUE_SECONDS = 45.0
+"""A run that lasts so much longer than it may shows where it hangs."""
+
 EXAMPLES = """examples:
   make torture                                        ten minutes, 300 members, every fault; a new seed each time
   make torture FLAGS="--seed 7 --minutes 3 --members 60 --days 24 --short"
@@ -25,12 +30,13 @@ EXAMPLES = """examples:
   python -m tests.torture --seed 7 --json > report.json
 
 exit status: 0 nothing was found, 1 something was, 2 wrong flags or no server to be had.
-A quarter of the time, and at least 28 s, is kept for coming to rest and for looking at what is left.
+A third of the time, and at least 28 s, is kept for coming to rest and for looking at what is left.
 The seed is the last line that is printed."""
 
 
 def main() -> int:
     options, as_json = _asked()
+    printed = _kept_for_the_report()
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -38,6 +44,7 @@ def main() -> int:
         sys.stderr.flush()
 
     signal.signal(signal.SIGTERM, _told_to_stop)
+    faulthandler.dump_traceback_later(options.minutes * 60 + OVERDUE_SECONDS)
     say(f"seed {options.seed}")
     try:
         report = torture(options, say)
@@ -47,12 +54,20 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"Stopped; everything that was started is ended.\nseed {options.seed}\n")
         return 1
-    sys.stdout.write(json.dumps(_plain(report), indent=1, default=str) + "\n" if as_json else _table(report))
-    sys.stdout.flush()
+    printed.write(json.dumps(_plain(report), indent=1, default=str) + "\n" if as_json else _table(report))
+    printed.flush()
     return 0 if report.ok else 1
 
 
+def _kept_for_the_report() -> TextIO:
+    """The standard output, for the report alone: whatever libraries say of lost servers goes where the progress goes."""
+    printed = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return printed
+
+
 def _told_to_stop(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # what was started is being ended: a second word must not cut that short
     raise KeyboardInterrupt
 
 

@@ -40,8 +40,10 @@ KILLED = {
     "kill-intake": (crews.INTAKE,),
     "kill-api": (crews.API,),
 }
-OFTEN, SELDOM = 4, 1
-POINTS = "kill-points"
+OFTEN = 4
+"""Once each kind was done, roles are killed so much more often than anything else happens."""
+
+POINTS, JUMP = "kill-points", "clock-jump"
 FIRST_SECONDS, SECONDS = (0.2, 1.2), (0.8, 4.0)
 """Between two faults: as long as each kind is still to be done once, and afterwards."""
 
@@ -102,7 +104,7 @@ class Chaos:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return tuple(kind for kind in self.faults if kind in self.only)
+        return tuple(kind for kind in KINDS if kind in self.only)
 
     def count(self, kind: str) -> int:
         return sum(event.kind == kind for event in self.events)
@@ -126,16 +128,17 @@ class Chaos:
 
     def _run(self) -> None:
         deck: list[str] = []
-        if not self.kinds:
+        faults = self.faults
+        if not self.only & set(faults):
             return
         while not self._calm.wait(slowness() * self._dice.uniform(*(SECONDS if self.dealt else FIRST_SECONDS))):
             if not deck:
-                first = not self.events
-                deck = [kind for kind in self.kinds for _ in range(1 if first or not kind.startswith("kill") else OFTEN)]
+                often = OFTEN if self.dealt else 1
+                deck = [kind for kind in self.kinds if kind in faults for _ in range(often if kind.startswith("kill") else 1)]
                 self._dice.shuffle(deck)
             kind = deck.pop()
             try:
-                detail = self.faults[kind]()
+                detail = faults[kind]()
             except Exception as error:  # a fault that fails is a failure of the run, not the end of its thread
                 self.errors.append(f"{kind}: {type(error).__name__}: {error}"[:300])
                 continue
@@ -291,7 +294,7 @@ def _copy(source: Path, target: Path) -> None:
 
 KINDS = (
     *KILLED, "freeze", "postgres-stop", "postgres-kill", "cut", "temporal-kill", "temporal-restore", "temporal-rebuild",
-    "signals-lost", "signals-doubled", "clock-guard",
+    "signals-lost", "signals-doubled", "clock-guard", JUMP,
 )  # fmt: skip
-"""Every kind of fault by name, without the kill points."""
+"""Every kind of fault by name, without the kill points. The jumps of the clock are done by whoever moves it (conductor.py)."""
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from random import Random
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -22,7 +23,7 @@ from projections.runner import ProjectorAway
 from simulation.desk import PACIFIC, local
 from tests.torture import checks
 from tests.torture.alarm import Alarm
-from tests.torture.chaos import POINTS, Chaos, slowness
+from tests.torture.chaos import JUMP, POINTS, Chaos, slowness
 from tests.torture.crew import begin_forking
 from tests.torture.options import ChaosEvent, Checked, Finding, Options, Run
 from tests.torture.outgoing import lines, note
@@ -32,7 +33,7 @@ from tests.torture.script import BY_HAND, Happening
 from tests.torture.stage import Stage, stage
 from workers.services import projector_of
 
-SETTLE_SHARE, SETTLE_SECONDS_MIN = 0.15, 18.0
+SETTLE_SHARE, SETTLE_SECONDS_MIN = 0.2, 18.0
 CHECK_SHARE, CHECK_SECONDS_MIN = 0.10, 10.0
 """Of the whole time so much at least is kept for coming to rest, and for looking at what is left."""
 
@@ -43,7 +44,7 @@ STEP_HOURS_MIN, STEP_HOURS_MAX = 2.0, 30.0
 REST_SECONDS_MAX = 8.0
 """So long a step of the clock waits until what happened in it is told and done. What takes longer comes late, as it may."""
 
-BY_HAND_SECONDS_MAX = 30.0
+PATIENT_SECONDS_MAX, LATE_MAX = 30.0, 20
 REST_LOOK_SECONDS = 0.15
 STEPS = "steps"
 """In the run's home: how each step of the clock went."""
@@ -52,6 +53,9 @@ LAST_LOOKS_SECONDS = 1.5
 """Whoever was told to look once more, and finds nothing, has so long for it."""
 
 NOON = 12.0
+JUMP_SHARE, JUMP_FAR, JUMP_AT_LEAST = 0.25, timedelta(hours=44), timedelta(hours=12)
+"""So many of the steps jump so far, where a person's script allows it; and what counts as a jump of the clock."""
+
 
 Say = Callable[[str], None]
 
@@ -85,8 +89,9 @@ def torture(options: Options, say: Say) -> Report:
     report = Report(options)
     begin_forking()
     with stage(options.seed, options.members, options.days, defect=options.defect, keep=options.keep) as ground:
-        say(f"stage is up after {time.monotonic() - began:.0f} s: {len(ground.script.happenings)} things will happen to "
-            f"{options.members} members in {options.days} days from {ground.script.start:%a %d %b %Y}")  # fmt: skip
+        say(f"stage {ground.home.name} is up after {time.monotonic() - began:.0f} s")
+        say(f"{len(ground.script.happenings)} things will happen in {options.days} days from {ground.script.start:%d %b %Y} on, to "
+            f"{options.members} members and those written by hand")  # fmt: skip
         run = _Run(options, ground, report, say)
         try:
             check_seconds = max(CHECK_SECONDS_MIN, CHECK_SHARE * options.minutes * 60)
@@ -112,6 +117,7 @@ class _Run:
         self._unsettled = "not waited for"
         self._stopped_at: Instant = ground.script.start
         self._watch = _Watch(ground)
+        self._dice = Random(options.seed + 2)
         self._instants = [h.arrives_at for h in ground.script.happenings]
         self._by_hand = sorted(h.arrives_at for h in ground.script.happenings if h.what == BY_HAND)
 
@@ -133,6 +139,10 @@ class _Run:
             step = timedelta(hours=min(STEP_HOURS_MAX, max(STEP_HOURS_MIN, hours)))
             started = time.monotonic()
             stop_at = self._stop_behind(now, min(now + step, script.stop))
+            if JUMP in self._options.only and self._dice.random() < JUMP_SHARE and (jump_to := self._jump_from(now)) is not None:
+                stop_at = min(jump_to, script.stop)
+            if stop_at - now >= JUMP_AT_LEAST:
+                self._chaos.note(JUMP, f"{(stop_at - now) / timedelta(hours=1):.0f} hours at once")
             self._ground.move_clock_to(stop_at)
             pace = left * ((stop_at - now) / (script.stop - now))
             left_over = self._wait_for_rest(started, until)
@@ -153,6 +163,11 @@ class _Run:
         stops = [noon for noon in noons if now < noon] + [at + BY_HAND_LATE_MAX for at in self._by_hand if now < at]
         return min(wanted, *stops)
 
+    def _jump_from(self, now: Instant) -> Instant | None:
+        """Two days ahead, past everything that was to be done meanwhile; None where a person's script has something in between."""
+        jump_to = now + JUMP_FAR
+        return None if any(now < at <= jump_to for at in self._by_hand) else jump_to
+
     def _enough(self) -> bool:
         """Whether a short run has seen everything that it is for."""
         points = POINTS not in self._options.only or all(self._ground.kills.values())
@@ -161,11 +176,13 @@ class _Run:
     def _wait_for_rest(self, began: float, until: float) -> str:
         """Until what has happened is told and whoever is due has looked, or it takes too long: what then comes late, in words.
 
-        What a person's script says is waited for longer: its verdicts hold for what is told in time."""
+        What a person's script says is waited for longer, because its verdicts hold for what is told in time; so is a crowd that is
+        late, because it would only grow."""
         while moving := self._moving_now():
             waited = (time.monotonic() - began) / slowness()
             by_hand = any(h.what == BY_HAND for h in self._untold(self._ground.clock.now()))
-            if time.monotonic() > until or waited > (BY_HAND_SECONDS_MAX if by_hand else REST_SECONDS_MAX):
+            patient = by_hand or self._watch.late > LATE_MAX
+            if time.monotonic() > until or waited > (PATIENT_SECONDS_MAX if patient else REST_SECONDS_MAX):
                 break
             time.sleep(REST_LOOK_SECONDS)
         return moving
@@ -280,6 +297,7 @@ class _Run:
             facts = system.log.watermark()
             with system.pool.connection() as conn:
                 inbox = dict(conn.execute("SELECT status, count(*) FROM intake.inbox GROUP BY 1").fetchall())
+                effects = dict(conn.execute(_EFFECTS).fetchall())
         return {
             "members": self._options.members,
             "facts": facts,
@@ -290,6 +308,7 @@ class _Run:
             "told by staff": settled["ok"],
             "refused to staff": sum(settled.values()) - settled["ok"],
             "handed over to channels": len(lines(self._ground.home / SENT)),
+            **{f"effects: {name}": int(count) for name, count in sorted(effects.items())},
             "deaths of roles": sum(self._crew.deaths.values()),
             **{f"inbox {status}": int(count) for status, count in sorted(inbox.items())},
         }
@@ -304,6 +323,8 @@ UNION ALL
 SELECT p.process, 'behind' FROM router_process p LEFT JOIN process_state s USING (process)
 WHERE (p.open OR s.process IS NOT NULL) AND p.position > coalesce(s.position, 0)"""
 
+_EFFECTS = "SELECT split_part(name, '.', 2), count(*) FROM log.events WHERE name LIKE 'request.%' GROUP BY 1"
+
 _INBOX = "SELECT count(*) FROM intake.inbox WHERE status NOT IN ('applied', 'duplicate', 'unmatched', 'ignored', 'dead', 'waiting')"
 
 
@@ -312,6 +333,7 @@ class _Watch:
 
     def __init__(self, ground: Stage) -> None:
         self._system = ground.connect(pool_max=2)
+        self.late = 0
 
     def close(self) -> None:
         self._system.close()
@@ -325,6 +347,7 @@ class _Watch:
         with system.pool.connection(timeout=2.0) as conn:
             late = conn.execute(_LATE, {"now": now}).fetchall()
             inbox = conn.execute(_INBOX).fetchone()
+        self.late = len(late)
         if late:
             kinds: Mapping[str, int] = Counter(row[1] for row in late)
             return ", ".join(f"{count} {kind}" for kind, count in kinds.items()) + f"; the first is {late[0][0]}"

@@ -13,7 +13,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 
 from eventlog import killpoints
-from tests.torture.role import GUARDED, WRITERS, run_role
+from tests.torture.role import AWAY_AT_START, GUARDED, WRITERS, run_role
 from tests.torture.stage import Stage
 
 WORKERS = ("worker:0", "worker:1")
@@ -137,7 +137,7 @@ class Crew:
             for name in dead:
                 code = self._processes[name].exitcode
                 self.deaths[name] += 1
-                if code != -signal.SIGKILL:
+                if code not in (-signal.SIGKILL, AWAY_AT_START):
                     self.unexpected.append(f"{name} ended by itself with {code}")
             if dead:
                 self._over.wait(RESTART_SECONDS)

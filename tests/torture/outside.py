@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -61,8 +62,9 @@ class Outside:
 
     def stop(self) -> None:
         self._over.set()
+        until = time.monotonic() + ANSWER_SECONDS_MAX
         for thread in self._threads:
-            thread.join(FILE_SECONDS_MAX)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _tell_all(self, mine: list[Happening], tell: Callable[[Happening, Random], bool], dice: Random) -> None:
         for happening in mine:

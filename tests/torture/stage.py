@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import json
 import pickle
 import shutil
 import tempfile
@@ -23,8 +24,8 @@ from eventlog.clock import OffsetClock
 from eventlog.gateway import Accepted
 from simulation.desk import Desk, staff
 from tests.torture import members
-from tests.torture.deeds import TORTURE
-from tests.torture.role import DEFECT, SCRIPT
+from tests.torture.deeds import TORTURE, lead_of
+from tests.torture.role import DEFECT, SCRIPT, TOKENS
 from tests.torture.script import Script, make_script, start_after
 from workers.clock import OFFSET_FILE, StoredOffset
 from workers.composition import System, open_system, prepare
@@ -121,6 +122,10 @@ def _begin(made: Stage) -> None:
         first_facts(system, start)
         made.incarnation = system.log.incarnation()
         _, made.token = mint(system.pool, role=Role.OPERATOR, subject=staff("operator"), now=start, life=TOKEN_LIFE)
+        tokens = {}
+        for lead in sorted({lead_of(person) for person in made.script.people}):
+            _, tokens[lead] = mint(system.pool, role=Role.CARE_MANAGER, subject=lead, now=start, life=TOKEN_LIFE)
+        (made.home / TOKENS).write_text(json.dumps(tokens))
 
 
 def first_facts(system: System, start: Instant) -> None:
