@@ -10,6 +10,9 @@
 -- look it up), and those whose stream `moved`, with that stream and its version now. Of both nothing was stored; the rest was.
 -- A conflict is an answer here, never an exception.
 --
+-- The arrays are read side by side as `SELECT unnest(a), unnest(b)`: `FROM unnest(a, b)` says the same and keeps a copy of each,
+-- which costs a single append a quarter of its time.
+--
 -- Two items of one batch must not touch the same stream, one of them writing (eventlog/committer.py sees to that).
 
 CREATE OR REPLACE FUNCTION log.append(
@@ -36,27 +39,29 @@ BEGIN
     --    one after the other as they come out of it.
     PERFORM CASE WHEN wanted.exclusive THEN pg_advisory_xact_lock(wanted.key) ELSE pg_advisory_xact_lock_shared(wanted.key) END
     FROM (SELECT hashtextextended(c.stream, 0) AS key, bool_or(c.written) AS exclusive
-          FROM unnest(p_check_stream, p_check_written) AS c (stream, written)
+          FROM (SELECT unnest(p_check_stream), unnest(p_check_written)) AS c (stream, written)
           GROUP BY 1 ORDER BY 1) AS wanted;
 
     -- 2. Command memory, and the versions of what is written and of what was read. Each statement from here on sees what was
     --    committed before the locks were ours.
     SELECT coalesce(array_agg(c.item), '{}') INTO known
-    FROM unnest(p_command_item, p_command_id) AS c (item, id)
+    FROM (SELECT unnest(p_command_item), unnest(p_command_id)) AS c (item, id)
     WHERE EXISTS (SELECT FROM log.commands m WHERE m.command_id = c.id);
 
     SELECT coalesce(array_agg(seen.item), '{}'), coalesce(array_agg(seen.stream), '{}'), coalesce(array_agg(seen.actual), '{}')
     INTO moved, moved_stream, moved_to
     FROM (SELECT c.item, c.stream, c.version,
                  coalesce((SELECT e.version FROM log.events e WHERE e.stream = c.stream ORDER BY e.version DESC LIMIT 1), 0) AS actual
-          FROM unnest(p_check_item, p_check_stream, p_check_version) AS c (item, stream, version)
+          FROM (SELECT unnest(p_check_item), unnest(p_check_stream), unnest(p_check_version)) AS c (item, stream, version)
           WHERE c.version IS NOT NULL) AS seen
     WHERE seen.version <> seen.actual;
 
     positions := '{}';
     refused := known || moved;
-    IF NOT EXISTS (SELECT FROM generate_series(1, p_items) AS i (item) WHERE i.item <> ALL (refused)) THEN
-        RETURN;
+    IF cardinality(refused) > 0 THEN
+        IF NOT EXISTS (SELECT FROM generate_series(1, p_items) AS i (item) WHERE i.item <> ALL (refused)) THEN
+            RETURN;
+        END IF;
     END IF;
 
     IF cardinality(p_event_item) > 0 THEN
@@ -67,9 +72,10 @@ BEGIN
 
         -- 4. Insert.
         INSERT INTO log.events (position, stream, version, name, schema_version, event_id, body, sealed, meta, hash)
-        SELECT positions[e.n], e.stream, e.version, e.name, e.schema_version, e.event_id, e.body, e.sealed, e.meta, e.hash
-        FROM unnest(p_event_item, p_stream, p_version, p_name, p_schema_version, p_event_id, p_body, p_sealed, p_meta, p_hash)
-             WITH ORDINALITY AS e (item, stream, version, name, schema_version, event_id, body, sealed, meta, hash, n)
+        SELECT e.position, e.stream, e.version, e.name, e.schema_version, e.event_id, e.body, e.sealed, e.meta, e.hash
+        FROM (SELECT unnest(p_event_item), unnest(positions), unnest(p_stream), unnest(p_version), unnest(p_name),
+                     unnest(p_schema_version), unnest(p_event_id), unnest(p_body), unnest(p_sealed), unnest(p_meta), unnest(p_hash))
+             AS e (item, position, stream, version, name, schema_version, event_id, body, sealed, meta, hash)
         WHERE e.item <> ALL (refused);
     END IF;
 
@@ -77,7 +83,8 @@ BEGIN
     -- locks, the second waits here for the first and fails (the recorder then asks again).
     INSERT INTO log.commands (command_id, fingerprint, stream, positions)
     SELECT c.id, c.fingerprint, c.stream, positions[c.first:c.last]
-    FROM unnest(p_command_item, p_command_id, p_fingerprint, p_command_stream, p_command_first, p_command_last)
+    FROM (SELECT unnest(p_command_item), unnest(p_command_id), unnest(p_fingerprint), unnest(p_command_stream),
+                 unnest(p_command_first), unnest(p_command_last))
          AS c (item, id, fingerprint, stream, first, last)
     WHERE c.item <> ALL (refused)
     ORDER BY c.id;
