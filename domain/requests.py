@@ -7,10 +7,10 @@ the requests that may be carried out now. Whom to write to and when is the proce
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from domain.core import SYSTEM, Alarm, Command, Effect, Fact, Instant, Recorded, Step, StreamId
 
@@ -147,8 +147,7 @@ ASKED_AGAIN = (RequestState.FAILED, RequestState.WITHDRAWN)
 OUT = (RequestState.SENT, RequestState.DELIVERED, RequestState.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request and what became of it. `changed_at` is when its state was reached, by the world's time."""
 
     asked: MessageRequested
@@ -233,7 +232,7 @@ def _evolved(old: Request, fact: RequestFact, at: Instant) -> Request:
         case MessageBounced(code=code):
             return old.became(RequestState.BOUNCED, at, code=code)
         case AlertAcknowledged():
-            return replace(old, acknowledged_at=at)
+            return old._replace(acknowledged_at=at)
         case MessageRequested():
             return old
         case _:

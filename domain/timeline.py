@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain.calendar import end_of_day, local_date
 from domain.core import Alarm, EventId, Instant, Recorded
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A fact and when it happened, came to be known, and who said so."""
 
     at: Instant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
 from domain.calendar import end_of_day, local_date
@@ -127,7 +127,7 @@ def counted_from(sight: Sight, rule: MinimumCount) -> Entry | None:
         return sight.started
     done = (e for e in sight.told if isinstance(e.fact, AssessmentCompleted))
     first = next(done, None)
-    return first if first is None or first.at >= sight.started.at else replace(first, at=sight.started.at)
+    return first if first is None or first.at >= sight.started.at else first._replace(at=sight.started.at)
 
 
 def minimum_count(sight: Sight) -> Iterator[Clock]:

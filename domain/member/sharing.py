@@ -223,7 +223,7 @@ class Sharing:
     def forgotten(self) -> Sharing:
         """Without the names and numbers of people, once the member's personal data was erased."""
         nameless = (
-            replace(e, fact=replace(e.fact, name=None, phone=None)) if isinstance(e.fact, PartyNamed) else e for e in self.said
+            e._replace(fact=replace(e.fact, name=None, phone=None)) if isinstance(e.fact, PartyNamed) else e for e in self.said
         )
         return Sharing(tuple(nameless))
 

@@ -30,7 +30,7 @@ def ltss_is_optional(self: assessments.Assessment, questionnaire: Any) -> tuple[
 
 
 def goals_are_met_in_every_version(plan: care_plans.CarePlan, said: Any) -> care_plans.CarePlan:
-    moved = (replace(e, fact=replace(e.fact, version=plan.version)) if isinstance(e.fact, care_plans.GoalMet) else e for e in said)
+    moved = (e._replace(fact=replace(e.fact, version=plan.version)) if isinstance(e.fact, care_plans.GoalMet) else e for e in said)
     return FOLDED_PLAN(plan, tuple(moved))
 
 
