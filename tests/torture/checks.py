@@ -99,6 +99,7 @@ def positions(left: Left, tally: Tally) -> None:
 
 def facts(left: Left, tally: Tally) -> None:
     """Versions without a gap, no event twice, and every fact is the result of exactly one command that is remembered."""
+    tally.look(left.system.log.incarnation() == left.run.incarnation, "", "the log lives another life than at the start")
     versions: dict[str, int] = defaultdict(int)
     ids: set[str] = set()
     owner: dict[int, UUID] = {}
@@ -185,6 +186,9 @@ def messages(left: Left, tally: Tally) -> None:
                 tally.look(raw is not None and hashlib.sha256(raw).hexdigest() == digest, id, "stored with other bytes")
                 tally.look(status != Status.RECEIVED, id, "acknowledged, and never brought to an end")
                 tally.look(not (status == Status.DEAD and attempts >= ATTEMPTS_MAX), id, "given up after too many failures")
+        taken = {str(row[0]): row[5] for row in rows}
+        for happening, file, *_ in _lines(left.run.files):
+            tally.look(taken.get(file, Status.RECEIVED) != Status.RECEIVED, happening, "a file that was taken, and not worked off")
         there = {(recorded.position, recorded.event_id) for recorded in left.recorded}
         for id, position, event_id in left.query("SELECT inbox_id, position, event_id FROM intake.caused"):
             tally.look((position, str(event_id)) in there, id, f"is said to have caused what is not at position {position}")
@@ -372,8 +376,9 @@ async def _asked(left: Left, open_: Mapping[ProcessRef, Instant], tally: Tally) 
     running = client.list_workflows(f'ExecutionStatus = "Running" AND WorkflowType IN ({kinds})')
     known = {ref.stream for ref in open_}
     for id in [execution.id async for execution in running if execution.id not in known]:
-        status, _, _ = await _timer(client, ProcessRef.of(id))
-        tally.look(status is not WorkflowExecutionStatus.RUNNING, id, "orphaned: nothing is owed, and its workflow runs")
+        status, _, why = await _timer(client, ProcessRef.of(id))
+        ends = status is not WorkflowExecutionStatus.RUNNING or why in ABOUT_TO_LOOK
+        tally.look(ends, id, "orphaned: nothing is owed, and its workflow waits")
 
 
 async def _timer(client: Client, ref: ProcessRef) -> tuple[WorkflowExecutionStatus | None, Instant | None, str]:

@@ -32,11 +32,11 @@ import psycopg
 from temporalio.client import Client
 
 from domain.core import Command, Instant, ProcessRef
-from domain.episode.closing import CloseEpisode
+from domain.episode.closing import CloseEpisode, ReinstateEpisode
 from domain.episode.facts import ClosureReason
 from domain.member.decider import OptOut
 from domain.member.facts import Channel
-from domain.outreach.decider import RecordAttempt, RecordContact
+from domain.outreach.decider import RecordAttempt
 from domain.outreach.facts import Outcome
 from eventlog import killpoints
 from eventlog.clock import FixedClock
@@ -420,14 +420,14 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 
 
 # --- news while a process closes; news that never comes --------------------------------------------------------------------------
 
-CLOSED = 40
+CLOSED = 24
 DROPPED_PERCENT = 60
 QUIET_SECONDS_MAX = 12.0
 WORKFLOWS = hasty.WORKFLOWS
 
 
 def close(place: Place) -> None:
-    """Members whose episode is closed, and who call in a moment later: their outreach has ended, or is about to."""
+    """Members whose episode is closed, and reinstated a moment later: what is owed to them has ended, or is about to."""
     asyncio.run(_rouse(place, dropped_percent=0))
 
 
@@ -453,27 +453,28 @@ async def _rouse(place: Place, *, dropped_percent: int) -> None:
             asyncio.create_task(told.run(stop)),
             asyncio.create_task(run_worker(system, stop, schedule=False, graceful=timedelta(seconds=1))),
         ]
-        await _quiet(system)
-        losing.percent = dropped_percent
-        await asyncio.gather(*(_closed_and_called(system, who, dice) for who in everybody))
-        await _quiet(system)
-        if dropped_percent:
-            losing.percent = 0
-            reconciler = reconcile.Reconciler(system.pool, client, clock, programme.processes, grace=timedelta())
-            await reconciler.run_pass(deep=True)
+        try:
             await _quiet(system)
-        stop.set()
-        await asyncio.gather(*working)
+            losing.percent = dropped_percent
+            await asyncio.gather(*(_closed_and_reinstated(system, who, dice) for who in everybody))
+            await _quiet(system)
+            if dropped_percent:
+                losing.percent = 0
+                reconciler = reconcile.Reconciler(system.pool, client, clock, programme.processes, grace=timedelta())
+                await reconciler.run_pass(deep=True)
+                await _quiet(system)
+        finally:
+            stop.set()
+            await asyncio.gather(*working)
 
 
-async def _closed_and_called(system: System, who: Streams, dice: random.Random) -> None:
-    now = system.clock.now()
-    closing = CloseEpisode(stream=who.of("episode"), by=BOSS, occurred_at=now, reason=ClosureReason.MEMBER_WITHDREW)
-    call = RecordContact(stream=who.of("outreach"), by=LEAD, occurred_at=now, channel=Channel.CALL)
+async def _closed_and_reinstated(system: System, who: Streams, dice: random.Random) -> None:
+    closed_at = system.clock.now() - timedelta(hours=1)
+    closing = CloseEpisode(stream=who.of("episode"), by=BOSS, occurred_at=closed_at, reason=ClosureReason.MOVED_COUNTY)
     await asyncio.sleep(dice.uniform(0, 2))
     await asyncio.to_thread(tell, system, closing)
-    await asyncio.sleep(dice.uniform(0.02, 0.15))
-    await asyncio.to_thread(tell, system, call)
+    await asyncio.sleep(dice.uniform(0.01, 0.4))
+    await asyncio.to_thread(tell, system, ReinstateEpisode(stream=who.of("episode"), by=BOSS, reason="another county's list"))
 
 
 @dataclass
@@ -500,7 +501,7 @@ async def _quiet(system: System) -> None:
         await asyncio.sleep(0.2)
         behind = await asyncio.to_thread(_behind, system)
         if not behind and system.router_store().position() >= system.log.watermark():
-            return
+            return await asyncio.sleep(0.5)  # who is done still has to return
         if behind != before:
             until, before = time.monotonic() + QUIET_SECONDS_MAX / 3, behind
 
