@@ -46,8 +46,8 @@ WARMED = 30
 QUIET_KINDS, SENDING_KINDS = ("outreach", "followup"), ("transition",)
 """Processes of one turn of P14, and how many of them are not counted: the worker's first ones."""
 
-OPEN_FEW, OPEN_MANY = 80, 320
-"""Open workflows between which a worker's growth is measured: what it needs with none is left out."""
+OPEN_FEW, OPEN_MANY = 250, 750
+"""Open workflows between which a worker's growth is measured: its threads and its bounded caches are there by the first."""
 
 MEMORY_REPEATS = 2
 CACHED_MAX = 10_000

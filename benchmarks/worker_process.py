@@ -16,6 +16,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from benchmarks.empty_shell import NOTHING, Empty
+from eventlog import gateway
 from eventlog.clock import SystemClock
 from workers.composition import open_system
 from workers.settings import Settings, load_settings
@@ -24,6 +25,9 @@ from workers.temporal_worker import Capacity, activity_worker, run_worker, workf
 from workflows.shell import ADVANCE_QUEUE
 
 REAL, EMPTY = "real", "empty"
+
+STATES_KEPT_MAX = 200
+"""The gateway keeps the folded states of a bounded number of streams, whatever is open: so few that all are there before it counts."""
 
 
 @activity.defn(name=NOTHING)
@@ -35,6 +39,7 @@ def nothing(id: str) -> float:
 async def real(settings: Settings, capacity: Capacity, stop: asyncio.Event) -> None:
     log_file = settings.throughline_home / "logs" / "worker.jsonl"
     start_telemetry("worker", TelemetryTargets(log_file=log_file))
+    gateway.STATES_CACHED_MAX = STATES_KEPT_MAX
     with open_system(settings) as system:
         await run_worker(system, stop, schedule=False, capacity=capacity)
 
