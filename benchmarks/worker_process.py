@@ -27,7 +27,7 @@ from workflows.shell import ADVANCE_QUEUE
 REAL, EMPTY = "real", "empty"
 
 STATES_KEPT_MAX = 200
-"""The gateway keeps the folded states of a bounded number of streams, whatever is open: so few that all are there before it counts."""
+"""The gateway keeps folded states of a bounded number of streams, whatever is open: here so few that all are there early."""
 
 
 @activity.defn(name=NOTHING)
