@@ -297,4 +297,3 @@ KINDS = (
     "signals-lost", "signals-doubled", "clock-guard", JUMP,
 )  # fmt: skip
 """Every kind of fault by name, without the kill points. The jumps of the clock are done by whoever moves it (conductor.py)."""
-
