@@ -51,7 +51,7 @@ OPEN_FEW, OPEN_MANY = 250, 750
 
 MEMORY_REPEATS = 2
 CACHED_MAX = 10_000
-REBUILT_EVENTS = 40_000
+REBUILT_EVENTS = 80_000
 BARE = 600
 """Bare starts of one turn of P11's reference."""
 
