@@ -18,7 +18,6 @@ from pathlib import Path
 from random import Random
 
 import psycopg
-from psycopg_pool import PoolTimeout
 from temporalio.service import RPCError
 
 from tests.torture import crew as crews
@@ -115,9 +114,13 @@ class Chaos:
         self._thread = threading.Thread(target=self._run, name="chaos", daemon=True)
         self._thread.start()
 
-    def end(self, seconds: float = 60.0) -> None:
-        """No more faults: wait until the one under way is over and everybody is up."""
+    def calm(self) -> None:
+        """Begin no other fault."""
         self._calm.set()
+
+    def end(self, seconds: float = 20.0) -> None:
+        """No more faults: wait until the one under way is over and everybody is up."""
+        self.calm()
         if self._thread is not None:
             self._thread.join(seconds)
 
@@ -270,10 +273,11 @@ class Chaos:
         return f"{refused} processes not decided on" if refused else None
 
     def _refused(self) -> int:
+        assert self.stage.settings.database_url is not None
         try:
-            with self.stage.connect(pool_max=2) as system, system.pool.connection(timeout=2.0) as conn:
+            with psycopg.connect(self.stage.settings.database_url, connect_timeout=3) as conn:
                 row = conn.execute(_REFUSED).fetchone()
-        except (psycopg.Error, PoolTimeout):
+        except psycopg.Error:
             return 0
         return int(row[0]) if row else 0
 

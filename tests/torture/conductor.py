@@ -49,6 +49,9 @@ REST_LOOK_SECONDS = 0.15
 STEPS = "steps"
 """In the run's home: how each step of the clock went."""
 
+LAST_FAULT_SECONDS = 5.0
+"""A fault that begins later would not be over in time."""
+
 LAST_LOOKS_SECONDS = 1.5
 """Whoever was told to look once more, and finds nothing, has so long for it."""
 
@@ -138,6 +141,8 @@ class _Run:
             hours = (script.stop - now).total_seconds() / 3600 / max(1.0, left / step_seconds)
             step = timedelta(hours=min(STEP_HOURS_MAX, max(STEP_HOURS_MIN, hours)))
             started = time.monotonic()
+            if left < LAST_FAULT_SECONDS * slowness():
+                self._chaos.calm()
             stop_at = self._stop_behind(now, min(now + step, script.stop))
             if JUMP in self._options.only and self._dice.random() < JUMP_SHARE and (jump_to := self._jump_from(now)) is not None:
                 stop_at = min(jump_to, script.stop)

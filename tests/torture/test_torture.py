@@ -25,7 +25,7 @@ from tests.torture.script import MESSAGES, make_script, start_after
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, MINUTES, MEMBERS, DAYS = 20270301, 4.0, 24, 24
-STOP_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 90.0
 STARTED_IN = re.compile(r"throughline-torture-\w+")
 
 
