@@ -129,6 +129,7 @@ class QuietHours:
         ends = instant_at(day, self.ends, zone_name)
         return ends if ends > instant else instant_at(day + timedelta(days=1), self.ends, zone_name)
 
+    @lru_cache(maxsize=DAYS_REMEMBERED)  # noqa: B019 (hours live as long as the policies that they belong to)
     def last_allowed(self, before: Instant, zone_name: str) -> Instant:
         """The last moment (to the second) before an instant at which a member may still be contacted."""
         moment = before - timedelta(seconds=1)

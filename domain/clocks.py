@@ -286,7 +286,6 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
     else:
         state = ObligationState.MISSED
     suspended = state is ObligationState.OPEN and rests_at is not None
-    evidence = _evidence(clock, met_at, state)
     if state is ObligationState.OPEN:
         alarm.reached(window.opens)
     return Obligation(
@@ -298,7 +297,7 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
         because=Because(
             rule=clock.rule,
             policy=due.policy,
-            facts=tuple(dict.fromkeys((*due.cause, *evidence))) if evidence else due.cause,
+            facts=tuple(dict.fromkeys((*due.cause, *_evidence(clock, met_at, state)))),
             reason=clock.stop_reason if state is ObligationState.WITHDRAWN else "",
         ),
         subject=clock.subject,

@@ -199,6 +199,8 @@ class DayCount:
         """The end of the day so many days after an instant. `turned`: something turned then, and what turns at a local midnight
         turned at the end of the day before."""
         start, counted, basis = self._start(since, turned), self._counted(since, days, turned), self._basis(since)
+        if not self.rests:
+            return end_of_day(counted or start + timedelta(days=days), self.zone)
         moved = moved_day(counted or start + timedelta(days=days), clipped(self.rests, since), self.zone)
         while basis.basis == "business" and counted not in (None, moved) and not basis.holidays.is_business_day(moved):
             moved += timedelta(days=1)
@@ -220,7 +222,7 @@ class DayCount:
         return next((span.since for span in clipped(self.rests, since) if span.until is None), None)
 
     def _basis(self, at: Instant) -> Basis:
-        return [b for b in self.bases if b.at is None or b.at <= at][-1]
+        return self.bases[0] if len(self.bases) == 1 else [b for b in self.bases if b.at is None or b.at <= at][-1]
 
 
 def cadence_days(sight: Sight) -> DayCount:

@@ -156,7 +156,7 @@ class Sight:
         return self.enrolled
 
     def version_at(self, at: Instant) -> Version:
-        return [v for v in self.versions if v.at is None or v.at <= at][-1]
+        return self.versions[0] if len(self.versions) == 1 else [v for v in self.versions if v.at is None or v.at <= at][-1]
 
     def held_at(self, at: Instant) -> TierHeld:
         held = (t for t in self.tiers if t.since <= at and (t.until is None or at < t.until))

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, zip_longest
 from typing import Any
 
 from domain import records
 from domain.alerts import ALERT, ANY_CARE_MANAGER, Recipients, alert, misses, recipients, warnings
-from domain.calendar import add_days, end_of_day, instant_at, local_date, start_of_day
+from domain.calendar import DAYS_REMEMBERED, add_days, end_of_day, instant_at, local_date, start_of_day
 from domain.clocks import Clock, Variant, keep
 from domain.core import (
     ONE_SECOND,
@@ -509,7 +509,8 @@ def _unusable(sight: Sight, channel: Channel, at: Instant) -> str:
 def _person_rungs(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Clock]:
     """A rung for a person is a promise with a due; each attempt performs the earliest open rung that still waits for one."""
     mine = [c for c in climbed if not c.by_machine or c.fallen]
-    how = {channel: _suggestion(sight, channel) for channel in {c.rung.channel for c in mine}}
+    over = sight.stop is not None or sight.first_contact is not None
+    how = {} if over else {channel: _suggestion(sight, channel) for channel in {c.rung.channel for c in mine}}
     attempts = list(sight.attempts)
     for rung in mine:
         due_at = rung.due_at
@@ -537,7 +538,7 @@ def _person_rungs(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Clock]:
             stop_reason="contact_made" if answered else sight.stop.reason if sight.stop else "",
             suspended_since=_rests_since(sight.rests),
             act_by=sight.guard.quiet_hours.hours.last_allowed(due_at, sight.member.timezone),
-            how=how[rung.rung.channel],
+            how=how.get(rung.rung.channel, ""),
         )
 
 
@@ -567,6 +568,7 @@ def _least_tried_hour(sight: Sight, tried_at: Iterable[Instant]) -> time:
     return hours[min(range(len(hours)), key=nearest.count)]
 
 
+@lru_cache(maxsize=DAYS_REMEMBERED)
 def _nearest(at: Instant, hours: tuple[time, ...], zone: str) -> int:
     day = local_date(at, zone)
     return min(range(len(hours)), key=lambda i: abs((instant_at(day, hours[i], zone) - at).total_seconds()))

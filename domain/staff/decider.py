@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -12,6 +13,7 @@ from domain.caseload.facts import CaseReleased
 from domain.caseload.state import FULL_TIME_PERCENT, Load, caseload_of, load_in
 from domain.core import SYSTEM, Alarm, Command, Context, Decider, Decision, Instant, On, Recorded, Refusal, StreamId, personal
 from domain.episode.facts import LeadCareManagerReleased
+from domain.remembered import Same, memory
 from domain.staff.facts import OFFICE_ZONE as OFFICE_ZONE
 from domain.staff.facts import (
     AbsenceAnnounced,
@@ -304,10 +306,23 @@ def staff_in(context: Context, stream: str | None) -> Staff:
 
 def present_now(person: Staff, alarm: Alarm) -> bool:
     """Whether somebody is there now; the alarm keeps the days on which that turns."""
-    for day in person.presence_changes():
-        alarm.reached(start_of_day(day, OFFICE_ZONE))
-        alarm.reached(end_of_day(day, OFFICE_ZONE))
+    turns = _known_turns(Same(lambda: _turns(person), person))
+    ahead = bisect_right(turns, alarm.now)
+    if ahead < len(turns):
+        alarm.reached(turns[ahead])
     return person.present(alarm.now)
+
+
+STAFF_MAX = 1_000
+"""The comings and goings of so many people are remembered."""
+
+_known_turns = memory(STAFF_MAX)
+
+
+def _turns(person: Staff) -> tuple[Instant, ...]:
+    """The instants at which somebody's presence may turn, earliest first."""
+    days = person.presence_changes()
+    return tuple(sorted({edge(day, OFFICE_ZONE) for day in days for edge in (start_of_day, end_of_day)}))
 
 
 def refused(by: str, context: Context, at: Instant, *roles: Role, feeds: bool = False) -> Refusal | None:
