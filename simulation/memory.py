@@ -68,6 +68,7 @@ class Memory:
     woken: dict[ProcessRef, None] = field(default_factory=dict)
     wakes: list[tuple[Instant, str, ProcessRef]] = field(default_factory=list)
     carrier: Carrier | None = None
+    plans_made: int = 0
 
     # --- the log ---
 
@@ -156,6 +157,7 @@ class Memory:
     def plan(self, ref: ProcessRef, now: Instant | None = None) -> Plan:
         process = PROCESSES[ref.kind]
         state = self.load(ref.stream).state
+        self.plans_made += 1
         return process.plan(state, self.context(ref, state, process.reads), self.book, now or self.now)
 
     def advance(self, ref: ProcessRef) -> Plan:
@@ -179,18 +181,21 @@ class Memory:
                 return
             ref = next(iter(self.woken))
             plan = self.advance(ref)
+            planned_on = len(self.log)
             self.woken.pop(ref, None)  # what it wrote itself it has planned on
             if plan.wake_at is not None and not plan.done:
                 heapq.heappush(self.wakes, (plan.wake_at, ref.stream, ref))
             for effect in plan.effects:
-                self._deliver(ref, effect)
+                self._deliver(ref, effect, planned_on)
         raise Unsettled("the processes keep waking each other")
 
-    def _deliver(self, ref: ProcessRef, effect: Effect) -> None:
-        """Begin what is still listed, and write what became of it."""
+    def _deliver(self, ref: ProcessRef, effect: Effect, planned_on: int) -> None:
+        """Begin what is still listed, and write what became of it. `planned_on`: how long the log was when it was listed."""
         request = self.load(ref.stream).state.requests.by_key[effect.key]
         outcome = self.carrier(request.asked) if self.carrier is not None and request.state is RequestState.REQUESTED else None
-        if outcome is None or effect.key not in {listed.key for listed in self.plan(ref).effects}:
+        if outcome is None:
+            return
+        if len(self.log) > planned_on and effect.key not in {listed.key for listed in self.plan(ref).effects}:
             return
         for fact in (DeliveryBegun(key=effect.key), *outcome):
             self.handle(KeepRequest(stream=ref.stream, by=SYSTEM, occurred_at=self.now, fact=fact))

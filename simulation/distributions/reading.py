@@ -181,7 +181,7 @@ def read_distributions(text: str) -> Distributions:
 
 
 def _refuse_contradictions(found: Distributions) -> None:
-    for place, value in _numbers(found):
+    for place, value in numbers(found):
         _refuse_number(place, value)
     names = [population.name for population in found.population]
     if len(set(names)) != len(names) or not names:
@@ -236,7 +236,7 @@ def _refuse_number(place: str, value: _Sourced) -> None:
         raise DistributionsRefused(place, "ends before it begins", "give low, then high")
 
 
-def _numbers(part: msgspec.Struct, place: str = "") -> list[tuple[str, _Sourced]]:
+def numbers(part: msgspec.Struct, place: str = "") -> list[tuple[str, _Sourced]]:
     """Every number of the file with its place."""
     found: list[tuple[str, _Sourced]] = []
     for name in part.__struct_fields__:
@@ -244,9 +244,9 @@ def _numbers(part: msgspec.Struct, place: str = "") -> list[tuple[str, _Sourced]
         if isinstance(value, _Sourced):
             found.append((where, value))
         elif isinstance(value, msgspec.Struct):
-            found += _numbers(value, where)
+            found += numbers(value, where)
         elif isinstance(value, tuple):
             for index, item in enumerate(value):
                 if isinstance(item, msgspec.Struct):
-                    found += _numbers(item, f"{where}[{getattr(item, 'name', index)}]")
+                    found += numbers(item, f"{where}[{getattr(item, 'name', index)}]")
     return found

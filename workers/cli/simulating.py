@@ -36,7 +36,7 @@ DAYS_MAX = 700
 YEAR_DAYS = 365
 BARS = " ▁▂▃▄▅▆▇█"
 
-Members = Annotated[int | None, typer.Option(min=1, max=MEMBERS_MAX, help="How many members; the data says 400.")]
+Members = Annotated[int | None, typer.Option(min=1, max=MEMBERS_MAX, help="How many members; the data says 200.")]
 Weeks = Annotated[int | None, typer.Option(min=1, max=DAYS_MAX // 7, help="How many weeks; otherwise a year.")]
 Days = Annotated[int | None, typer.Option(min=1, max=DAYS_MAX, help="How many days, instead of weeks.")]
 Seed = Annotated[int, typer.Option(help="Which throw of the dice: the same seed is the same year.")]
@@ -211,7 +211,7 @@ def _show(found: Findings) -> None:
     heads = ("population", "plan", "assigned", "reached", "enrolled", "success", "declined")
     f.table("Enrolments", heads, fared, empty="Nobody was assigned.")
     f.out.print()
-    f.table("Tiers of those enrolled", ("tier", "members"), found.tiers, empty="Nobody was enrolled.")
+    f.table("Tiers", ("tier", "members"), found.tiers, empty="Nobody was enrolled.")
     f.out.print()
     _show_staff(found)
 
@@ -292,7 +292,7 @@ def _show_both(first: Findings, second: Findings) -> None:
     f.out.print()
     tiers = [dict(x.tiers) for x in (first, second)]
     rows = [(tier, *_pair(tiers[0].get(tier, 0), tiers[1].get(tier, 0))) for tier in sorted({*tiers[0], *tiers[1]})]
-    f.table("Tiers of those enrolled", ("tier", "first", "second"), rows, empty="Nobody was enrolled.")
+    f.table("Tiers", ("tier", "first", "second"), rows, empty="Nobody was enrolled.")
     f.out.print()
     spent = [{w: sum(k.spent for k in x.weeks if k.worker == w) / 60 for w in {k.worker for k in x.weeks}} for x in (first, second)]
     rows = [(w, *_pair(round(spent[0][w]), round(spent[1].get(w, 0)))) for w in dict.fromkeys(k.worker for k in first.weeks)]
@@ -326,12 +326,13 @@ def _history(policy: Path | None, given: dict[str, object], *, json: bool) -> No
 
 def read_log(settings: Settings) -> tuple[Recorded, ...]:
     """Every fact of the log, through connections on which the database itself refuses to write."""
-    url, keys_url = (_reading_only(address) for address in addresses(settings))
+    url, keys_url = (reading_only(address) for address in addresses(settings))
     with open_log(url, keys_url, master_key=settings.keys().master, facts=the_programme().facts, pool_max=2) as opened:
         return tuple(stored.recorded for stored in opened.log.all())
 
 
-def _reading_only(url: str) -> str:
+def reading_only(url: str) -> str:
+    """The address of a database, for sessions that may not write."""
     return f"{url}{'&' if '?' in url else '?'}options=-c%20default_transaction_read_only%3Don"
 
 
