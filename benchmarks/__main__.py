@@ -44,6 +44,7 @@ PARTS: tuple[Part, ...] = (
     Part("read_models", ("P5", "P6", "P7"), "read models are rebuilt, are carried along, show what was appended"),
     Part("front_door", ("P8",), "messages come in at the front door"),
     Part("shell", ("P11", "P13", "P14"), "workflows are rebuilt, kept in memory, advanced"),
+    Part("simulated", ("P12",), "a year of invented members goes through the pure core"),
     Part("growth", ("P15",), "appends, loads and visible rows with ten times the events and members"),
 )
 
