@@ -42,9 +42,9 @@ PARTS: tuple[Part, ...] = (
     Part("order", ("P3",), "a reader follows while the writers are killed"),
     Part("reading", ("P4",), "a member of a thousand events is loaded and folded"),
     Part("read_models", ("P5", "P6", "P7"), "read models are rebuilt, are carried along, show what was appended"),
-    Part("front_door", ("P8",), "messages come in at the front door"),
-    Part("shell", ("P11", "P13", "P14"), "workflows are rebuilt, kept in memory, advanced"),
+    Part("front_door", ("P8", "P9", "P10"), "messages come in at the front door, become facts, are seen by staff"),
     Part("simulated", ("P12",), "a year of invented members goes through the pure core"),
+    Part("shell", ("P11", "P13", "P14"), "workflows are rebuilt, kept in memory, advanced"),
     Part("growth", ("P15",), "appends, loads and visible rows with ten times the events and members"),
 )
 
