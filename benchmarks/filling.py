@@ -126,7 +126,6 @@ def fill(url: str, keys_url: str, *, count: int, first_copy: int = 0) -> Filled:
     """
     with_quick_keys = f"{keys_url}{'&' if '?' in keys_url else '?'}options=-csynchronous_commit%3Doff"
     copies = iter(range(first_copy, first_copy + 1_000_000))
-    used = 0
     ring = KeyRing(with_quick_keys, MASTER_KEY)
     try:
         with psycopg.connect(url) as owner:
