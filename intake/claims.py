@@ -32,8 +32,10 @@ _DUE: Final = "status = 'received' AND next_attempt_at <= %(now)s"
 
 @contextmanager
 def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | None = None) -> Iterator[Messages]:
-    """The messages that are due, or the one with the id, held for this caller alone until the block ends; none of a file."""
-    with inbox.pool.connection() as conn, conn.transaction():
+    """The messages that are due, or the one with the id, held for this caller alone until the block ends; none of a file.
+
+    In a pipeline: a statement whose answer nobody reads travels with the next one."""
+    with inbox.pool.connection() as conn, conn.pipeline(), conn.transaction():
         rows = conn.execute(
             f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE {_DUE} AND transport <> 'file'"
             " AND (%(id)s::uuid IS NULL OR inbox_id = %(id)s)"

@@ -28,7 +28,7 @@ from intake.index import IdentityIndex
 from intake.roster import MemberFiles
 from intake.sources import Sources
 
-POLL_SECONDS: Final = 0.025
+POLL_SECONDS: Final = 0.05
 """Between two looks at an idle inbox; what this very process has stored is announced by the bell."""
 
 AWAY_SECONDS: Final = 1.0
@@ -62,12 +62,13 @@ class Worker:
         """Works until told to stop. Survives PostgreSQL's absence."""
         since, looked_at = CATCH_UP_EVERY, 0.0
         while not stop.is_set():
+            rung = self.bell.is_set()
             self.bell.clear()  # then look: whatever is stored from here on rings it again
             try:
                 if since >= CATCH_UP_EVERY:
                     self.index.catch_up(self.clock.now())
                     since = 0
-                done = self._work_if_due()
+                done = self.work_some() if rung or self.inbox.has_work(self.clock.now()) else 0
                 since += done
                 if done:
                     continue
@@ -79,9 +80,6 @@ class Worker:
             except (Away, LogAway, CannotUnwrap, psycopg.Error, PoolTimeout) as away:
                 log.warning("intake_waits", failure=type(away).__name__)
                 stop.wait(AWAY_SECONDS)
-
-    def _work_if_due(self) -> int:
-        return self.work_some() if self.inbox.has_work(self.clock.now()) else 0
 
     def work_off(self, limit: int = 100_000) -> int:
         """Works off everything that is due now, and what that wakes; how many messages that were. Raises Away."""
