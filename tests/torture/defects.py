@@ -22,7 +22,7 @@ import psycopg
 
 from activities import delivery
 from eventlog import killpoints
-from eventlog.database import CREATE_LOCK
+from eventlog.database import CREATE_LOCK, connect
 from eventlog.gateway import Gateway
 from eventlog.recorder import Item, LogRecorder, Verdict
 from intake import receive
@@ -146,11 +146,11 @@ def track_before_writing() -> None:
     advance, advance_all = store.advance, store.advance_all
 
     def tracked(conn: Any, *given: Any, **more: Any) -> Any:
-        with _beside(conn) as first:
+        with connect(os.environ["DATABASE_URL"]) as first:
             return advance(first, *given, **more)
 
     def all_tracked(conn: Any, *given: Any, **more: Any) -> Any:
-        with _beside(conn) as first:
+        with connect(os.environ["DATABASE_URL"]) as first:
             return advance_all(first, *given, **more).fetchall()
 
     store.advance, store.advance_all = tracked, all_tracked
@@ -169,11 +169,6 @@ def track_before_writing() -> None:
         return batch.position
 
     router.Router.turn = turn  # type: ignore[method-assign]
-
-
-def _beside(conn: psycopg.Connection[Any]) -> psycopg.Connection[Any]:
-    """Another connection to where this one leads."""
-    return psycopg.connect(conn.info.dsn, password=conn.info.password, autocommit=True)
 
 
 DEFECTS: Mapping[str, Callable[[], None]] = {

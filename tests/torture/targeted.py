@@ -37,7 +37,7 @@ from domain.episode.facts import ClosureReason
 from domain.member.decider import OptOut
 from domain.member.facts import Channel
 from domain.outreach.decider import RecordAttempt
-from domain.outreach.facts import Outcome
+from domain.outreach.facts import Outcome, OutreachEnded
 from eventlog import killpoints
 from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted
@@ -65,7 +65,7 @@ START = datetime(2027, 3, 1, 15, tzinfo=UTC)
 
 DEFECT = "TORTURE_DEFECT"
 SEED = "TORTURE_SEED"
-CHILD_SECONDS_MAX = 90.0
+CHILD_SECONDS_MAX = 100.0
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__])
 """Processes that begin in milliseconds, with everything imported and nothing running."""
@@ -400,12 +400,13 @@ def cut(place: Place) -> Instant:
                 assign(system, Streams(f"projected {n}"), "day 0 10:00")
             worker = place.start("project")
             try:
-                cuts = 0
+                cuts, until = 0, time.monotonic() + CHILD_SECONDS_MAX
                 while not all(status.lag == 0 for status in projector.status()):
                     if cuts < CUTS and owner.execute(_COMMITTING).fetchone():
                         owner.execute(_CUT)
                         cuts += 1
                     time.sleep(0.02)
+                    assert time.monotonic() < until and worker.exitcode is None, "the projector does not catch up"
                 assert cuts, "nothing was cut"
             finally:
                 worker.kill()
@@ -421,6 +422,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 
 # --- news while a process closes; news that never comes --------------------------------------------------------------------------
 
 CLOSED = 24
+AT_ONCE = 3
+ENDS_SECONDS_MAX = 3.0
 DROPPED_PERCENT = 60
 QUIET_SECONDS_MAX = 12.0
 WORKFLOWS = hasty.WORKFLOWS
@@ -456,7 +459,8 @@ async def _rouse(place: Place, *, dropped_percent: int) -> None:
         try:
             await _quiet(system)
             losing.percent = dropped_percent
-            await asyncio.gather(*(_closed_and_reinstated(system, who, dice) for who in everybody))
+            slots = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(_closed_and_reinstated(system, who, slots) for who in everybody))
             await _quiet(system)
             if dropped_percent:
                 losing.percent = 0
@@ -468,13 +472,24 @@ async def _rouse(place: Place, *, dropped_percent: int) -> None:
             await asyncio.gather(*working)
 
 
-async def _closed_and_reinstated(system: System, who: Streams, dice: random.Random) -> None:
-    closed_at = system.clock.now() - timedelta(hours=1)
+async def _closed_and_reinstated(system: System, who: Streams, slots: asyncio.Semaphore) -> None:
+    """Closed; and reinstated in the very moment in which the outreach says that it ended, while its workflow is about to return."""
+    closed_at, outreach = system.clock.now() - timedelta(hours=1), who.of("outreach")
     closing = CloseEpisode(stream=who.of("episode"), by=BOSS, occurred_at=closed_at, reason=ClosureReason.MOVED_COUNTY)
-    await asyncio.sleep(dice.uniform(0, 2))
-    await asyncio.to_thread(tell, system, closing)
-    await asyncio.sleep(dice.uniform(0.01, 0.4))
-    await asyncio.to_thread(tell, system, ReinstateEpisode(stream=who.of("episode"), by=BOSS, reason="another county's list"))
+    reinstating = ReinstateEpisode(stream=who.of("episode"), by=BOSS, reason="another county's list")
+
+    def closed_and_reinstated() -> None:
+        before = system.log.version(outreach)
+        tell(system, closing)
+        until = time.monotonic() + ENDS_SECONDS_MAX
+        while time.monotonic() < until and not any(
+            isinstance(recorded.fact, OutreachEnded) for recorded in system.log.read(outreach, after=before)
+        ):
+            time.sleep(0.002)
+        tell(system, reinstating)
+
+    async with slots:
+        await asyncio.to_thread(closed_and_reinstated)
 
 
 @dataclass
