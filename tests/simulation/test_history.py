@@ -3,12 +3,16 @@ are lived in many ways."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import sql
+from typer.testing import CliRunner
 
 from domain.catalog import PROCESSES
 from domain.clocks import DeadlineMissed
@@ -17,13 +21,23 @@ from domain.episode.assessments import AssessmentAnswered, AssessmentCompleted
 from domain.episode.authorisations import AuthorisationBasis, AuthorisationGranted, CareCarriedOver
 from domain.episode.care_plans import CarePlanCopyGiven, CarePlanReviewed, CarePlanWritten, GoalMet
 from domain.episode.closing import WarmHandOffMade
-from domain.episode.facts import ClosureReason, EpisodeClosed, EpisodeHeld, EpisodeResumed, LeadCareManagerHandedOver
+from domain.episode.facts import (
+    AssignmentReceived,
+    ClosureReason,
+    EpisodeClosed,
+    EpisodeHeld,
+    EpisodeResumed,
+    LeadCareManagerHandedOver,
+)
 from domain.followup.facts import CadenceAgreed, FollowUpContactMade
 from domain.interactions import Interaction
 from intake import inbox
 from intake.inbox import Inbox, Status
 from simulation.lives import ORDER
+from simulation.what_if import OUTCOMES, decided, differences, ledger, replayed, what_if
+from tests.given import DEFAULT, POLICIES, varied
 from workers import composition
+from workers.cli import app, frame, simulating
 from workers.composition import System, open_system
 from workers.demo import HISTORY_DAYS, MEMBERS, Past, write_history
 from workers.settings import Settings, load_settings
@@ -143,3 +157,60 @@ def test_every_message_ends_in_one_state(system: System, settings: Settings) -> 
     counts = Inbox(system.pool, system.opened.keys).counts()
     assert counts[Status.APPLIED] > 0
     assert {status for status, count in counts.items() if count} <= {Status.APPLIED, Status.DUPLICATE}
+
+
+# --- the log once more, under the same policies and under others ---------------------------------------------------------------
+
+
+def test_the_log_replays_without_a_difference(facts: tuple[Recorded, ...]) -> None:
+    """Identity: from the outside facts alone the programme decides what it decided."""
+    found = what_if(facts, None)
+    assert found.faithful == found.differences == ()
+    assert found.before == found.after
+
+
+def test_another_policy_moves_its_own_plans_dues_only(facts: tuple[Recorded, ...]) -> None:
+    stricter = varied(DEFAULT, version="what-if", initial_contact__days=5)
+    before, after = replayed(facts), replayed(facts, stricter)
+    moved = [d for d in differences(ledger(before.log), ledger(after.log)) if d.what == "due_moved"]
+    assert any(d.about == "initial_contact.contact" for d in moved)
+    of_plan = {r.stream.partition("-")[2] for r in facts if isinstance(r.fact, AssignmentReceived) and r.fact.plan == "default"}
+    assert {d.stream.partition("-")[2] for d in moved} <= of_plan
+    kept = [[r.event_id for r in log if not decided(r) and not isinstance(r.fact, OUTCOMES)] for log in (facts, after.log)]
+    assert kept[0] == kept[1], "what came from outside is kept"
+
+
+def written(settings: Settings) -> dict[str, int]:
+    """Of both databases every table's rows, and how often rows were ever written."""
+    found: dict[str, int] = {}
+    for url in composition.addresses(settings):
+        with psycopg.connect(url, autocommit=True) as conn:
+            tables = conn.execute(
+                "SELECT schemaname, relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_user_tables"
+            ).fetchall()
+            for schema, name, changes in tables:
+                counted = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
+                row = conn.execute(counted).fetchone()
+                assert row is not None
+                found |= {f"{schema}.{name}": row[0], f"{schema}.{name} changes": changes}
+    return found
+
+
+def test_what_if_writes_nothing(system: System, settings: Settings, tmp_path: Path) -> None:
+    """Log head, commands and every other row are what they were; the database itself refuses a write on that connection."""
+    policy = tmp_path / "stricter.toml"
+    text = (POLICIES / "default.toml").read_text()
+    policy.write_text(text.replace('version = "2026.1"', 'version = "2026.9"').replace("\ndays = 10\n", "\ndays = 5\n"))
+    frame_before, frame.asked.settings = frame.asked.settings, settings
+    try:
+        before, head = written(settings), system.log.watermark()
+        asked = CliRunner().invoke(app, ["simulate", "--history", "--policy", str(policy), "--json"])
+    finally:
+        frame.asked.settings = frame_before
+    assert asked.exit_code == 0, asked.output
+    told = json.loads(asked.stdout)
+    assert told["faithful"] == [] and told["differences"]
+    assert (written(settings), system.log.watermark()) == (before, head)
+    with psycopg.connect(simulating.reading_only(composition.addresses(settings)[0])) as conn:
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            conn.execute("CREATE TABLE written (a int)")
