@@ -56,10 +56,12 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class On:
-    """A fact that a decision writes to another stream than the command's own: a claim, made or released with it."""
+    """A fact that a decision writes to another stream than the command's own: a claim, made or released with it. `occurred_at` is
+    given where it is not the command's: a fact that is taken over from elsewhere."""
 
     stream: StreamId
     fact: Fact
+    occurred_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

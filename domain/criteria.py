@@ -38,7 +38,8 @@ from domain.member.circumstances import (
 from domain.member.decider import Member
 from domain.policy import Policy, PolicyBook
 from domain.remembered import Same, memory
-from domain.stay.decider import Course, Stay
+from domain.stay.course import Course
+from domain.stay.decider import Stay
 from domain.timeline import Entry, Timeline
 
 FACTS_PER_GROUND_MAX = 24

@@ -9,7 +9,7 @@ from domain.core import Alarm, EventId, Instant, later
 from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.member.facts import DeathReportWithdrawn
-from domain.stay.decider import Course
+from domain.stay.course import Course
 from domain.timeline import so_far
 
 

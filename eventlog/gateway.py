@@ -540,6 +540,7 @@ class _Work:
         assert len(decision) <= FACTS_PER_DECISION_MAX
         codec, command = self._gateway.log.codec, order.command
         placed = [(d.stream, d.fact) if isinstance(d, On) else (command.stream, d) for d in decision]
+        happened = [d.occurred_at if isinstance(d, On) else None for d in decision]
         self.load(dict.fromkeys(stream for stream, _ in placed))
         key_ids: list[str | None] = []
         for stream, fact in placed:
@@ -552,11 +553,11 @@ class _Work:
         recorded_at = max([self._floor, *(at for s, _ in placed if (at := self._seen[s].recorded_at) is not None)])
         index = len(self._commands)
         trace = _traceparent() or order.trace
-        for n, ((stream, fact), key_id) in enumerate(zip(placed, key_ids, strict=True)):
+        for n, ((stream, fact), key_id, at) in enumerate(zip(placed, key_ids, happened, strict=True)):
             seen = self._seen[stream]
             event_id = uuid5(order.command_id, str(n))
             recorded = Recorded(
-                fact, str(event_id), stream, seen.version + 1, 0, command.occurred_at or recorded_at,
+                fact, str(event_id), stream, seen.version + 1, 0, at or command.occurred_at or recorded_at,
                 command.said_at, recorded_at, command.by, command.message_id,
             )  # fmt: skip
             policy = getattr(fact, "policy", None)

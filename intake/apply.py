@@ -21,7 +21,8 @@ from domain.core import Command, Instant, Recorded, Refusal, StreamId
 from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.decider import Claim as ClaimState
-from domain.stay.decider import Course, RecordStatement, Stay
+from domain.stay.course import Course
+from domain.stay.decider import RecordStatement, Stay
 from domain.stay.facts import (
     AdmissionCancelled,
     DischargeCancelled,

@@ -75,7 +75,21 @@ from domain.requests import (
     RequestExpired,
     RequestWithdrawn,
 )
-from domain.stay.facts import AdmissionCancelled, DischargeCancelled, MemberAdmitted, MemberDischarged, StayDescribed
+from domain.stay.facts import (
+    AdmissionCancelled,
+    AnnouncementWithdrawn,
+    DischargeCancelled,
+    LeaveBegun,
+    LeaveEnded,
+    MemberAdmitted,
+    MemberDischarged,
+    MemberMoved,
+    MoveAnnounced,
+    MoveCancelled,
+    StayContinuedElsewhere,
+    StayDescribed,
+    VisitBecame,
+)
 from domain.transition.facts import (
     ChecklistItemDone,
     ChecklistItemReopened,
@@ -251,6 +265,22 @@ def _of_the_member(fact: Fact) -> str:
             return "Admission cancelled: the stay never was"
         case DischargeCancelled():
             return "Discharge cancelled: the member is still there"
+        case VisitBecame(stay_class=stay_class):
+            return f"The visit became {plain(stay_class)}"
+        case MemberMoved():
+            return "Moved inside the hospital"
+        case MoveCancelled():
+            return "The move inside the hospital was taken back"
+        case MoveAnnounced(move=move, expected_on=expected_on):
+            return f"{plain(move).capitalize()} announced" + (f" for {expected_on}" if expected_on else "")
+        case AnnouncementWithdrawn(move=move):
+            return f"The announced {plain(move)} was called off"
+        case LeaveBegun():
+            return "On leave from the hospital, expected back"
+        case LeaveEnded():
+            return "Back from leave"
+        case StayContinuedElsewhere():
+            return "The hospital gave the visit another number"
         case _:
             return ""
 

@@ -1,80 +1,51 @@
 """Hospital stays, as their statements add up.
 
 For each question the statement that was said last wins, never the one that came last (messages.md, decision 6): the row keeps what
-each statement says and is told anew, lowest rank first, whenever one is added. `domain.stay` decides over the same statements; a
-test holds the two together.
+each statement says and is told anew by the core's own fold whenever one is added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
+from typing import Any, get_args
+
+import msgspec
 
 from domain.member.facts import StayAttributed, StayDetached
-from domain.stay.facts import (
-    AdmissionCancelled,
-    DischargeCancelled,
-    MemberAdmitted,
-    MemberDischarged,
-    StayClass,
-    StayDescribed,
-    StayStatement,
-)
+from domain.stay.course import Course, Said, course_of
+from domain.stay.facts import StayContinuedElsewhere, StayStatement
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
 
-ADMITTED, DISCHARGED, CANCELLED = "admitted", "discharged", "cancelled"
-STATUSES = (ADMITTED, DISCHARGED, CANCELLED)
+PLANNED, ADMITTED, DISCHARGED, CANCELLED, CONTINUED = "planned", "admitted", "discharged", "cancelled", "continued"
+STATUSES = (PLANNED, ADMITTED, DISCHARGED, CANCELLED, CONTINUED)
 
-AHEAD_MAX = timedelta(hours=24)
-"""A time further ahead of its receipt waits for review and is not shown as if it were so (messages.md 1.4)."""
-
-STILL_A_PATIENT = "still_a_patient"
-UNMAPPED = "unmapped"
-
-DISPOSITION_CLASSES: Mapping[str, str] = {
-    code: name
-    for name, codes in (
-        ("home", "01 81"),
-        ("home_health", "06 86"),
-        ("transfer", "02 05 43 65 66 82 85 88 93 94"),
-        ("facility", "03 04 61 62 63 64 69 70 83 84 89 90 91 92 95"),
-        ("against_advice", "07"),
-        ("expired", "20 40 41 42"),
-        ("court", "21 87"),
-        (STILL_A_PATIENT, "30"),
-        ("hospice", "50 51"),
-        ("admitted_here", "09"),
-    )
-    for code in codes.split()
-}
-"""What a discharge disposition amounts to (messages.md 1.3)."""
+STATEMENTS = {kind.__name__: kind for kind in get_args(StayStatement)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What one message, or one person, said of the stay."""
+    """What one message, or one person, said of the stay: the statement's kind with its fields, and what surrounds it."""
 
-    order: str
-    event_id: str
     kind: str
-    received_at: datetime
-    facility: str = ""
-    stay_class: str = ""
-    admitted_at: datetime | None = None
-    admitted_on: date | None = None
-    discharged_at: datetime | None = None
-    discharged_on: date | None = None
-    disposition: str | None = None
-    disposition_said: str = ""
-    died: bool = False
+    fields: dict[str, Any]
+    event_id: str
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+
+    def said(self) -> Said:
+        """As the core has it."""
+        fact = msgspec.convert(self.fields, STATEMENTS[self.kind])
+        return Said(fact, self.event_id, self.occurred_at, self.recorded_at, self.actor)
 
 
 @dataclass(frozen=True, slots=True)
 class StayRow:
     """`key` is the stay's stream. `member` is None until the stay is attributed. `doubtful`: something said of it waits for a
-    person and does not count yet: a time too far ahead, a discharge before the admission, "still a patient"."""
+    person and does not count yet: a time too far ahead, a discharge before the admission, "still a patient". `continued_as` is the
+    stay for which its statements count, where the hospital gave the visit another number."""
 
     key: str
     member: str | None = None
@@ -82,9 +53,12 @@ class StayRow:
     status: str = ADMITTED
     stay_class: str = ""
     facility: str = ""
+    location: str = ""
     source: str = ""
     admitted_at: datetime | None = None
     admitted_on: date | None = None
+    expected_discharge_on: date | None = None
+    on_leave_since: datetime | None = None
     discharged_at: datetime | None = None
     discharged_on: date | None = None
     disposition: str = ""
@@ -93,6 +67,7 @@ class StayRow:
     doubtful: bool = False
     first_received_at: datetime | None = None
     last_received_at: datetime | None = None
+    continued_as: str | None = None
     statements: tuple[Statement, ...] = ()
 
 
@@ -102,147 +77,60 @@ def _keys(stored: StoredFact) -> tuple[str, ...]:
 
 
 def _fold(key: str, row: StayRow | None, stored: StoredFact) -> StayRow:
-    fact = stored.recorded.fact
+    recorded = stored.recorded
     row = row or StayRow(key)
-    match fact:
+    match recorded.fact:
         case StayAttributed(episode=episode):
-            return replace(row, member=stored.recorded.stream, episode=episode)
+            return replace(row, member=recorded.stream, episode=episode)
         case StayDetached():
-            return replace(row, member=None, episode=None) if row.member == stored.recorded.stream else row
-        case _:
-            statements = tuple(
-                sorted((*row.statements, _statement(stored.recorded.event_id, fact)), key=lambda s: (s.order, s.event_id))
+            return replace(row, member=None, episode=None) if row.member == recorded.stream else row
+        case StayContinuedElsewhere(stay=stay):
+            return replace(row, continued_as=stay, status=CONTINUED)
+        case fact:
+            told = Statement(
+                kind=type(fact).__name__,
+                fields={field.name: getattr(fact, field.name) for field in fields(fact)},
+                event_id=recorded.event_id,
+                occurred_at=recorded.occurred_at,
+                recorded_at=recorded.recorded_at,
+                actor=recorded.actor,
             )
-            return _told(replace(row, statements=statements, source=fact.source))
-
-
-def _statement(event_id: str, fact: StayStatement) -> Statement:
-    said = Statement(
-        order=fact.order, event_id=event_id, kind=type(fact).__name__, received_at=fact.received_at, facility=fact.facility
-    )
-    match fact:
-        case MemberAdmitted():
-            return replace(said, stay_class=_known(fact.stay_class), admitted_at=fact.admitted_at, admitted_on=fact.admitted_on)
-        case MemberDischarged():
-            return replace(
-                said,
-                stay_class=_known(fact.stay_class),
-                admitted_at=fact.admitted_at,
-                discharged_at=fact.discharged_at,
-                discharged_on=fact.discharged_on,
-                disposition=fact.disposition,
-                disposition_said=fact.disposition_said,
-            )
-        case StayDescribed():
-            return replace(
-                said,
-                stay_class=_known(fact.stay_class),
-                admitted_at=fact.admitted_at,
-                discharged_at=fact.discharged_at,
-                discharged_on=fact.discharged_on,
-                disposition=fact.disposition,
-                died=fact.died,
-            )
-        case AdmissionCancelled() | DischargeCancelled():
-            return said
-
-
-def _known(stay_class: StayClass | None) -> str:
-    return "" if stay_class in (None, StayClass.UNKNOWN) else stay_class.value
-
-
-@dataclass(slots=True)
-class _Course:
-    """The stay while its statements are gone through."""
-
-    stands: bool = False
-    cancelled: bool = False
-    facility: str = ""
-    stay_class: str = ""
-    admitted: tuple[datetime, date | None] | None = None
-    discharged: tuple[datetime, date | None] | None = None
-    disposition: str = ""
-    died: bool = False
-    doubtful: bool = False
-
-    def take(self, said: Statement) -> None:
-        self.facility = said.facility or self.facility
-        self.stay_class = said.stay_class or self.stay_class
-        match said.kind:
-            case "MemberAdmitted":
-                self._open(said)
-            case "MemberDischarged":
-                self._open(said)
-                self._discharge(said)
-            case "StayDescribed":
-                self._describe(said)
-            case "AdmissionCancelled":
-                self.cancelled = self.cancelled or self.stands
-                self.stands, self.discharged, self.disposition, self.doubtful = False, None, "", False
-            case "DischargeCancelled":
-                self.discharged, self.disposition, self.doubtful = None, "", False
-
-    def _open(self, said: Statement) -> None:
-        if not self.stands:
-            self.stands, self.cancelled, self.admitted = True, False, None
-        self._admit(said)
-
-    def _admit(self, said: Statement) -> None:
-        if said.admitted_at is None or not self.stands:
-            return
-        if _ahead(said.admitted_at, said):
-            self.doubtful = True
-            return
-        self.admitted = (said.admitted_at, said.admitted_on)
-
-    def _discharge(self, said: Statement) -> None:
-        assert said.discharged_at is not None and said.disposition is not None
-        if DISPOSITION_CLASSES.get(said.disposition) == STILL_A_PATIENT or _ahead(said.discharged_at, said):
-            self.doubtful = True
-            return
-        if self.discharged is None or said.disposition or said.disposition_said:
-            self.disposition = said.disposition
-        self.discharged = (said.discharged_at, said.discharged_on)
-
-    def _describe(self, said: Statement) -> None:
-        self._admit(said)
-        self.died = self.died or said.died
-        if self.discharged is None:
-            return
-        if said.discharged_at is not None and not _ahead(said.discharged_at, said):
-            self.discharged = (said.discharged_at, said.discharged_on)
-        if said.disposition is not None and DISPOSITION_CLASSES.get(said.disposition) != STILL_A_PATIENT:
-            self.disposition = said.disposition
-
-
-def _ahead(at: datetime, said: Statement) -> bool:
-    return at > said.received_at + AHEAD_MAX
+            return _told(replace(row, statements=(*row.statements, told), source=getattr(fact, "source", row.source)))
 
 
 def _told(row: StayRow) -> StayRow:
-    course = _Course()
-    for said in row.statements:
-        course.take(said)
-    admitted_at, admitted_on = course.admitted or (None, None)
-    discharged_at, discharged_on = course.discharged or (None, None)
-    backwards = admitted_at is not None and discharged_at is not None and discharged_at < admitted_at
-    received = [s.received_at for s in row.statements]
+    said = sorted((statement.said() for statement in row.statements), key=lambda s: s.rank)
+    course = course_of(said)
+    admission = course.admissions[-1] if course.admissions else None
+    discharge = course.discharges[-1] if course.discharges and course.discharges[-1].stopped_by is None else None
+    received = [s.fact.received_at for s in said]
     return replace(
         row,
-        status=CANCELLED if course.cancelled else DISCHARGED if course.discharged and not backwards else ADMITTED,
-        stay_class=course.stay_class or StayClass.UNKNOWN.value,
+        status=row.status if row.continued_as is not None else _status(course),
+        stay_class=course.stay_class.value,
         facility=course.facility,
-        admitted_at=admitted_at,
-        admitted_on=admitted_on,
-        discharged_at=discharged_at,
-        discharged_on=discharged_on,
-        disposition=course.disposition,
-        disposition_class=DISPOSITION_CLASSES.get(course.disposition, UNMAPPED) if course.discharged else "",
-        died=course.died,
-        doubtful=course.doubtful or backwards,
+        location=course.location,
+        admitted_at=admission.at if admission is not None else None,
+        admitted_on=admission.on if admission is not None else None,
+        expected_discharge_on=course.expected_discharge_on,
+        on_leave_since=course.on_leave_since,
+        discharged_at=discharge.at if discharge is not None else None,
+        discharged_on=discharge.day if discharge is not None else None,
+        disposition=discharge.disposition if discharge is not None else "",
+        disposition_class=discharge.way.value if discharge is not None else "",
+        died=course.death is not None,
+        doubtful=bool(course.doubts),
         first_received_at=min(received),
         last_received_at=max(received),
     )
+
+
+def _status(course: Course) -> str:
+    if course.cancelled:
+        return CANCELLED
+    if course.discharge is not None:
+        return DISCHARGED
+    return PLANNED if course.announced and not course.admissions else ADMITTED
 
 
 STAYS = ReadModel(
@@ -250,14 +138,6 @@ STAYS = ReadModel(
     row=StayRow,
     keys=_keys,
     fold=_fold,
-    facts=(
-        StayAttributed,
-        StayDetached,
-        MemberAdmitted,
-        MemberDischarged,
-        StayDescribed,
-        AdmissionCancelled,
-        DischargeCancelled,
-    ),
+    facts=(StayAttributed, StayDetached, StayContinuedElsewhere, *STATEMENTS.values()),
     indexes=("member, admitted_at", "episode"),
 )

@@ -102,11 +102,13 @@ class Memory:
         if command_id is not None and decision:
             self.remembered[command_id] = decision
         for fact in decision:
-            stream, written = (fact.stream, fact.fact) if isinstance(fact, On) else (command.stream, fact)
+            stream, written, at = (
+                (fact.stream, fact.fact, fact.occurred_at) if isinstance(fact, On) else (command.stream, fact, None)
+            )
             self.keep(
                 stream,
                 written,
-                at=command.occurred_at or self.now,
+                at=at or command.occurred_at or self.now,
                 by=command.by,
                 said_at=command.said_at,
                 message_id=command.message_id,

@@ -29,7 +29,8 @@ from domain.outreach import decider as outreach
 from domain.outreach.facts import ContactMade, Outcome
 from domain.policy import Policy, PolicyBook
 from domain.staff.decider import staff_in
-from domain.stay.decider import Course, Stay
+from domain.stay.course import Course
+from domain.stay.decider import Stay
 from domain.stay.facts import StayClass
 from domain.stops import Stop, deaths_in_hospital, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, so_far

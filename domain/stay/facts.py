@@ -34,7 +34,8 @@ class StayClass(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberAdmitted(Fact):
-    """A01, A04 class E, or a person's word. `admitted_on` is set where only the local day is known."""
+    """A01, A04 class E, or a person's word. `admitted_on` is set where only the local day is known; `location` is the unit, room
+    and bed as the hospital writes them."""
 
     order: str
     received_at: Instant
@@ -44,6 +45,7 @@ class MemberAdmitted(Fact):
     admitted_at: Instant
     admitted_on: date | None = None
     expected_discharge_on: date | None = None
+    location: str = ""
     trigger: str = ""
 
 
@@ -105,7 +107,127 @@ class DischargeCancelled(Fact):
     trigger: str = ""
 
 
-StayStatement = MemberAdmitted | MemberDischarged | StayDescribed | AdmissionCancelled | DischargeCancelled
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitBecame(Fact):
+    """A06, A07: an outpatient or emergency visit became an admission, or an admission became observation. The stay goes on; it is
+    opened where nothing was heard of it before. `admitted_at` is when the member came, where the message says so."""
+
+    order: str
+    received_at: Instant
+    source: str
+    facility: str
+    stay_class: StayClass
+    changed_at: Instant
+    admitted_at: Instant | None = None
+    location: str = ""
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberMoved(Fact):
+    """A02, A17: to another bed or unit of the same facility. A move to another facility is a discharge here, an admission there."""
+
+    order: str
+    received_at: Instant
+    source: str
+    facility: str
+    moved_at: Instant
+    location: str = ""
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveCancelled(Fact):
+    """A12: the member is back where they were before the latest move."""
+
+    order: str
+    received_at: Instant
+    source: str
+    facility: str = ""
+    trigger: str = ""
+
+
+class Move(StrEnum):
+    """What can be announced before it happens."""
+
+    ADMISSION = "admission"
+    TRANSFER = "transfer"
+    DISCHARGE = "discharge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveAnnounced(Fact):
+    """A05, A14, A15, A16: what the hospital expects to happen. No clock starts with it. `expected_on` is the local day."""
+
+    order: str
+    received_at: Instant
+    source: str
+    facility: str
+    move: Move
+    expected_on: date | None = None
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnouncementWithdrawn(Fact):
+    """A25, A26, A27, A38: it is not expected any more."""
+
+    order: str
+    received_at: Instant
+    source: str
+    move: Move
+    facility: str = ""
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveBegun(Fact):
+    """A21: out for a while and expected back; not a discharge."""
+
+    order: str
+    received_at: Instant
+    source: str
+    facility: str
+    left_at: Instant
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveEnded(Fact):
+    """A22: back from a leave."""
+
+    order: str
+    received_at: Instant
+    source: str
+    facility: str
+    back_at: Instant
+    trigger: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StayContinuedElsewhere(Fact):
+    """The hospital gave the visit another number, or found that two numbers are one visit (A06 with a prior visit, A44, A45, A47):
+    what was said under this one, and whatever will be, counts for `stay`."""
+
+    stay: str
+    source: str
+    trigger: str = ""
+
+
+StayStatement = (
+    MemberAdmitted
+    | MemberDischarged
+    | StayDescribed
+    | AdmissionCancelled
+    | DischargeCancelled
+    | VisitBecame
+    | MemberMoved
+    | MoveCancelled
+    | MoveAnnounced
+    | AnnouncementWithdrawn
+    | LeaveBegun
+    | LeaveEnded
+)
 
 
 def order_of(said_at: Instant | None, received_at: Instant, control_id: str, digest: str) -> str:

@@ -13,7 +13,7 @@ from datetime import date
 from domain.calendar import local_date
 from domain.core import Alarm, EventId, Instant, StreamId
 from domain.policy import Policy
-from domain.stay.decider import Admission, Course, Discharge, Way
+from domain.stay.course import Admission, Course, Discharge, Way
 from domain.stay.facts import StayClass
 from domain.stops import Stop
 from domain.timeline import Span

@@ -41,7 +41,8 @@ from domain.member.decider import Member
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook, policy_tags
 from domain.requests import USELESS, MessageRequested, Request, Requests, RequestState, Want, pursue
 from domain.staff.decider import staff_in
-from domain.stay.decider import Admission, Course, Stay
+from domain.stay.course import Admission, Course
+from domain.stay.decider import Stay
 from domain.stay.facts import StayClass
 from domain.stops import Stop, deaths_in_hospital, earliest, stop_of
 from domain.timeline import Entry, Span, Timeline, before, merged, moved_day, so_far

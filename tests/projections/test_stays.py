@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.core import Recorded
-from domain.stay.decider import WAY_OF, Stay, evolve
+from domain.stay.decider import Stay, evolve
 from domain.stay.facts import (
     AdmissionCancelled,
     DischargeCancelled,
@@ -20,15 +20,11 @@ from domain.stay.facts import (
     order_of,
 )
 from eventlog.codec import Meta, StoredFact
-from projections.stays import DISPOSITION_CLASSES, STAYS, StayRow
+from projections.stays import STAYS, StayRow
 
 START = datetime(2026, 11, 2, tzinfo=UTC)
 STAY = "stay-1"
 DISPOSITIONS = ("", "01", "03", "20", "30", "zz")
-
-
-def test_dispositions_are_classed_as_in_the_core() -> None:
-    assert {code: way.value for code, way in WAY_OF.items()} == dict(DISPOSITION_CLASSES)
 
 
 @st.composite

@@ -9,28 +9,33 @@ from itertools import permutations
 import pytest
 
 from domain.core import Recorded
+from domain.stay.course import WAY_OF, Course, Way, way_of
 from domain.stay.decider import (
     STATEMENTS_MAX,
-    WAY_OF,
     CancelAdmission,
     CancelDischarge,
-    Course,
     EnterAdmission,
     EnterDischarge,
     RecordStatement,
     Stay,
-    Way,
     evolve,
-    way_of,
 )
 from domain.stay.facts import (
     AdmissionCancelled,
+    AnnouncementWithdrawn,
     DischargeCancelled,
+    LeaveBegun,
+    LeaveEnded,
     MemberAdmitted,
     MemberDischarged,
+    MemberMoved,
+    Move,
+    MoveAnnounced,
+    MoveCancelled,
     StayClass,
     StayDescribed,
     StayStatement,
+    VisitBecame,
     order_of,
 )
 from intake.dispositions import disposition_table
@@ -72,6 +77,40 @@ def discharge_cancelled(said: str) -> DischargeCancelled:
     return _said(DischargeCancelled(order="", received_at=at(said), source="mercy"), said)
 
 
+def became(stay_class: StayClass, when: str, **more: object) -> VisitBecame:
+    statement = VisitBecame(
+        order="", received_at=at(when), source="mercy", facility="mercy", stay_class=stay_class, changed_at=at(when)
+    )
+    return _said(replace(statement, **more), when)  # type: ignore[arg-type]
+
+
+def moved(location: str, when: str) -> MemberMoved:
+    statement = MemberMoved(order="", received_at=at(when), source="mercy", facility="mercy", moved_at=at(when), location=location)
+    return _said(statement, when)  # type: ignore[return-value]
+
+
+def move_cancelled(when: str) -> MoveCancelled:
+    return _said(MoveCancelled(order="", received_at=at(when), source="mercy"), when)  # type: ignore[return-value]
+
+
+def announced(move: Move, when: str, on: str | None = None) -> MoveAnnounced:
+    day = date.fromisoformat(on) if on else None
+    statement = MoveAnnounced(order="", received_at=at(when), source="mercy", facility="mercy", move=move, expected_on=day)
+    return _said(statement, when)  # type: ignore[return-value]
+
+
+def called_off(move: Move, when: str) -> AnnouncementWithdrawn:
+    return _said(AnnouncementWithdrawn(order="", received_at=at(when), source="mercy", move=move), when)  # type: ignore[return-value]
+
+
+def on_leave(when: str) -> LeaveBegun:
+    return _said(LeaveBegun(order="", received_at=at(when), source="mercy", facility="mercy", left_at=at(when)), when)  # type: ignore[return-value]
+
+
+def back(when: str) -> LeaveEnded:
+    return _said(LeaveEnded(order="", received_at=at(when), source="mercy", facility="mercy", back_at=at(when)), when)  # type: ignore[return-value]
+
+
 def _said(statement: StayStatement, said: str) -> object:  # type: ignore[misc]
     return replace(statement, order=order_of(at(said), statement.received_at, type(statement).__name__, ""))
 
@@ -97,12 +136,61 @@ def course(*statements: StayStatement) -> Course:
          discharged(said="2026-11-20 15:00 PST", disposition="20")),
         (discharged(disposition="30"), discharged("2026-11-21 10:00 PST"), admitted(),
          described("2026-11-22 09:00 PST", died=True)),
+        (admitted(stay_class=StayClass.EMERGENCY, location="ED^4"),
+         became(StayClass.INPATIENT, "2026-11-16 15:00 PST", location="3W^301"),
+         moved("ICU^2", "2026-11-17 03:00 PST"), move_cancelled("2026-11-17 04:00 PST"), discharged()),
+        (announced(Move.ADMISSION, "2026-11-10 09:00 PST", "2026-11-16"), admitted(),
+         announced(Move.DISCHARGE, "2026-11-18 09:00 PST", "2026-11-19"),
+         called_off(Move.DISCHARGE, "2026-11-19 09:00 PST"), on_leave("2026-11-19 10:00 PST"), back("2026-11-19 20:00 PST")),
+        (became(StayClass.OBSERVATION, "2026-11-17 09:00 PST"), admitted(), admission_cancelled("2026-11-18 09:00 PST"),
+         became(StayClass.INPATIENT, "2026-11-19 09:00 PST"), discharged()),
     ],
 )  # fmt: skip
 def test_every_order_of_arrival_adds_up_to_the_same_stay(statements: tuple[StayStatement, ...]) -> None:
     expected = course(*statements)
     for arrival in permutations(statements):
         assert course(*arrival) == expected
+
+
+def test_an_emergency_visit_that_became_an_admission_is_one_stay_that_began_at_its_door() -> None:
+    arrived = admitted("2026-11-16 09:00 PST", stay_class=StayClass.EMERGENCY, location="ED^4")
+    upstairs = became(StayClass.INPATIENT, "2026-11-16 15:00 PST", admitted_at=at("2026-11-16 15:00 PST"), location="3W^301")
+    for arrival in permutations((arrived, upstairs)):
+        both = course(*arrival)
+        assert len(both.admissions) == 1 and both.admissions[0].at == at("2026-11-16 09:00 PST")
+        assert both.stay_class is StayClass.INPATIENT and both.was_emergency and both.location == "3W^301"
+        assert [c.since for c in both.classes] == [at("2026-11-16 09:00 PST"), at("2026-11-16 15:00 PST")]
+
+
+def test_a_visit_that_became_something_opens_a_stay_of_which_nothing_was_heard() -> None:
+    only = course(became(StayClass.INPATIENT, MONDAY))
+    assert only.admission is not None and only.admission.at == at(MONDAY)
+
+
+def test_a_cancelled_move_brings_the_member_back_to_where_they_were_and_no_further() -> None:
+    here = admitted(location="3W^301")
+    there = moved("ICU^2", "2026-11-17 03:00 PST")
+    assert course(here, there).location == "ICU^2"
+    assert course(here, there, move_cancelled("2026-11-17 04:00 PST")).location == "3W^301"
+    assert course(here, move_cancelled("2026-11-17 04:00 PST")).location == "3W^301"
+
+
+def test_what_is_announced_starts_nothing_and_goes_when_it_happens_or_is_called_off() -> None:
+    planned = course(announced(Move.ADMISSION, "2026-11-10 09:00 PST", "2026-11-16"))
+    assert planned.admissions == () and [a.move for a in planned.announced] == [Move.ADMISSION]
+    assert course(announced(Move.ADMISSION, "2026-11-10 09:00 PST", "2026-11-16"), admitted()).announced == ()
+    leaving = announced(Move.DISCHARGE, "2026-11-18 09:00 PST", "2026-11-19")
+    assert course(admitted(), leaving).discharge is None
+    assert course(admitted(), leaving).expected_discharge_on == date(2026, 11, 19)
+    assert course(admitted(), leaving, called_off(Move.DISCHARGE, "2026-11-19 09:00 PST")).expected_discharge_on is None
+    assert course(admitted(), leaving, discharged()).announced == ()
+
+
+def test_a_leave_is_no_discharge() -> None:
+    away = course(admitted(), on_leave("2026-11-19 10:00 PST"))
+    assert away.discharges == () and away.on_leave_since == at("2026-11-19 10:00 PST")
+    assert course(admitted(), on_leave("2026-11-19 10:00 PST"), back("2026-11-19 20:00 PST")).on_leave_since is None
+    assert course(admitted(), on_leave("2026-11-19 10:00 PST"), discharged()).on_leave_since is None
 
 
 def test_the_same_statement_folded_twice_counts_once() -> None:
