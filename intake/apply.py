@@ -22,17 +22,8 @@ from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.decider import Claim as ClaimState
 from domain.stay.course import Course
-from domain.stay.decider import RecordStatement, Stay
-from domain.stay.facts import (
-    AdmissionCancelled,
-    DischargeCancelled,
-    MemberAdmitted,
-    MemberDischarged,
-    StayClass,
-    StayDescribed,
-    StayStatement,
-    order_of,
-)
+from domain.stay.decider import JoinStay, RecordStatement, Stay
+from domain.stay.facts import MemberDischarged, StayClass, order_of
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from intake.claims import Heard, Messages, Question
 from intake.er7 import DELETED, Message, Unreadable, read
@@ -42,7 +33,6 @@ from intake.index import IdentityIndex
 from intake.matching import Candidate, Match, Matched, Reason, Review, Unmatched, match
 from intake.notification import (
     PARSER_VERSION,
-    UNKNOWN_CLASS,
     Ignored,
     Kind,
     MemberKeys,
@@ -51,15 +41,17 @@ from intake.notification import (
 )
 from intake.receive import traceparent_of
 from intake.sources import Source, Sources
-from intake.times import Precision
+from intake.statements import occurred_at_of, statements_of
 
 FLAG_PROBABLE_RESEND: Final = "probable_resend"
 FLAG_DISCHARGE_TIME_DELETED: Final = "discharge_time_deleted"
 FLAG_REPLAY_DIFFERS: Final = "replay_differs"
 BY_HAND: Final = "by_hand"
 
-_EXPIRED: Final = ("20", "40", "41", "42")
 _DIFFERS_IN_A_RESEND: Final = {"MSH": (6, 9), "EVN": (2,)}
+TO_ANOTHER_HOSPITAL: Final = "02"
+"""The disposition of a stay that ends because its hospital moved the member to another of its facilities."""
+
 _tracer = otel.get_tracer("throughline.intake")
 _propagator = TraceContextTextMapPropagator()
 
@@ -109,7 +101,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """A message that could be read, and what it is about. `trace` is the span in which it is worked off."""
+    """A message that could be read, and what it is about. `trace` is the span in which it is worked off.
+
+    `stay` is the one for which the message counts; `renumbered` the stay of a number that turned out to be the same visit's; `left`
+    the stay in another facility that the member was moved from."""
 
     row: Row
     source: Source
@@ -118,6 +113,8 @@ class Reading:
     trace: str
     stay: StreamId | None = None
     statement_key: bytes | None = None
+    renumbered: StreamId | None = None
+    left: StreamId | None = None
 
     @property
     def question(self) -> Question:
@@ -163,6 +160,7 @@ class Applier:
                 else:
                     pending.append(found)
             batch.settle(settled, now)
+            pending = self._continued(batch, pending)
             batch.one_at_a_time(r.stay for r in pending if r.stay is not None)
             while pending:
                 wave, pending = _apart(pending)
@@ -185,8 +183,25 @@ class Applier:
         reading = Reading(row=row, source=source, said=said, semantic=self._semantic_hash(message), trace=trace)
         if isinstance(said, Ignored):
             return reading
-        stay = self._identity.stay(said.visit.scope, said.visit.value)
-        return replace(reading, stay=stay, statement_key=self._statement_key(stay, said))
+        stay, renumbered, left = self._identity.stay(said.visit.scope, said.visit.value), None, None
+        if said.prior_visit is not None:
+            prior = self._identity.stay(said.prior_visit.scope, said.prior_visit.value)
+            if said.prior_facility:
+                left = prior
+            else:
+                stay, renumbered = prior, stay
+        return replace(reading, stay=stay, statement_key=self._statement_key(stay, said), renumbered=renumbered, left=left)
+
+    def _continued(self, batch: Messages, readings: Sequence[Reading]) -> list[Reading]:
+        """The messages with the stays for which they count: a hospital may have given a visit another number, before or in one of
+        them. Where this is not known yet, the log writes a message to the stay that goes on by itself."""
+        goes_on = batch.continued({stay for r in readings for stay in (r.stay, r.left) if stay is not None})
+        for r in readings:
+            if r.renumbered is not None and r.stay is not None and (stay := goes_on.get(r.stay, r.stay)) != r.renumbered:
+                goes_on.setdefault(r.renumbered, stay)
+        return [
+            replace(r, stay=r.stay and goes_on.get(r.stay, r.stay), left=r.left and goes_on.get(r.left, r.left)) for r in readings
+        ]
 
     def _wave(self, batch: Messages, wave: Sequence[Reading], now: Instant) -> list[tuple[Row, Settlement]]:
         """Messages of which none bears on another."""
@@ -253,28 +268,36 @@ class Applier:
         """The statements for the stay; and for the member that the stay is theirs, where that is not known yet."""
         row, source, stay = reading.row, reading.source, reading.stay
         assert stay is not None
-        occurred_at = self._occurred_at(said, row.received_at)
-        statements = self._statements(said, source, row.received_at, row.control_id, row.sha256.hex())
-        for n, statement in enumerate(statements):
-            yield self._order(reading, f"statement|{n}", RecordStatement(
-                stream=stay, by=f"source:{source.name}", occurred_at=occurred_at, said_at=said.said_at,
-                message_id=str(row.inbox_id), statement=statement,
-            ))  # fmt: skip
-        attribution = self._attribution(sight, member, stay, occurred_at)
-        if attribution is not None:
-            (episode,) = attribution
-            yield self._order(reading, f"attribution|{member}|{episode}", AttributeStay(
-                stream=member, by=by, occurred_at=occurred_at, said_at=said.said_at, message_id=str(row.inbox_id),
-                stay=stay, episode=episode, evidence=evidence,
-            ))  # fmt: skip
+        occurred_at = occurred_at_of(said, row.received_at)
+        told: dict[str, Any] = {"occurred_at": occurred_at, "said_at": said.said_at, "message_id": str(row.inbox_id)}
+        feed = f"source:{source.name}"
+        if reading.renumbered is not None:
+            join = JoinStay(stream=stay, by=feed, other=reading.renumbered, source=source.name, trigger=said.trigger, **told)
+            yield self._order(reading, "join", join)
+        order = order_of(said.said_at, row.received_at, row.control_id, row.sha256.hex())
+        for n, statement in enumerate(statements_of(said, source, row.received_at, order)):
+            yield self._order(reading, f"statement|{n}", RecordStatement(stream=stay, by=feed, statement=statement, **told))
+        if reading.left is not None:
+            left = MemberDischarged(
+                order=order, received_at=row.received_at, source=source.name, facility=said.prior_facility,
+                discharged_at=occurred_at, disposition=TO_ANOTHER_HOSPITAL, trigger=said.trigger,
+            )  # fmt: skip
+            yield self._order(reading, "left", RecordStatement(stream=reading.left, by=feed, statement=left, **told))
+        for concerned in (stay,) if reading.left is None else (reading.left, stay):
+            attribution = self._attribution(sight, member, concerned, occurred_at)
+            if attribution is not None:
+                (episode,) = attribution
+                yield self._order(reading, f"attribution|{member}|{concerned}|{episode}", AttributeStay(
+                    stream=member, by=by, stay=concerned, episode=episode, evidence=evidence, **told,
+                ))  # fmt: skip
 
     def _carried_out(self, batch: Messages, wanted: Sequence[Wanted], now: Instant) -> list[tuple[Row, Settlement]]:
         outcomes = self._outcomes(wanted)
         done = [w for w in wanted if isinstance(outcomes[w.reading.row.inbox_id], tuple)]
-        stays = {w.reading.stay: w.member for w in done if w.reading.stay is not None}
+        stays = {stay: w.member for w in done for stay in (w.reading.stay, w.reading.left) if stay is not None}
         courses: dict[StreamId, Course] = {}
         if stays:
-            batch.attribute(stays)
+            batch.attribute(stays | {w.reading.renumbered: w.member for w in done if w.reading.renumbered is not None}, now)
             for stay, loaded in self._gateway.load_many(stays).items():
                 assert isinstance(loaded.state, Stay)
                 courses[stay] = loaded.state.course()
@@ -356,78 +379,13 @@ class Applier:
 
     # -- what it says
 
-    def _statements(
-        self, said: Notification, source: Source, received_at: Instant, control_id: str, digest: str
-    ) -> Iterable[StayStatement]:
-        order = order_of(said.said_at, received_at, control_id, digest)
-        stay_class = StayClass(said.stay_class)
-        heard_class = None if said.stay_class == UNKNOWN_CLASS else stay_class
-        name, facility, trigger, zone = source.name, said.facility, said.trigger, said.zone
-        disposition = said.disposition
-        admitted_at = said.admitted.begins(zone) if said.admitted is not None else None
-        discharged = said.discharged if said.discharged is not None and said.discharged is not DELETED else None
-        discharged_at = discharged.ends(zone) if discharged is not None else None
-        discharged_on = discharged.day if discharged is not None and discharged.precision < Precision.HOUR else None
-        match said.kind:
-            case Kind.ADMITTED | Kind.REGISTERED:
-                day_only = said.admitted is not None and said.admitted.precision < Precision.HOUR
-                yield MemberAdmitted(
-                    order=order,
-                    received_at=received_at,
-                    source=name,
-                    facility=facility,
-                    stay_class=stay_class,
-                    admitted_at=admitted_at or received_at,
-                    admitted_on=said.admitted.day if said.admitted is not None and day_only else None,
-                    expected_discharge_on=said.expected_discharge,
-                    trigger=trigger,
-                )
-            case Kind.DISCHARGED:
-                yield MemberDischarged(
-                    order=order,
-                    received_at=received_at,
-                    source=name,
-                    facility=facility,
-                    discharged_at=discharged_at or received_at,
-                    discharged_on=discharged_on,
-                    disposition=disposition.code if disposition else "",
-                    disposition_said=disposition.said if disposition else "",
-                    stay_class=heard_class,
-                    admitted_at=admitted_at,
-                    trigger=trigger,
-                )
-            case Kind.DESCRIBED:
-                yield StayDescribed(
-                    order=order,
-                    received_at=received_at,
-                    source=name,
-                    facility=facility,
-                    stay_class=heard_class,
-                    admitted_at=admitted_at,
-                    discharged_at=discharged_at,
-                    discharged_on=discharged_on,
-                    disposition=disposition.code if disposition else None,
-                    disposition_said=disposition.said if disposition else "",
-                    died=said.died,
-                    trigger=trigger,
-                )
-            case Kind.ADMISSION_CANCELLED:
-                yield AdmissionCancelled(order=order, received_at=received_at, source=name, facility=facility, trigger=trigger)
-            case Kind.DISCHARGE_CANCELLED:
-                yield DischargeCancelled(order=order, received_at=received_at, source=name, facility=facility, trigger=trigger)
-        expired = disposition is not None and disposition.code in _EXPIRED
-        if said.died and not expired and said.kind in (Kind.ADMITTED, Kind.REGISTERED, Kind.DISCHARGED):
-            yield StayDescribed(order=order, received_at=received_at, source=name, facility=facility, died=True, trigger=trigger)
-
-    def _occurred_at(self, said: Notification, received_at: Instant) -> Instant:
-        if said.occurred is None:
-            return received_at
-        return said.occurred.ends(said.zone) if said.kind is Kind.DISCHARGED else said.occurred.begins(said.zone)
-
     def _statement_key(self, stay: StreamId, said: Notification) -> bytes:
         """Equal for two messages that say the same of the same stay at the same time: a resend adds nothing."""
         occurred = said.occurred.text if said.occurred is not None else ""
-        content = (said.stay_class, said.admitted, said.discharged, said.disposition, said.died, said.expected_discharge)
+        content = (
+            said.stay_class, said.admitted, said.discharged, said.disposition, said.died, said.expected_discharge,
+            said.location, said.move, said.expected, said.prior_visit,
+        )  # fmt: skip
         return self._identity.digest("statement", stay, said.trigger, occurred, str(said.said_at), repr(content))
 
     def _semantic_hash(self, message: Message) -> bytes:

@@ -25,6 +25,8 @@ RESEND_WITHIN: Final = timedelta(hours=72)
 """The same content under another control id within this time is a probable resend."""
 
 CAUSED_MAX: Final = 64
+NUMBERS_MAX: Final = 8
+"""How often a visit may get another number before somebody has to look."""
 _VISIT_LOCK_CLASS: Final = 0x7669
 
 _DUE: Final = "status = 'received' AND next_attempt_at <= %(now)s"
@@ -126,13 +128,30 @@ class Messages:
         ).fetchall()
         return {id: Heard(resent, said_before, member) for id, resent, said_before, member in rows}
 
-    def attribute(self, members: Mapping[StreamId, StreamId]) -> None:
-        """Whose each stay is, from now on."""
+    def continued(self, stays: Iterable[StreamId]) -> dict[StreamId, StreamId]:
+        """Of these stays, those whose messages count for another one, and for which: visits that got another number."""
+        rows = self.conn.execute(
+            "WITH RECURSIVE way (stay, at, steps) AS ("
+            " SELECT s, s, 0 FROM unnest(%s::text[]) AS s UNION ALL"
+            " SELECT w.stay, c.continued_as, w.steps + 1 FROM way w JOIN intake.stay_continued c ON c.stay = w.at"
+            " WHERE w.steps < %s) SELECT DISTINCT ON (stay) stay, at FROM way ORDER BY stay, steps DESC",
+            (list(stays), NUMBERS_MAX),
+        ).fetchall()
+        return {stay: at for stay, at in rows if stay != at}
+
+    def attribute(self, members: Mapping[StreamId, StreamId], now: datetime) -> None:
+        """Whose each stay is, from now on. Messages of these stays for which nobody was found are tried again."""
         self.conn.execute(
             "INSERT INTO intake.stay_member SELECT * FROM unnest(%s::text[], %s::text[])"
             " ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member",
             (texts(tuple(members)), texts(tuple(members.values()))),
         )
+        rows = self.conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = 'stay_attributed', attempts = 0, next_attempt_at = %s,"
+            " settled_at = NULL WHERE status = 'unmatched' AND stay = ANY(%s) RETURNING inbox_id",
+            (now, list(members)),
+        ).fetchall()
+        self._tell([(inbox_id, now, Status.RECEIVED.value, "stay_attributed", "", "system") for (inbox_id,) in rows])
 
     def settle_doubts(self, standing: Mapping[StreamId, Sequence[str]], besides: Sequence[UUID], now: datetime) -> None:
         """Messages of a stay wait only as long as the stay's doubt about them stands: a later message may have settled it."""
@@ -143,7 +162,10 @@ class Messages:
             " AND (stay, reason) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[])) RETURNING inbox_id",
             (now, list(standing), list(besides), [stay for stay, _ in doubts], [code for _, code in doubts]),
         ).fetchall()
-        told = [(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for (inbox_id,) in rows]
+        self._tell([(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for (inbox_id,) in rows])
+
+    def _tell(self, told: Sequence[tuple[UUID, datetime, str, str, str, str]]) -> None:
+        """How messages came to be where they are."""
         if told:
             with self.conn.cursor() as cursor:
                 cursor.executemany(TELL, told)

@@ -1,4 +1,4 @@
-"""Two indexes beside the log, filled from its facts: who has this last name and birth date, and whose a stay is.
+"""Indexes beside the log, filled from its facts: who has this last name and birth date, whose a stay is, as which it goes on.
 
 They propose and they speed up; who holds a CIN is asked of the log itself (its claim streams). Dropped, they are rebuilt from
 position 0. New members found here wake the messages that wait for them, whoever registered those members.
@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
 from domain.member.facts import IdentityCorrected, MemberRegistered, PersonalDataErased, StayAttributed, StayDetached
+from domain.stay.facts import StayContinuedElsewhere
 from eventlog.arrays import texts
 from eventlog.gateway import Gateway
 from eventlog.log import ROW_COLUMNS, Log
@@ -84,6 +85,7 @@ class IdentityIndex:
             return int(row[0])
         conn.execute("DELETE FROM intake.member_lookup")
         conn.execute("DELETE FROM intake.stay_member")
+        conn.execute("DELETE FROM intake.stay_continued")
         return 0
 
     def _indexed(self, position: int, bound: int) -> list[Recorded]:
@@ -126,6 +128,8 @@ class IdentityIndex:
                 return [key, self._identity.cin(member.cin)] if member.cin else [key]
             case PersonalDataErased():
                 conn.execute("DELETE FROM intake.member_lookup WHERE member = %s", (recorded.stream,))
+            case StayContinuedElsewhere(stay=stay):
+                conn.execute("INSERT INTO intake.stay_continued VALUES (%s, %s) ON CONFLICT DO NOTHING", (recorded.stream, stay))
         return []
 
 
@@ -139,5 +143,7 @@ def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId])
         )
 
 
-_INDEXED: Final = (MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached)
+_INDEXED: Final = (
+    MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,
+)  # fmt: skip
 _NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

@@ -54,16 +54,56 @@ class Kind(StrEnum):
     DESCRIBED = "described"
     ADMISSION_CANCELLED = "admission_cancelled"
     DISCHARGE_CANCELLED = "discharge_cancelled"
+    BECAME = "became"
+    MOVED = "moved"
+    MOVE_CANCELLED = "move_cancelled"
+    ANNOUNCED = "announced"
+    CALLED_OFF = "called_off"
+    LEAVE_BEGUN = "leave_begun"
+    LEAVE_ENDED = "leave_ended"
+    RENUMBERED = "renumbered"
 
 
 KINDS: Final = {
     "A01": Kind.ADMITTED,
+    "A02": Kind.MOVED,
     "A03": Kind.DISCHARGED,
     "A04": Kind.REGISTERED,
+    "A05": Kind.ANNOUNCED,
+    "A06": Kind.BECAME,
+    "A07": Kind.BECAME,
     "A08": Kind.DESCRIBED,
     "A11": Kind.ADMISSION_CANCELLED,
+    "A12": Kind.MOVE_CANCELLED,
     "A13": Kind.DISCHARGE_CANCELLED,
+    "A14": Kind.ANNOUNCED,
+    "A15": Kind.ANNOUNCED,
+    "A16": Kind.ANNOUNCED,
+    "A21": Kind.LEAVE_BEGUN,
+    "A22": Kind.LEAVE_ENDED,
+    "A23": Kind.ADMISSION_CANCELLED,
+    "A25": Kind.CALLED_OFF,
+    "A26": Kind.CALLED_OFF,
+    "A27": Kind.CALLED_OFF,
+    "A38": Kind.CALLED_OFF,
+    "A45": Kind.RENUMBERED,
 }
+"""What each trigger says of a stay (messages.md 1.1)."""
+
+MOVES: Final = {
+    "A05": "admission",
+    "A14": "admission",
+    "A27": "admission",
+    "A38": "admission",
+    "A15": "transfer",
+    "A26": "transfer",
+    "A16": "discharge",
+    "A25": "discharge",
+}
+"""What is announced, or called off."""
+
+TRACKING: Final = frozenset({"A09", "A10"})
+"""A patient on the way from one place to another: kept, nothing follows."""
 
 # Table 0004 and what is written in its place. Anything else is `unknown`, and still a stay if a trigger opens one.
 _CLASSES: Final = {
@@ -122,6 +162,9 @@ class Notification:
 
     `occurred` is the event's own time and None where no field has one; `said_at` is MSH-7 where it can be believed. `discharged` is
     `DELETED` where the message takes a discharge time back. `facility` is the registry's id, or what the message says.
+
+    `move` and `expected` belong to announcements. `prior_visit` is the number that the visit had before, or the same visit at
+    `prior_facility`, from which the member was moved here.
     """
 
     kind: Kind
@@ -140,6 +183,11 @@ class Notification:
     disposition: Disposition | None = None
     died: bool = False
     expected_discharge: date | None = None
+    location: str = ""
+    move: str = ""
+    expected: date | None = None
+    prior_visit: VisitKey | None = None
+    prior_facility: str = ""
     flags: tuple[str, ...] = ()
 
 
@@ -165,7 +213,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     if kind != "ADT":
         return Ignored("type_not_taken")
     if trigger not in KINDS:
-        return Ignored("trigger_not_modelled")
+        return Ignored("tracking_only" if trigger in TRACKING else "trigger_not_modelled")
     if message.msh.text(11).upper() in ("T", "D") and source.production:
         return Ignored("not_production")
     msh, evn, pid, pv1 = message.msh, message.first("EVN"), message.first("PID"), message.first("PV1")
@@ -205,10 +253,12 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
             admitted, discharged = admitted or occurred, None  # messages.md 1.2: PV1-45 stands in messages where nobody left
         case Kind.DISCHARGED:
             discharged = occurred
-        case Kind.ADMISSION_CANCELLED | Kind.DISCHARGE_CANCELLED:
-            admitted = discharged = None
         case Kind.DESCRIBED:
             pass
+        case Kind.BECAME:
+            discharged = None
+        case _:
+            admitted = discharged = None
     if admitted is not None and isinstance(discharged, Time) and discharged.ends(zone) < admitted.begins(zone):
         flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
 
@@ -225,7 +275,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     flags.extend(member_flags)
     facility, visit, visit_flags = _visit(message, source, member, began or occurred)
     flags.extend(visit_flags)
-    expected = parse(message.first("PV2").text(9), zone)
+    prior_facility, prior_visit = _prior(message, source, what, facility, visit)
     return Notification(
         kind=what,
         trigger=trigger,
@@ -242,9 +292,48 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         discharged=discharged,
         disposition=disposition,
         died=died,
-        expected_discharge=expected.day if expected is not None and expected.precision >= Precision.DAY else None,
+        expected_discharge=_day(message.first("PV2").text(9), zone),
+        location=_location(pv1),
+        move=MOVES.get(trigger, ""),
+        expected=_expected(message, trigger, zone),
+        prior_visit=prior_visit,
+        prior_facility=prior_facility,
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def _day(text: str, zone: Zone) -> date | None:
+    said = parse(text, zone)
+    return said.day if said is not None and said.precision >= Precision.DAY else None
+
+
+def _expected(message: Message, trigger: str, zone: Zone) -> date | None:
+    """The day for which something is announced: PV2-8 for an admission, PV2-9 for a discharge, else EVN-3."""
+    field = {"admission": 8, "discharge": 9}.get(MOVES.get(trigger, ""))
+    said = _day(message.first("PV2").text(field), zone) if field is not None else None
+    return said or (_day(message.first("EVN").text(3), zone) if trigger in MOVES else None)
+
+
+def _location(pv1: Segment) -> str:
+    """Unit, room and bed, as the hospital writes them."""
+    return "^".join(pv1.text(3, part) for part in (1, 2, 3)).rstrip("^")
+
+
+def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
+    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4).
+
+    A hospital that numbers its visits anew on a change of class, or in another house, says so here: a stay must not fall in two."""
+    pv1 = message.first("PV1")
+    if what is Kind.MOVED:
+        left = source.facility_called(pv1.text(6, 4)) if pv1.text(6, 4) else None
+        if left is None or left.id == facility:
+            return "", None
+        return left.id, VisitKey(f"facility:{left.id}", visit.value, visit.basis)
+    if what in (Kind.BECAME, Kind.RENUMBERED):
+        number = message.first("MRG").text(5) or pv1.text(50)
+        if number and number != visit.value:
+            return "", VisitKey(visit.scope, number, VisitKeyBasis.VISIT_NUMBER)
+    return "", None
 
 
 def _stay_class(said: str, source: Source) -> str:

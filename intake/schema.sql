@@ -91,6 +91,12 @@ CREATE TABLE IF NOT EXISTS intake.stay_member (
     member          text        NOT NULL
 );
 
+-- Visits that a hospital gave another number: the stay for which their messages count.
+CREATE TABLE IF NOT EXISTS intake.stay_continued (
+    stay            text        NOT NULL PRIMARY KEY,
+    continued_as    text        NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS intake.index_position (
     name            text        NOT NULL PRIMARY KEY,
     position        bigint      NOT NULL,

@@ -48,6 +48,10 @@ def adt(
     death: str = "",
     died_at: str = "",
     expected: str = "",
+    expected_admission: str = "",
+    prior_location: str = "",
+    prior_visit: str = "",
+    alternate_visit: str = "",
     cin: str | None = None,
     end: str = "\r",
 ) -> str:
@@ -71,10 +75,15 @@ def adt(
     evn = ["EVN", trigger if evn1 is None else evn1, recorded, "", "", "", occurred]
     ids = "~".join(part for part in (f"{person.mrn}^^^VGH^MR" if person.mrn else "", f"{cin}^^^MEDI-CAL^MA" if cin else "") if part)
     pid = {3: ids, 5: f"{person.family}^{person.given}", 7: person.born, 8: person.sex, 18: account, 29: died_at, 30: death}
-    pv1 = {2: stay_class, 3: location, 19: visit, 36: disposition, 44: admitted, 45: discharged}
+    pv1 = {
+        2: stay_class, 3: location, 6: prior_location, 19: visit, 36: disposition, 44: admitted, 45: discharged,
+        50: alternate_visit,
+    }  # fmt: skip
     segments = ["|".join(msh), "|".join(evn), _segment("PID", pid), _segment("PV1", pv1)]
-    if expected:
-        segments.append(_segment("PV2", {9: expected}))
+    if expected or expected_admission:
+        segments.append(_segment("PV2", {8: expected_admission, 9: expected}))
+    if prior_visit:
+        segments.insert(3, _segment("MRG", {1: f"{person.mrn}^^^VGH^MR", 5: prior_visit}))
     return end.join(segments) + end
 
 

@@ -36,6 +36,21 @@ def ignored(text: str, source: Source = PLAIN) -> str:
         ("A08", Kind.DESCRIBED),
         ("A11", Kind.ADMISSION_CANCELLED),
         ("A13", Kind.DISCHARGE_CANCELLED),
+        ("A02", Kind.MOVED),
+        ("A05", Kind.ANNOUNCED),
+        ("A06", Kind.BECAME),
+        ("A07", Kind.BECAME),
+        ("A12", Kind.MOVE_CANCELLED),
+        ("A14", Kind.ANNOUNCED),
+        ("A15", Kind.ANNOUNCED),
+        ("A16", Kind.ANNOUNCED),
+        ("A21", Kind.LEAVE_BEGUN),
+        ("A22", Kind.LEAVE_ENDED),
+        ("A23", Kind.ADMISSION_CANCELLED),
+        ("A25", Kind.CALLED_OFF),
+        ("A26", Kind.CALLED_OFF),
+        ("A27", Kind.CALLED_OFF),
+        ("A38", Kind.CALLED_OFF),
     ],
 )
 def test_the_trigger_is_msh_9_whatever_evn_1_says(trigger: str, kind: Kind) -> None:
@@ -51,9 +66,39 @@ def test_a_registration_counts_for_the_emergency_class_only() -> None:
     assert ignored(adt("A04", stay_class="")) == "outpatient_registration"
 
 
-@pytest.mark.parametrize("trigger", ["A02", "A05", "A06", "A24", "A28", "A31", "A40", "A60", "Z99"])
+@pytest.mark.parametrize("trigger", ["A24", "A28", "A31", "A40", "A60", "Z99"])
 def test_other_triggers_are_kept_and_not_acted_on(trigger: str) -> None:
     assert ignored(adt(trigger)) == "trigger_not_modelled"
+
+
+@pytest.mark.parametrize("trigger", ["A09", "A10"])
+def test_somebody_on_the_way_is_kept_and_nothing_follows(trigger: str) -> None:
+    assert ignored(adt(trigger)) == "tracking_only"
+
+
+def test_what_is_announced_and_for_which_day() -> None:
+    planned = notification(adt("A05", expected_admission="20260320"))
+    assert (planned.move, planned.expected) == ("admission", date(2026, 3, 20))
+    leaving = notification(adt("A16", expected="20260312"))
+    assert (leaving.move, leaving.expected) == ("discharge", date(2026, 3, 12))
+    assert notification(adt("A25")).expected is None
+
+
+def test_a_change_of_class_names_the_number_that_the_visit_had_before() -> None:
+    said = notification(adt("A06", visit="V-2", prior_visit="V-1", alternate_visit="V-0"))
+    assert said.prior_visit is not None and (said.prior_visit.value, said.prior_visit.scope) == ("V-1", said.visit.scope)
+    by_alternate = notification(adt("A06", visit="V-2", alternate_visit="V-0")).prior_visit
+    assert by_alternate is not None and by_alternate.value == "V-0"
+    assert notification(adt("A06", visit="V-2", alternate_visit="V-2")).prior_visit is None
+    assert notification(adt("A08", visit="V-2", alternate_visit="V-0")).prior_visit is None
+
+
+def test_a_move_to_another_house_names_the_one_that_was_left() -> None:
+    two = Source(name="two", facilities=(Facility(id="north", name="North", aliases=("N",)), Facility(id="south", name="South")))
+    there = notification(adt("A02", location="4W^1^A^N", prior_location="2E^3^B^SOUTH", facility="N"), two)
+    assert (there.facility, there.prior_facility) == ("north", "south") and there.prior_visit is not None
+    inside = notification(adt("A02", location="4W^1^A^N", prior_location="2E^3^B^N", facility="N"), two)
+    assert (inside.prior_facility, inside.prior_visit, inside.location) == ("", None, "4W^1^A")
 
 
 def test_test_messages_are_not_acted_on_in_production_only() -> None:

@@ -1,0 +1,151 @@
+"""Every ADT trigger about a stay, through the real listener onto a real PostgreSQL, in any order of arrival (messages.md 1.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from itertools import permutations
+
+import pytest
+
+from domain.stay.facts import MemberAdmitted, Move, StayClass, VisitBecame
+from intake.inbox import Status
+from intake.sources import Facility, Source, Sources
+from tests.intake.conftest import World, open_world
+from tests.intake.making import MARISOL, adt
+
+
+def utc(*parts: int) -> datetime:
+    return datetime(*parts, tzinfo=UTC)  # type: ignore[misc,arg-type]
+
+
+def in_the_ed(**more: str) -> str:
+    said = {"control_id": "ED-1", "sent": "20260308090500", "admitted": "20260308090000", "visit": "V-ED", "stay_class": "E"}
+    return adt("A04", **{**said, **more})  # type: ignore[arg-type]
+
+
+def upstairs(**more: str) -> str:
+    said = {"control_id": "UP-1", "sent": "20260308150500", "occurred": "20260308150000", "admitted": "20260308150000",
+            "visit": "V-IP", "prior_visit": "V-ED", "stay_class": "I", "location": "3W^301^A^VALLEYGEN"}  # fmt: skip
+    return adt("A06", **{**said, **more})  # type: ignore[arg-type]
+
+
+def gone_home(**more: str) -> str:
+    said = {"control_id": "OUT-1", "sent": "20260310100500", "discharged": "20260310100000", "visit": "V-IP", "disposition": "01"}
+    return adt("A03", **{**said, **more})  # type: ignore[arg-type]
+
+
+def stay_that_counts(world: World) -> str:
+    """The only stay of the member that is not another one under a former number."""
+    stays = [s for s in world.member(MARISOL).stays if world.gateway.load(s).state.continued_as is None]
+    assert len(stays) == 1
+    return stays[0]
+
+
+def test_16_an_emergency_visit_that_becomes_an_admission_under_another_number_is_one_stay(world: World) -> None:
+    world.register(MARISOL)
+    rows = world.deliver(in_the_ed(), upstairs(), gone_home())
+    assert [row.status for row in rows] == [Status.APPLIED] * 3
+    course = world.gateway.load(stay_that_counts(world)).state.course()
+    assert [a.at for a in course.admissions] == [utc(2026, 3, 8, 16, 0)]  # 09:00 Pacific daylight time: at the door of the ED
+    assert course.stay_class is StayClass.INPATIENT and course.was_emergency
+    assert course.discharge is not None and course.discharge.at == utc(2026, 3, 10, 17, 0)
+    assert sum(isinstance(f, MemberAdmitted) for f in world.facts("stay-")) == 1
+    assert sum(isinstance(f, VisitBecame) for f in world.facts("stay-")) == 1
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3)))[1:])
+def test_16_in_every_order_of_arrival(world: World, order: tuple[int, ...]) -> None:
+    world.register(MARISOL)
+    said = (in_the_ed(), upstairs(), gone_home())
+    for n in order:
+        world.deliver(said[n])
+    course = world.gateway.load(stay_that_counts(world)).state.course()
+    assert [a.at for a in course.admissions] == [utc(2026, 3, 8, 16, 0)]
+    assert course.stay_class is StayClass.INPATIENT and course.was_emergency and course.location == "3W^301^A"
+    assert [(d.at, d.disposition) for d in course.discharges] == [(utc(2026, 3, 10, 17, 0), "01")]
+    assert course.doubts == ()
+
+
+def test_a_visit_that_only_gets_another_number_goes_on(world: World) -> None:
+    world.register(MARISOL)
+    first = adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", visit="V-1")
+    renumbered = adt("A45", control_id="B", sent="20260309090000", visit="V-2", prior_visit="V-1")
+    back = adt("A03", control_id="C", sent="20260310100500", discharged="20260310100000", visit="V-2", disposition="01", cin="")
+    rows = world.deliver(first, renumbered, back)
+    assert [row.status for row in rows] == [Status.APPLIED] * 3
+    course = world.gateway.load(stay_that_counts(world)).state.course()
+    assert course.discharge is not None and len(course.admissions) == 1
+
+
+def test_a_message_without_a_number_of_the_person_waits_for_one_of_its_stay_that_has_it(world: World) -> None:
+    world.register(MARISOL)
+    (early,) = world.deliver(gone_home(visit="V-1", cin=""))
+    assert early.status is Status.UNMATCHED
+    admitted = adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", visit="V-1")
+    world.deliver(admitted)
+    world.door.worker.work_off()
+    assert world.row_of(gone_home(visit="V-1", cin="")).status is Status.APPLIED
+    assert world.course(MARISOL).discharge is not None
+
+
+def test_a_cancelled_discharge_under_the_former_number_keeps_its_instant(world: World) -> None:
+    world.register(MARISOL)
+    world.deliver(
+        adt("A03", control_id="C", sent="20260309100500", discharged="20260309100000", visit="V-2", disposition="01"),
+        adt("A13", control_id="D", sent="20260309120000", occurred="20260309110000", visit="V-2"),
+        adt("A45", control_id="B", sent="20260310090000", visit="V-2", prior_visit="V-1"),
+    )
+    (discharge,) = world.gateway.load(stay_that_counts(world)).state.course().discharges
+    assert discharge.stopped_at == utc(2026, 3, 9, 18, 0)
+
+
+def test_moves_inside_the_house_change_the_place_and_nothing_else(world: World) -> None:
+    world.register(MARISOL)
+    world.deliver(
+        adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", location="4W^401^A^VALLEYGEN"),
+        adt("A02", control_id="B", sent="20260309090000", location="ICU^2^^VALLEYGEN", prior_location="4W^401^A^VALLEYGEN"),
+    )
+    assert world.course(MARISOL).location == "ICU^2"
+    world.deliver(adt("A12", control_id="C", sent="20260309100000", location="4W^401^A^VALLEYGEN"))
+    course = world.course(MARISOL)
+    assert course.location == "4W^401^A" and course.discharges == () and len(course.admissions) == 1
+
+
+def test_a_move_to_another_house_ends_one_stay_and_begins_another(database: str) -> None:
+    houses = (Facility(id="north", name="North", aliases=("NORTH",)), Facility(id="south", name="South", aliases=("SOUTH",)))
+    source = Source(name="valley-general", addresses=("127.0.0.0/8",), facilities=houses, id_authorities={"MEDI-CAL": "cin"})
+    world = open_world(database, Sources((source,)))
+    world.register(MARISOL)
+    rows = world.deliver(
+        adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", location="4W^401^A^SOUTH"),
+        adt("A02", control_id="B", sent="20260309090500", occurred="20260309090000", location="ICU^2^^NORTH",
+            prior_location="4W^401^A^SOUTH"),
+    )  # fmt: skip
+    assert [row.status for row in rows] == [Status.APPLIED] * 2
+    courses = {c.facility: c for c in (world.gateway.load(s).state.course() for s in world.member(MARISOL).stays)}
+    assert courses["south"].discharge is not None and courses["south"].discharge.disposition == "02"
+    assert courses["south"].discharge.at == utc(2026, 3, 9, 16, 0)
+    assert courses["north"].admission is not None and courses["north"].admission.at == utc(2026, 3, 9, 16, 0)
+    world.door.close()
+    world.opened.close()
+
+
+def test_what_is_announced_starts_nothing(world: World) -> None:
+    world.register(MARISOL)
+    world.deliver(adt("A05", control_id="A", sent="20260308090500", expected_admission="20260320"))
+    course = world.course(MARISOL)
+    assert course.admissions == () and [(a.move, a.expected_on) for a in course.announced] == [(Move.ADMISSION, date(2026, 3, 20))]
+    world.deliver(adt("A38", control_id="B", sent="20260309090500"))
+    assert world.course(MARISOL).announced == ()
+
+
+def test_a_leave_is_no_discharge(world: World) -> None:
+    world.register(MARISOL)
+    world.deliver(
+        adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000"),
+        adt("A21", control_id="B", sent="20260309090500", occurred="20260309090000"),
+    )
+    course = world.course(MARISOL)
+    assert course.on_leave_since == utc(2026, 3, 9, 16, 0) and course.discharges == ()
+    world.deliver(adt("A22", control_id="C", sent="20260309180500", occurred="20260309180000"))
+    assert world.course(MARISOL).on_leave_since is None
