@@ -17,6 +17,7 @@ from domain.staff.facts import Role
 from intake.inbox import CannotStore
 from intake.memberfile import FileRefused
 from intake.receive import HL7_CONTENT_TYPE, receive_http
+from intake.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle
 from intake.roster import Receipt
 
 router = APIRouter(tags=["Front door"])
@@ -26,6 +27,62 @@ EXAMPLE = (
     "MSH|^~\\&|EPIC|ST-BRENDAN|TL|TL|20261120103000||ADT^A01|MSG00001|P|2.5.1\rEVN||20261120103000\r"
     "PID|1||91234567A^^^MEDI-CAL^MA||OKAFOR^INES||19610709|F\rPV1|1|I|3W^301^1^ST-BRENDAN||||||||||||||||V-1001\r"
 )
+
+
+PATIENT, ENCOUNTER = "urn:uuid:5d1f2a60-0000-4000-8000-000000000001", "urn:uuid:5d1f2a60-0000-4000-8000-000000000002"
+BUNDLE_EXAMPLE: dict[str, Any] = {
+    "resourceType": "Bundle",
+    "id": "discharge-1",
+    "type": "message",
+    "timestamp": "2026-11-20T15:35:00-08:00",
+    "entry": [
+        {
+            "resource": {
+                "resourceType": "MessageHeader",
+                "id": "header-1",
+                "eventCoding": {
+                    "system": "http://hl7.org/fhir/us/davinci-alerts/CodeSystem/notification-event",
+                    "code": "notification-discharge",
+                },
+                "source": {"endpoint": "https://hospital.example/fhir"},
+                "focus": [{"reference": ENCOUNTER}],
+            }
+        },
+        {
+            "fullUrl": ENCOUNTER,
+            "resource": {
+                "resourceType": "Encounter",
+                "identifier": [{"type": {"coding": [{"code": "VN"}]}, "value": "V-1001"}],
+                "status": "finished",
+                "class": {"code": "IMP"},
+                "subject": {"reference": PATIENT},
+                "period": {"start": "2026-11-16T09:00:00-08:00", "end": "2026-11-20T15:30:00-08:00"},
+                "serviceProvider": {"display": "Valley General Hospital"},
+                "hospitalization": {"dischargeDisposition": {"coding": [{"code": "01"}]}},
+            },
+        },
+        {
+            "fullUrl": PATIENT,
+            "resource": {
+                "resourceType": "Patient",
+                "identifier": [{"system": "CIN", "value": "91234567A"}],
+                "name": [{"family": "OKAFOR", "given": ["INES"]}],
+                "birthDate": "1961-07-09",
+            },
+        },
+    ],
+}
+
+
+def outcome_example(status: int) -> dict[str, Any]:
+    """What an OperationOutcome of this status looks like."""
+    code, expression, diagnostics = {
+        400: ("invalid", "Bundle.type", "send a Bundle whose type is message"),
+        422: ("required", "MessageHeader.focus", "refer to the Encounter that the message is about"),
+        503: ("transient", "", "the message could not be stored; send it again"),
+    }[status]
+    issue: dict[str, Any] = {"severity": "error", "code": code, "diagnostics": diagnostics}
+    return {"resourceType": "OperationOutcome", "issue": [{**issue, "expression": [expression]} if expression else issue]}
 
 
 class RowFault(BaseModel):
@@ -85,6 +142,36 @@ async def receive_hl7(request: Request, services: Use, caller: Annotated[Caller,
         code = {401: "source_unknown", 413: "body_too_large", 415: "content_type_unknown", 503: "database_away"}
         more = {name: value for name, value in told.headers.items() if name != "Content-Type"}
         return answer(Problem(told.status, code.get(told.status, "message_refused"), told.body.decode(), headers=more))
+    return Response(told.body, told.status, told.headers)
+
+
+@router.post(
+    "/fhir/$process-message",
+    summary="A FHIR R4 message bundle: the Da Vinci notifications of admission, transfer and discharge",
+    response_class=Response,
+    responses={
+        200: {"description": "Stored; there is no response message"},
+        **{
+            status: {"content": {FHIR_CONTENT_TYPE: {"example": outcome_example(status)}}, "description": description}
+            for status, description in (
+                (400, "Not JSON, or no message bundle: kept, not read; do not send it again"),
+                (422, "The envelope lacks something that the guide asks for: kept, not read; do not send it again"),
+                (503, "Could not be stored: send it again"),
+            )
+        },
+    },
+    openapi_extra={
+        "requestBody": {"required": True, "content": {FHIR_CONTENT_TYPE: {"schema": {"type": "object"}, "example": BUNDLE_EXAMPLE}}}
+    },
+)
+async def process_message(request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))]) -> Response:
+    """The bytes are safe before the answer leaves. Unknown members and events and absent elements are answered with 200 too."""
+    body = await request.body()
+    source = services.sources.named(caller.source or "")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers["traceparent"] = traceparent() or ""
+    peer = request.client.host if request.client else ""
+    told = await run_in_threadpool(lambda: receive_bundle(services.reception, body, headers, source, peer=peer))
     return Response(told.body, told.status, told.headers)
 
 

@@ -22,7 +22,11 @@ from api.tokens import Caller, caller_of
 from domain.staff.facts import Role
 
 BODY_BYTES_MAX = 256 * 1024
-BODY_BYTES_MAX_AT = {"/v1/hl7": 16 * 1024 * 1024, "/v1/member-files": 64 * 1024 * 1024}
+BODY_BYTES_MAX_AT = {
+    "/v1/hl7": 16 * 1024 * 1024,
+    "/v1/fhir/$process-message": 16 * 1024 * 1024,
+    "/v1/member-files": 64 * 1024 * 1024,
+}
 """Where more than a command is sent."""
 
 HEADERS = {

@@ -26,18 +26,17 @@ from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import MemberDischarged, StayClass, order_of
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from intake.claims import Heard, Messages, Question
-from intake.er7 import DELETED, Message, Unreadable, read
+from intake.er7 import DELETED
+from intake.forms import NotRead, read_stored
 from intake.identity import IdentityKeys
 from intake.inbox import Row, Settlement, Status
 from intake.index import IdentityIndex
 from intake.matching import Candidate, Match, Matched, Reason, Review, Unmatched, match
 from intake.notification import (
-    PARSER_VERSION,
     Ignored,
     Kind,
     MemberKeys,
     Notification,
-    normalise,
 )
 from intake.receive import traceparent_of
 from intake.sources import Source, Sources
@@ -48,7 +47,6 @@ FLAG_DISCHARGE_TIME_DELETED: Final = "discharge_time_deleted"
 FLAG_REPLAY_DIFFERS: Final = "replay_differs"
 BY_HAND: Final = "by_hand"
 
-_DIFFERS_IN_A_RESEND: Final = {"MSH": (6, 9), "EVN": (2,)}
 TO_ANOTHER_HOSPITAL: Final = "02"
 """The disposition of a stay that ends because its hospital moved the member to another of its facilities."""
 
@@ -109,6 +107,7 @@ class Reading:
     row: Row
     source: Source
     said: Notification | Ignored
+    parser: str
     semantic: bytes
     trace: str
     stay: StreamId | None = None
@@ -123,7 +122,7 @@ class Reading:
     def settled(self, status: Status, reason: str = "", flags: Sequence[str] = (), **more: Any) -> Settlement:
         return Settlement(
             status=status, reason=reason, flags=tuple(flags), stay=self.stay, semantic_hash=self.semantic,
-            parser=PARSER_VERSION, **more,
+            parser=self.parser, **more,
         )  # fmt: skip
 
 
@@ -176,11 +175,11 @@ class Applier:
         raw = batch.raw(row)
         if raw is None:
             return Settlement(status=Status.DEAD, reason="bytes_erased")
-        message = read(raw, row.charset or source.charset or None)
-        if isinstance(message, Unreadable):
-            return Settlement(status=Status.DEAD, reason="not_hl7", parser=PARSER_VERSION)
-        said = normalise(message, source, row.received_at)
-        reading = Reading(row=row, source=source, said=said, semantic=self._semantic_hash(message), trace=trace)
+        found = read_stored(raw, row, source)
+        if isinstance(found, NotRead):
+            return Settlement(status=Status.DEAD, reason=found.reason, parser=found.parser)
+        said, semantic = found.said, self._identity.digest("message", *found.content)
+        reading = Reading(row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace)
         if isinstance(said, Ignored):
             return reading
         stay, renumbered, left = self._identity.stay(said.visit.scope, said.visit.value), None, None
@@ -387,16 +386,6 @@ class Applier:
             said.location, said.move, said.expected, said.prior_visit,
         )  # fmt: skip
         return self._identity.digest("statement", stay, said.trigger, occurred, str(said.said_at), repr(content))
-
-    def _semantic_hash(self, message: Message) -> bytes:
-        """Of the message without what differs in a mere resend (MSH-7, MSH-10, EVN-2). Keyed, because it is about a person."""
-        mark = message.delimiters.field
-        parts: list[str] = []
-        for line in message.lines:
-            skipped = _DIFFERS_IN_A_RESEND.get(line[:3])
-            kept = line if skipped is None else mark.join(f for n, f in enumerate(line.split(mark)) if n not in skipped)
-            parts.append(kept)
-        return self._identity.digest("message", *parts)
 
     # -- what follows
 

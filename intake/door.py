@@ -23,8 +23,9 @@ from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
 from intake.mllp import Limits, Listener
 from intake.receive import HttpAnswer, Reception, receive_http
+from intake.receive_fhir import receive_bundle
 from intake.roster import MemberFiles
-from intake.sources import Sources
+from intake.sources import Source, Sources
 from intake.worker import Worker
 
 POOL_MAX: Final = 16
@@ -60,9 +61,15 @@ class FrontDoor:
 
     def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
         """HL7 over HTTP: finds the source by the bearer token in `headers` (names in small letters), stores, answers."""
+        return receive_http(self.reception, body, headers, self._bearer(headers), peer=peer)
+
+    def receive_fhir(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
+        """A FHIR message bundle over HTTP, in the same way."""
+        return receive_bundle(self.reception, body, headers, self._bearer(headers), peer=peer)
+
+    def _bearer(self, headers: Mapping[str, str]) -> Source | None:
         kind, _, token = headers.get("authorization", "").partition(" ")
-        source = self.sources.holding_token(token.strip()) if kind.lower() == "bearer" and token.strip() else None
-        return receive_http(self.reception, body, headers, source, peer=peer)
+        return self.sources.holding_token(token.strip()) if kind.lower() == "bearer" and token.strip() else None
 
     def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
         """Threads that work the inbox off until `stop` is set."""

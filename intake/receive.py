@@ -92,6 +92,18 @@ class Reception:
             for one, header, verdict in zip(received, headers, verdicts, strict=True)
         )
 
+    def keep(self, received: Received, *, control_id: str, kind: str, status: Status, reason: str) -> None:
+        """Store a message whose header the transport has read itself. Raises CannotStore: then it may not be acknowledged."""
+        with _spans((received,)) as (trace,):
+            arrival = Arrival(
+                raw=received.raw, source_id=received.source.name, transport=received.transport, control_id=control_id, kind=kind,
+                peer=received.peer, trace=trace, status=status, reason=reason,
+            )  # fmt: skip
+            (stored,) = self._inbox.store_all([arrival], self._clock.now())
+        self._ring()
+        killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
+        log.info("messages_stored", count=1, repeated=int(stored.repeated), rejected=int(status is Status.DEAD))
+
 
 def _arrival(received: Received, header: Header | None, verdict: Verdict, trace: str) -> Arrival:
     return Arrival(

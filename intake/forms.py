@@ -1,0 +1,70 @@
+"""A stored message, read by the reader of its form: HL7 v2 in ER7, or a FHIR message bundle.
+
+What it says is the same for everything that follows; which reader said so is kept with the message, because a replay may run a
+later one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intake import er7, fhir, notification
+from intake.inbox import Row
+from intake.notification import Ignored, Notification
+from intake.sources import Source
+
+FHIR_TRANSPORT: Final = "fhir"
+
+_MERELY_RESENT: Final = {"MSH": (6, 9), "EVN": (2,)}
+"""What differs in an ER7 message that is sent again: MSH-7, MSH-10, EVN-2 (positions after the segment's name)."""
+
+_ENVELOPE: Final = frozenset({"id", "timestamp", "meta"})
+"""What differs in a bundle that is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a message says, who read it, and its content without what differs in a mere resend."""
+
+    said: Notification | Ignored
+    parser: str
+    content: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """Bytes that are no message of their form."""
+
+    reason: str
+    parser: str
+
+
+def read_stored(raw: bytes, row: Row, source: Source) -> Read | NotRead:
+    """What a message says."""
+    if row.transport == FHIR_TRANSPORT:
+        bundle = fhir.read(raw)
+        if isinstance(bundle, fhir.Refused):
+            return NotRead("not_fhir", fhir.PARSER_VERSION)
+        return Read(fhir.normalise(bundle, source, row.received_at), fhir.PARSER_VERSION, _of_bundle(raw))
+    message = er7.read(raw, row.charset or source.charset or None)
+    if isinstance(message, er7.Unreadable):
+        return NotRead("not_hl7", notification.PARSER_VERSION)
+    return Read(notification.normalise(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
+
+
+def _of_er7(message: er7.Message) -> tuple[str, ...]:
+    mark = message.delimiters.field
+    parts = []
+    for line in message.lines:
+        skipped = _MERELY_RESENT.get(line[:3])
+        parts.append(line if skipped is None else mark.join(f for n, f in enumerate(line.split(mark)) if n not in skipped))
+    return tuple(parts)
+
+
+def _of_bundle(raw: bytes) -> tuple[str, ...]:
+    body: dict[str, Any] = json.loads(raw.decode("utf-8-sig"))
+    header = body["entry"][0].get("resource", {})
+    said = [{k: v for k, v in body.items() if k not in _ENVELOPE and k != "entry"}, {k: v for k, v in header.items() if k != "id"}]
+    return tuple(json.dumps(part, sort_keys=True) for part in (*said, *body["entry"][1:]))

@@ -1,0 +1,66 @@
+"""FHIR messages at the door: `$process-message` of the Da Vinci notifications (messages.md 2.1, 5.1).
+
+Stored, then answered. Errors are OperationOutcomes, and what their sender does next follows from the status: 4xx is not sent again,
+429 later, 5xx again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from intake import fhir
+from intake.forms import FHIR_TRANSPORT
+from intake.inbox import CannotStore, Status
+from intake.mllp import FRAME_BYTES_MAX
+from intake.receive import RETRY_AFTER_SECONDS, HttpAnswer, Received, Reception
+from intake.sources import Source
+
+FHIR_CONTENT_TYPE: Final = "application/fhir+json"
+_TAKEN: Final = frozenset({FHIR_CONTENT_TYPE, "application/json"})
+KIND_CHARS_MAX: Final = 40
+
+log = structlog.get_logger("intake.receive")
+
+
+def receive_bundle(
+    reception: Reception, body: bytes, headers: Mapping[str, str], source: Source | None, *, peer: str = ""
+) -> HttpAnswer:
+    """Store a message bundle and answer. `source` is whom the credentials name, None where they name nobody. `headers` are looked
+    up in lower case. What is refused is kept too, as dead: nobody can say later that it was never sent."""
+    if source is None or "http" not in source.transports:
+        return _outcome(401, "login", "", "send the bearer token of a registered source", {"WWW-Authenticate": "Bearer"})
+    content_type = headers.get("content-type", FHIR_CONTENT_TYPE).partition(";")[0].strip().lower()
+    if content_type not in _TAKEN:
+        return _outcome(415, "not-supported", "", f"send {FHIR_CONTENT_TYPE}")
+    if len(body) > FRAME_BYTES_MAX:
+        return _outcome(413, "too-long", "Bundle", f"the message is longer than {FRAME_BYTES_MAX} bytes")
+    read = fhir.read(body)
+    refused = read if isinstance(read, fhir.Refused) else None
+    received = Received(body, source, FHIR_TRANSPORT, peer=peer, trace=headers.get("traceparent", ""))
+    try:
+        reception.keep(
+            received,
+            control_id=read.control_id if isinstance(read, fhir.Bundle) else "",
+            kind=read.event[:KIND_CHARS_MAX] if isinstance(read, fhir.Bundle) else "",
+            status=Status.RECEIVED if refused is None else Status.DEAD,
+            reason="" if refused is None else f"fhir_{refused.code.replace('-', '_')}",
+        )
+    except CannotStore as trouble:
+        log.error("message_not_stored", source=source.name, failure=str(trouble))
+        retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return _outcome(503, "transient", "", "the message could not be stored; send it again", retry)
+    if refused is not None:
+        return _outcome(refused.status, refused.code, refused.expression, refused.remedy)
+    return HttpAnswer(200, b"", {"Content-Type": FHIR_CONTENT_TYPE})
+
+
+def _outcome(status: int, code: str, expression: str, diagnostics: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+    issue: dict[str, object] = {"severity": "error", "code": code, "diagnostics": diagnostics}
+    if expression:
+        issue["expression"] = [expression]
+    body = json.dumps({"resourceType": "OperationOutcome", "issue": [issue]}).encode()
+    return HttpAnswer(status, body, {"Content-Type": FHIR_CONTENT_TYPE, **(headers or {})})
