@@ -11,7 +11,7 @@ import pytest
 from domain.stay.facts import StayClass
 from eventlog.gateway import Conflict, Gateway
 from eventlog.recorder import LogRecorder
-from intake import apply
+from intake import notification
 from intake.inbox import Status
 from intake.worker import BATCH_MAX
 from tests.intake.conftest import World
@@ -43,14 +43,14 @@ def test_messages_of_one_stay_in_one_batch_are_taken_in_order(world: World) -> N
 def test_a_message_at_fault_is_alone_at_fault(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.register(MARISOL, TOMAS)
     world.send(adt("A01", control_id="good"), adt("A01", control_id="bad", person=TOMAS, visit="V-78"))
-    usual = apply.normalise
+    usual = notification.normalise
 
     def broken(message: Any, source: Any, received_at: Any) -> Any:
         if message.msh.text(10) == "bad":
             raise KeyError(TOMAS.family)
         return usual(message, source, received_at)
 
-    monkeypatch.setattr(apply, "normalise", broken)
+    monkeypatch.setattr(notification, "normalise", broken)
     assert world.door.worker.work_some() == 2
     rows = {row.control_id: row for row in world.rows()}
     assert rows["good"].status is Status.APPLIED
