@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from uuid import UUID, uuid4, uuid5
 
@@ -329,7 +328,7 @@ class Author:
         return True
 
     def append(self, own: OwnStream, fact: Fact, read: tuple[Check, ...], appender: Appender) -> None:
-        now, command_id = datetime.now(UTC), uuid4()
+        now, command_id = SystemClock().now(), uuid4()
         row = self._codec.encode(
             fact, stream=own.stream, version=own.version + 1, event_id=uuid5(command_id, "0"), key_id=own.stream,
             meta=Meta(occurred_at=now, recorded_at=now, actor="system", command_id=str(command_id)), previous=own.hash,
