@@ -3,6 +3,7 @@
 Examples:  python -m benchmarks                     everything, under fifteen minutes on two cores
            python -m benchmarks --only P1 --only P4   some rows
            python -m benchmarks --json                the rows as JSON on standard output
+           python -m benchmarks --markdown            the table as docs/performance.md has it
 
 Exit codes: 0 measured (met or not), 1 a row could not be measured, 2 a wrong option.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -55,6 +56,7 @@ app = typer.Typer(add_completion=False)
 def main(
     only: Annotated[list[str] | None, typer.Option(help="Only this row; may be given several times.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
 ) -> None:
     known = {id for part in PARTS for id in part.ids}
     for id in only or ():
@@ -75,6 +77,8 @@ def main(
         write(rows, about, OUT)
     if as_json:
         print(json.dumps({"machine": about, "rows": [asdict(row) for row in rows]}))  # noqa: T201
+    elif as_markdown:
+        print("\n".join(markdown(rows)))  # noqa: T201
     else:
         Console(width=None if console.is_terminal else 200).print(_table(rows))
     raise typer.Exit(1 if any(row.error for row in rows) else 0)
@@ -109,6 +113,19 @@ def _table(rows: list[Row]) -> Table:
             _figure(row.ratio), row.goal or "", met, spread,
         )  # fmt: skip
     return table
+
+
+def markdown(rows: Iterable[Row]) -> Iterator[str]:
+    """The table's lines."""
+    yield "| id | what | value | reference | ratio | goal | met | spread |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        met = "" if row.met is None else "yes" if row.met else "**no**"
+        cells = (
+            row.id, row.error or row.what, f"{_figure(row.value)} {row.unit}", f"{row.reference}: {_figure(row.reference_value)}",
+            _figure(row.ratio), row.goal or "", met, "" if row.spread is None else f"{row.spread:.0%}",
+        )  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
 
 
 def _figure(value: float | None) -> str:
