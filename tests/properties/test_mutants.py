@@ -189,7 +189,7 @@ def by_receipt(plant: pytest.MonkeyPatch) -> None:
     """A record counts from when it was written down."""
 
     def received(timeline: Any, alarm: Alarm) -> Any:
-        return so_far(tuple(replace(entry, at=entry.recorded_at) for entry in timeline), alarm)
+        return so_far(tuple(entry._replace(at=entry.recorded_at) for entry in timeline), alarm)
 
     plant.setattr(outreach_plan, "so_far", received)
 

@@ -334,7 +334,14 @@ def hospital(place: Place, kills: int, **armed: str) -> None:
                     kills -= 1
                     listener = _listener(place, **(armed if kills > 0 else {}))
             note(place.home / "acknowledged", f"T{n} T{n} {hashlib.sha256(raw).hexdigest()} {times}")
-        _until(lambda: not _received(place))
+
+        def worked_off() -> bool:
+            nonlocal listener
+            if not listener.is_alive():  # where storing comes after the answer, the last death may come after the last answer
+                listener = _listener(place)
+            return not _received(place)
+
+        _until(worked_off)
     finally:
         if wire is not None:
             wire.close()
