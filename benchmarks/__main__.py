@@ -11,6 +11,7 @@ Exit codes: 0 measured (met or not), 1 a row could not be measured, 2 a wrong op
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, cast
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -62,6 +64,7 @@ def main(
     for id in only or ():
         if id not in known:
             raise typer.BadParameter(f"{id} is no row; the rows are {', '.join(sorted(known))}", param_hint="--only")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # standard output is the table's
     console, about, rows = Console(stderr=True), machine(), []
     with tempfile.TemporaryDirectory(prefix="throughline-bench-") as folder:
         Path(folder).chmod(0o711)  # root's PostgreSQL runs as an account without rights, which must be able to pass

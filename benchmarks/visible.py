@@ -82,11 +82,11 @@ def rows(ground: Ground) -> Iterator[Row]:
 
 
 @contextmanager
-def ours(databases: Databases) -> Iterator[Callable[[], Delays]]:
+def ours(databases: Databases, *, a_second: int = A_SECOND) -> Iterator[Callable[[], Delays]]:
     """The writer and the projector at work on a log; each call measures one repeat. For other measurements, too."""
     with process(_project, databases), process(_append, databases) as writer, psycopg.connect(databases.url) as conn:
         conn.autocommit = True
-        yield lambda: _measured(conn, writer, "read.timeline", A_SECOND, SECONDS, RATE_KEPT_MIN)
+        yield lambda: _measured(conn, writer, "read.timeline", a_second, SECONDS, RATE_KEPT_MIN)
 
 
 @contextmanager
