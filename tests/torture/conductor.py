@@ -299,8 +299,8 @@ class _Run:
         journals = self._journals()
         settled = Counter(words[1] for words in journals if words[1] != "command")
         with self._ground.connect(pool_max=2) as system:
-            facts = system.log.watermark()
             with system.pool.connection() as conn:
+                (facts,) = conn.execute("SELECT count(*) FROM log.events").fetchone() or (0,)
                 inbox = dict(conn.execute("SELECT status, count(*) FROM intake.inbox GROUP BY 1").fetchall())
                 effects = dict(conn.execute(_EFFECTS).fetchall())
         return {
