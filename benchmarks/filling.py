@@ -156,6 +156,7 @@ def fill(url: str, keys_url: str, *, count: int, first_copy: int = 0) -> Filled:
         with psycopg.connect(url, autocommit=True) as owner:
             owner.execute("VACUUM ANALYZE log.events")
             owner.execute("ANALYZE log.commands")
+            owner.execute("CHECKPOINT")  # or its writing would go on while something is measured
     finally:
         ring.close()
     used = next(copies) - first_copy
