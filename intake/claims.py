@@ -28,6 +28,8 @@ CAUSED_MAX: Final = 64
 NUMBERS_MAX: Final = 8
 """How often a visit may get another number before somebody has to look."""
 _VISIT_LOCK_CLASS: Final = 0x7669
+INDEX_LOCK: Final = "hashtext('intake.index'), 0"
+"""Whoever works messages off shares it; whoever takes news into the identity index has it alone."""
 
 _DUE: Final = "status = 'received' AND next_attempt_at <= %(now)s"
 
@@ -36,8 +38,10 @@ _DUE: Final = "status = 'received' AND next_attempt_at <= %(now)s"
 def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | None = None) -> Iterator[Messages]:
     """The messages that are due, or the one with the id, held for this caller alone until the block ends; none of a file.
 
-    In a pipeline: a statement whose answer nobody reads travels with the next one."""
+    In a pipeline: a statement whose answer nobody reads travels with the next one. The identity index stands still meanwhile: or
+    somebody who becomes known in this very moment would be found neither by the message nor the message by them."""
     with inbox.pool.connection() as conn, conn.pipeline(), conn.transaction():
+        conn.execute(f"SELECT pg_advisory_xact_lock_shared({INDEX_LOCK})")
         rows = conn.execute(
             f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE {_DUE} AND transport <> 'file'"
             " AND (%(id)s::uuid IS NULL OR inbox_id = %(id)s)"

@@ -515,16 +515,16 @@ class Inbox:
                 raise UnknownMessage(f"there is no open message {inbox_id}: only unmatched, waiting and dead ones can be discarded")
             tell(conn, inbox_id, now, Status.IGNORED, reason, "", by)
 
-    def wake_unmatched(self, keys: Sequence[bytes], now: datetime) -> int:
-        """Somebody became known under one of these look-up keys: the messages that wait for them are taken up again."""
-        with self.pool.connection() as conn, conn.transaction():
-            rows = conn.execute(
-                "UPDATE intake.inbox SET status = 'received', reason = 'member_became_known', attempts = 0, next_attempt_at = %s,"
-                " settled_at = NULL WHERE status = 'unmatched' AND lookup && %s::bytea[] RETURNING inbox_id",
-                (now, list(keys)),
-            ).fetchall()
-            for (inbox_id,) in rows:
-                tell(conn, inbox_id, now, Status.RECEIVED, "member_became_known", "", "system")
+    def wake_unmatched(self, conn: Connection[TupleRow], keys: Sequence[bytes], now: datetime) -> int:
+        """Somebody became known under one of these look-up keys: the messages that wait for them are taken up again, together with
+        what else is written on the connection."""
+        rows = conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = 'member_became_known', attempts = 0, next_attempt_at = %s,"
+            " settled_at = NULL WHERE status = 'unmatched' AND lookup && %s::bytea[] RETURNING inbox_id",
+            (now, list(keys)),
+        ).fetchall()
+        for (inbox_id,) in rows:
+            tell(conn, inbox_id, now, Status.RECEIVED, "member_became_known", "", "system")
         return len(rows)
 
     # -- inside

@@ -20,6 +20,7 @@ from domain.stay.facts import StayContinuedElsewhere
 from eventlog.arrays import texts
 from eventlog.gateway import Gateway
 from eventlog.log import ROW_COLUMNS, Log
+from intake.claims import INDEX_LOCK
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
 
@@ -41,14 +42,15 @@ class IdentityIndex:
     def catch_up(self, now: datetime) -> int:
         """Take in what the log has gained; how many waiting messages were woken. Raises LogAway."""
         incarnation = self._log.incarnation()
-        learned: list[bytes] = []
+        woken = 0
         with self._inbox.pool.connection() as conn:
             while True:
                 with conn.transaction():
-                    conn.execute("SELECT pg_advisory_xact_lock(hashtext('intake.index'), 0)")
+                    conn.execute(f"SELECT pg_advisory_xact_lock({INDEX_LOCK})")
                     position, bound = self._position(conn, incarnation), self._log.watermark()
                     facts = self._indexed(position, bound)
-                    learned += self._take_all(conn, facts)
+                    if learned := self._take_all(conn, facts):
+                        woken += self._inbox.wake_unmatched(conn, learned, now)
                     reached = facts[-1].position if len(facts) == BATCH else bound
                     if reached != position:
                         conn.execute(
@@ -59,7 +61,7 @@ class IdentityIndex:
                 if len(facts) < BATCH:
                     break
         self._taken_in = reached
-        return self._inbox.wake_unmatched(learned, now) if learned else 0
+        return woken
 
     def has_news(self) -> bool:
         """Whether the log has gained something since `catch_up` last looked from here: a cheap question. Raises LogAway."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from intake import apply
 from intake.apply import Applier
 from intake.inbox import ATTEMPTS_MAX, Arrival, CannotStore, Status, UnknownMessage, uuid7
 from intake.worker import Away
@@ -125,6 +127,36 @@ def test_a_message_of_a_known_stay_needs_no_cin_and_another_persons_is_not_taken
     (other,) = world.deliver(adt("A08", control_id="C3", person=TOMAS))
     assert (other.status, other.reason) == (Status.WAITING, "visit_of_another_member")
     assert set(other.proposed) == {world.member_of(MARISOL), world.member_of(TOMAS)}
+
+
+def test_a_member_who_becomes_known_while_their_message_is_read_is_found_by_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = apply.match
+    arriving: list[threading.Thread] = []
+
+    def becomes_known() -> None:
+        world.register(MARISOL)
+        world.door.worker.index.catch_up(world.clock.now())
+
+    def while_somebody_is_registered(*known: Any) -> Any:
+        found = usual(*known)
+        if not arriving:
+            arriving.append(threading.Thread(target=becomes_known))
+            arriving[0].start()
+            arriving[0].join(1.0)
+        return found
+
+    monkeypatch.setattr(apply, "match", while_somebody_is_registered)
+    message = adt("A01")
+    world.send(message)
+    assert world.door.worker.work_some() == 1
+    arriving[0].join(20)
+    world.door.worker.work_off()
+    assert [at.reason for at in world.door.inbox.show(world.row_of(message).inbox_id).transitions][1:] == [
+        "no_member_with_this_cin", "member_became_known", "",
+    ]  # fmt: skip
+    assert world.row_of(message).status is Status.APPLIED
 
 
 def test_an_index_dropped_is_rebuilt_from_the_log(world: World) -> None:
