@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from eventsourcing.persistence import PersistenceError
+
 from domain.policy import PolicyBook, read_policy
 from eventlog import database, keys
 from eventlog.codec import Codec, NamedFact
 from eventlog.database import Ground, LogDatastore
 from eventlog.keys import KeyRing
 from eventlog.log import Log
-from eventlog.recorder import LogRecorder
+from eventlog.recorder import LogAway, LogRecorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,16 @@ def create(url: str, keys_url: str) -> Ground:
 def open_log(
     url: str, keys_url: str, *, master_key: bytes, facts: Sequence[NamedFact], pool_max: int = 12, cache_seconds: float = 60.0
 ) -> OpenLog:
-    """Open the log of a database that `create` has set up. `facts` is the catalog; `master_key` has 32 bytes."""
+    """Open the log of a database that `create` has set up. `facts` is the catalog; `master_key` has 32 bytes. Raises LogAway."""
     datastore = LogDatastore(url, pool_max=pool_max)
     ring = KeyRing(keys_url, master_key, cache_seconds=cache_seconds)
-    return OpenLog(Log(LogRecorder(datastore), Codec(facts, ring)), ring, datastore)
+    try:
+        recorder = LogRecorder(datastore)
+    except PersistenceError as away:  # the library asks the database for its types
+        ring.close()
+        datastore.close()
+        raise LogAway(f"the log cannot be opened ({type(away.__cause__ or away).__name__})") from None
+    return OpenLog(Log(recorder, Codec(facts, ring)), ring, datastore)
 
 
 class PolicyShelf:

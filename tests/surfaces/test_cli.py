@@ -269,10 +269,11 @@ def test_as_a_real_process(told: World) -> None:
     assert refused.returncode == 1 and "agreed" in refused.stderr and "Traceback" not in refused.stderr
 
 
-def test_without_a_database_it_says_so(told: World) -> None:
+@pytest.mark.parametrize("words", [("worklist",), ("simulate", "--history")])
+def test_without_a_database_it_says_so(told: World, words: tuple[str, ...]) -> None:
     environment = {**os.environ, "DATABASE_URL": "postgresql://nobody:secret-word@127.0.0.1:1/none"}
     done = subprocess.run(
-        [sys.executable, "-m", "workers.cli", "worklist"], cwd=ROOT, env=environment, capture_output=True, text=True,
-        timeout=120, check=False,
+        [sys.executable, "-m", "workers.cli", *words], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+        check=False,
     )  # fmt: skip
     assert done.returncode == 3 and "doctor" in done.stderr and "secret-word" not in done.stderr and "Traceback" not in done.stderr
