@@ -13,7 +13,7 @@ from domain.caseload import decider as caseload
 from domain.caseload import facts as caseload_facts
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import Decider, Fact, Process, StreamId
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, referrals
 from domain.episode import decider as episode
 from domain.episode import facts as episode_facts
 from domain.followup import decider as followup
@@ -134,6 +134,9 @@ FACTS: tuple[Entry, ...] = (
     Entry("episode.authorisation-denied", 1, authorisations.AuthorisationDenied),
     Entry("episode.discontinuation-considered", 1, authorisations.DiscontinuationConsidered),
     Entry("episode.care-carried-over", 1, authorisations.CareCarriedOver),
+    Entry("episode.referral-received", 1, referrals.ReferralReceived),
+    Entry("episode.referral-answered", 1, referrals.ReferralAnswered),
+    Entry("episode.referral-withdrawn", 1, referrals.ReferralWithdrawn),
     Entry("episode.assessment-begun", 1, assessments.AssessmentBegun),
     Entry("episode.assessment-answered", 1, assessments.AssessmentAnswered),
     Entry("episode.assessment-completed", 1, assessments.AssessmentCompleted),

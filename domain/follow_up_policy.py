@@ -174,7 +174,8 @@ class CarePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorisation:
-    """How long the plan authorises, and when we have to ask again (domain.md 2.2)."""
+    """How long the plan authorises, when we have to ask again, and until when it answers a referral (domain.md 2.2). What it has to
+    answer with stands in files since there are referrals; an earlier file means what the state asks of every plan (G p104)."""
 
     first_months: int = within(1, 60)
     renewal_months: int = within(1, 60)
@@ -183,6 +184,8 @@ class Authorisation:
     renewal_request_days_before: int = within(0, 366)
     carried_over_within_days: int = within(0, 366)
     holiday_calendar: str
+    decided_within_business_days: int = field(default=5, metadata={"limits": (1, 60)})
+    decided_within_hours_expedited: int = field(default=72, metadata={"limits": (1, 720)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

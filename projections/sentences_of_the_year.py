@@ -39,6 +39,7 @@ from domain.episode.enrolment import (
     ProviderChangeSettled,
     ScreeningAnswered,
 )
+from domain.episode.referrals import PlanAnswer, ReferralAnswered, ReferralReceived, ReferralWithdrawn
 from domain.followup.facts import (
     NO_TIER,
     CadenceAgreed,
@@ -81,7 +82,10 @@ TENTHS = 10
 
 def of_the_year(fact: Fact) -> str:
     """What happened, in words; nothing where it is no fact of the year after enrolment."""
-    for say in (_of_life, _of_the_enrolment, _of_the_authorisation, _of_assessment_and_plan, _of_follow_up, _of_tiers, _of_closing):
+    for say in (
+        _of_life, _of_the_enrolment, _of_the_referral, _of_the_authorisation, _of_assessment_and_plan, _of_follow_up, _of_tiers,
+        _of_closing,
+    ):  # fmt: skip
         if said := say(fact):
             return said
     return ""
@@ -140,6 +144,22 @@ def _of_the_enrolment(fact: Fact) -> str:
             return "The member wants another provider; services go on meanwhile"
         case ProviderChangeSettled(outcome=outcome):
             return f"The wish for another provider is settled: {plain(outcome)}"
+        case _:
+            return ""
+
+
+def _of_the_referral(fact: Fact) -> str:
+    match fact:
+        case ReferralReceived(source=source, urgency=urgency, repeats=repeats):
+            again = ", once more" if repeats else ""
+            return f"Referred by {plain(source)} ({urgency}){again}"
+        case ReferralAnswered(answer=PlanAnswer.APPROVED, communicated_on=day):
+            return f"The plan approved the referral, told on {day.isoformat()}"
+        case ReferralAnswered(communicated_on=day, reason=reason, appeal_until=until):
+            appeal = f", appeal until {until.isoformat()}" if until is not None else ""
+            return f"The plan denied the referral, told on {day.isoformat()}{appeal}{because(reason)}"
+        case ReferralWithdrawn(reason=reason):
+            return f"The referral was withdrawn{because(reason)}"
         case _:
             return ""
 

@@ -19,6 +19,8 @@ _PROMISES = {
     "authorisation.renewal_request": "ask for the authorisation again",
     "authorisation.streamlined_request": "ask for the authorisation after the streamlined one",
     "authorisation.discontinuation": "look at the criteria of discontinuation",
+    "referral.answer": "the plan's answer to the referral",
+    "referral_denied": "decide how to go on after the plan's no",
     "provider_change": "settle the change of provider",
     "approval": "approve a record dated back",
     "conflict": "settle a conflict",

@@ -11,7 +11,7 @@ from typing import Any
 
 from domain import records
 from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads, referrals
 from domain.episode.assessments import AssessmentCommand
 from domain.episode.authorisations import (
     AuthorisationCommand,
@@ -46,6 +46,7 @@ from domain.episode.enrolment import (
 from domain.episode.facts import MEMBER_SAID_NO, AssignmentReceived, AssignmentResent, PolicyReapplied
 from domain.episode.holds import Hold, HoldCommand, Resume
 from domain.episode.leads import AssignLeadCareManager, LeadCommand, ReleaseLeadCareManager
+from domain.episode.referrals import AnswerReferral, ReceiveReferral, ReferralCommand, WithdrawReferral
 from domain.episode.state import Episode, claim_on_open_episode, evolve, evolve_all
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun
@@ -95,10 +96,12 @@ FromFeeds = (
     | GrantAuthorisation
     | DenyAuthorisation
     | RecordNoticeOfAction
+    | AnswerReferral
+    | WithdrawReferral
 )
-"""What a plan's file may say by itself."""
+"""What a plan's file, or who referred the member, may say without a person of ours."""
 
-AfterClosure = GrantAuthorisation | DenyAuthorisation | RecordNoticeOfAction
+AfterClosure = GrantAuthorisation | DenyAuthorisation | RecordNoticeOfAction | AnswerReferral
 """The plan's word on days and rights, which may come when the episode is over."""
 
 Dated = (
@@ -122,6 +125,8 @@ Dated = (
 def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     if isinstance(command, ReceiveAssignment):
         return refused(command.by, context, now, *OFFICE, feeds=True) or _receive(command, state, context, now)
+    if isinstance(command, ReceiveReferral):
+        return refused(command.by, context, now, *OFFICE, feeds=True) or _refer(command, state, context, book, now)
     if state.assignment is None:
         return Refusal("unknown_episode", "stream: is no episode; see `throughline worklist` for the open ones")
     if refusal := refused(command.by, context, now, *_who_may(command), feeds=isinstance(command, FromFeeds)):
@@ -148,6 +153,8 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
             return care_plans.decide(command, state, context, at, now)
         case _ if isinstance(command, AuthorisationCommand):
             return authorisations.decide(command, state, context, book, at, now)
+        case _ if isinstance(command, ReferralCommand):
+            return referrals.decide(command, state, context, book, at, now)
         case _ if isinstance(command, HoldCommand):
             return (*holds.decide(command, state, at), *authorisations.of_release(command, state, context, book, at))
         case _ if isinstance(command, StepDownCommand):
@@ -226,10 +233,32 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
     return (received, claimed, On(command.member, EpisodeBegun(episode=command.stream)))
 
 
+def _refer(command: ReceiveReferral, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
+    """A referral opens an episode as a plan's word does, or is added to the one that is there."""
+    at = command.occurred_at or now
+    if records.untimely(at, now) is not None:
+        return Refusal("received_in_the_future", "occurred_at: lies ahead; the clocks start when the referral came")
+    if state.assignment is not None:
+        if state.member != command.member:
+            return Refusal("not_their_episode", "member: is not whom this episode is about")
+        return referrals.received(command, state, book, at, opens=False)
+    opening = ReceiveAssignment(
+        stream=command.stream,
+        by=command.by,
+        member=command.member,
+        plan=command.plan,
+        received_at=at,
+        referral_source=command.source,
+    )
+    begun = _receive(opening, state, context, now)
+    told = begun if isinstance(begun, Refusal) else referrals.received(command, state, book, at, opens=True)
+    return told if isinstance(told, Refusal) or isinstance(begun, Refusal) else (*begun, *told)
+
+
 def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...]:
     actor = actor_stream(command.by)
     match command:
-        case ReceiveAssignment(member=member):
+        case ReceiveAssignment(member=member) | ReceiveReferral(member=member):
             return (*actor, member, claim_on_open_episode(member))
         case _ if not state.member:
             return actor
@@ -242,7 +271,7 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
             return (*actor, state.member, previous)
         case _ if isinstance(command, CarePlanCommand):
             return (*actor, *care_plans.reads(command, state.member))
-        case _ if isinstance(command, EnrolmentCommand | AuthorisationCommand | HoldCommand | StepDownCommand):
+        case _ if isinstance(command, EnrolmentCommand | AuthorisationCommand | ReferralCommand | HoldCommand | StepDownCommand):
             return (*actor, state.member)
         case _:
             return actor

@@ -35,7 +35,7 @@ from domain.core import (
 )
 from domain.episode.enrolment import Conflict, RaiseConflict, exclusions_to_raise
 from domain.episode.leads import left_behind
-from domain.followup import cadence, minimums, year
+from domain.followup import approvals, cadence, minimums, year
 from domain.followup.cadence import Chain, Overlaid
 from domain.followup.decider import CarryFollowUp, FollowUp
 from domain.followup.facts import (
@@ -117,7 +117,7 @@ class Year:
 
 def _year(sight: Sight) -> Year:
     if sight.enrolled is None or all(version.rules is None for version in sight.versions):
-        return Year((), sight.state.clocks)
+        return Year(tuple(approvals.clocks(sight)), sight.state.clocks)
     pace = cadence.contact_pace(sight, agreed=True)
     contacts = cadence.contact_chain(sight, pace)
     overlays = tuple(cadence.overlays(sight))
@@ -129,6 +129,7 @@ def _year(sight: Sight) -> Year:
         minimums.minimum_count(sight),
         year.clocks(sight),
         year.chain_clocks(sight, reviews),
+        approvals.clocks(sight),
     )
     chains = (("contact", contacts), *((o.name, o.chain) for o in overlays), *((r.name, r.chain) for r in reviews))
     past = {f"{name}/{id}" for name, chain_ in chains for id in chain_.past} | minimums.past_periods(sight)

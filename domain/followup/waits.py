@@ -9,6 +9,7 @@ from domain.core import Because, EventId, Instant, Obligation, ObligationState, 
 from domain.episode.authorisations import care_to_carry_over
 from domain.episode.enrolment import open_conflicts, undone_steps
 from domain.episode.milestones import to_consider
+from domain.followup.approvals import standing_denials
 from domain.followup.cadence import Chain
 from domain.followup.facts import FollowUpReviewed, PopulationProposed
 from domain.followup.minimums import MINIMUM, Count, without_a_day
@@ -65,6 +66,12 @@ def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
     for raised in open_conflicts(sight.told):
         how = f"settle: {raised.fact.conflict}" + (f", {raised.fact.programme}" if raised.fact.programme else "")
         yield _wait(sight, "conflict", raised.event_id, (raised.event_id,), raised.at, sight.to.owner, how)
+    for refused in standing_denials(sight):
+        assert refused.answer is not None and refused.answered_at is not None
+        until = refused.answer.appeal_until
+        appeal = f", appeal until {until.isoformat()}" if until is not None else ""
+        how = f"the plan said no{appeal}: decide how to go on"
+        yield _wait(sight, "referral_denied", refused.id, (refused.answered_by,), refused.answered_at, sight.to.owner, how)
     yield from _populations(sight)
     yield from _carried_over(sight)
     resting = next((span for span in sight.rests if span.until is None), None)

@@ -44,6 +44,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.episode.referrals import ReferralReceived
 from domain.episode.state import Episode
 from domain.member.decider import KIND_OF, MarkContactPoint, Member
 from domain.member.facts import Channel
@@ -799,13 +800,15 @@ def _new_episodes(sight: Sight) -> Iterator[Step]:
 
 
 def _reappearances(sight: Sight) -> tuple[tuple[EventId, Instant], ...]:
-    """Where the member was heard or seen after an unsuccessful end, if no later episode answered that."""
+    """Where the member was heard or seen, or referred, after an unsuccessful end, if no later episode answered that."""
     closure = sight.episode.closure(sight.now)
     if closure is None or closure[2] is ClosureReason.DECEASED or sight.episode.enrolled() is not None or not _last_episode(sight):
         return ()
     heard = ((e.event_id, e.at) for e in sight.contacts if not isinstance(e.fact, MemberDeclined))
     seen = ((attributed, at) for _, attributed, _, state in sight.stays for at in _came(sight, state))
-    return tuple(sorted(((cause, at) for cause, at in chain(heard, seen) if at > closure[1]), key=lambda found: found[::-1]))
+    referred = ((e.event_id, e.at) for e in so_far(sight.episode.said, sight.alarm) if isinstance(e.fact, ReferralReceived))
+    found = chain(heard, seen, referred)
+    return tuple(sorted(((cause, at) for cause, at in found if at > closure[1]), key=lambda found: found[::-1]))
 
 
 def _came(sight: Sight, stay: Stay) -> Iterator[Instant]:

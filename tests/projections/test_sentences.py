@@ -12,6 +12,7 @@ from domain.episode.authorisations import AuthorisationBasis, AuthorisationGrant
 from domain.episode.care_plans import CarePlanWritten, Goal, GoalState, Task
 from domain.episode.closing import NoticeOfActionReceived
 from domain.episode.enrolment import Conflict, ConflictRaised, EnrolmentStep, EnrolmentStepDone, ScreeningAnswered
+from domain.episode.referrals import PlanAnswer, ReferralAnswered, ReferralReceived, ReferralSource, ReferralWithdrawn, Urgency
 from domain.followup import facts as followup
 from domain.followup.facts import CadenceAgreed, FollowUpContactMade, Ground, PopulationProposed, TierFound, TierOverridden
 from domain.interactions import Interaction, SpokenTo
@@ -34,6 +35,12 @@ SAID: tuple[tuple[Fact, str], ...] = (
      "Conflict: a programme that excludes this one (hospice)"),
     (AuthorisationGranted(authorisation="a-1", basis=AuthorisationBasis.INITIAL, first_day=date(2026, 11, 2),
                           last_day=date(2027, 11, 1)), "Authorised from 2026-11-02 to 2027-11-01 (initial)"),
+    (ReferralReceived(referral="r-1", source=ReferralSource.SOCIAL_WORKER, urgency=Urgency.EXPEDITED, repeats="r-0"),
+     "Referred by social worker (expedited), once more"),
+    (ReferralAnswered(referral="r-1", answer=PlanAnswer.DENIED, communicated_on=date(2026, 11, 24), reason="criteria not met",
+                      appeal_until=date(2027, 1, 23)),
+     "The plan denied the referral, told on 2026-11-24, appeal until 2027-01-23 (criteria not met)"),
+    (ReferralWithdrawn(referral="r-1", reason="sent twice"), "The referral was withdrawn (sent twice)"),
     (CarePlanWritten(version=2, goals=(Goal(goal="g-1", topic="housing", state=GoalState.MET), Goal(goal="g-2", topic="pain")),
                      tasks=(Task(task="t-1", goal="g-2", owner="member"),), member_took_part="in_person"),
      "Care plan, version 2: 2 goals (1 met), 1 task; the member took part (in person)"),

@@ -22,6 +22,7 @@ from domain.episode.care_plans import Goal, WriteCarePlan
 from domain.episode.closing import CloseEpisode
 from domain.episode.enrolment import RequestProviderChange
 from domain.episode.facts import ClosureReason
+from domain.episode.referrals import ReceiveReferral, ReferralSource, Urgency
 from domain.follow_up_policy import (
     ANY_TIER,
     Assessment,
@@ -154,6 +155,21 @@ def discharged(when: str) -> Callable[[HospitalStory], object]:
 def noted(circumstance: Circumstance, when: str) -> Callable[[HospitalStory], object]:
     said = NoteCircumstance(stream=MEMBER, by=LEAD, circumstance=circumstance, learned_from="member")
     return lambda story: story.on(when).do(said)
+
+
+def referred_anew(urgency: Urgency) -> Callable[[HospitalStory], list[Instant]]:
+    """Until when the plan answers the referral that opens the next episode, on Tuesday the 3rd at nine."""
+
+    def shows(story: HospitalStory) -> list[Instant]:
+        story.on("2026-11-03 09:00 PST").do(CloseEpisode(stream=EPISODE, by=LEAD, reason=ClosureReason.MOVED_COUNTY))
+        source = ReferralSource.PHYSICIAN
+        referral = ReceiveReferral(
+            stream="episode-2", by=LEAD, member=MEMBER, plan="valley", referral="r-1", source=source, urgency=urgency
+        )
+        story.do(referral)
+        return [o.window.due for o in story.all_owed("followup.referral.answer", "followup-2")]
+
+    return shows
 
 
 def renting(story: HospitalStory) -> object:
@@ -431,6 +447,14 @@ CASES: dict[str, Case] = {
         {"authorisation__holiday_calendar": "federal"},
         due("followup.authorisation.streamlined_request", granted(AuthorisationBasis.STREAMLINED)),
         [at("2026-11-24 24:00 PST")], [at("2026-11-23 24:00 PST")],
+    ),
+    "follow_up.authorisation.decided_within_business_days": Case(
+        {"authorisation__decided_within_business_days": 3}, referred_anew(Urgency.ROUTINE),
+        [at("2026-11-10 24:00 PST")], [at("2026-11-06 24:00 PST")],
+    ),
+    "follow_up.authorisation.decided_within_hours_expedited": Case(
+        {"authorisation__decided_within_hours_expedited": 24}, referred_anew(Urgency.EXPEDITED),
+        [at("2026-11-06 09:00 PST")], [at("2026-11-04 09:00 PST")],
     ),
 }  # fmt: skip
 
