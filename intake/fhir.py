@@ -91,11 +91,11 @@ class Bundle:
     @property
     def control_id(self) -> str:
         """The bundle's id and its header's: what a repeated delivery has in common."""
-        return f"{self.id}/{_text(self.header, 'id')}"[:CONTROL_ID_MAX]
+        return f"{self.id}/{text_of(self.header, 'id')}"[:CONTROL_ID_MAX]
 
     def found(self, reference: object) -> dict[str, Any]:
         """The resource of a Reference; empty where it is not in the bundle."""
-        return self.resources.get(_text(reference, "reference"), {})
+        return self.resources.get(text_of(reference, "reference"), {})
 
     def of_type(self, kind: str) -> Iterator[dict[str, Any]]:
         seen: set[int] = set()
@@ -114,7 +114,7 @@ def read(raw: bytes) -> Bundle | Refused:
     if not isinstance(body, dict) or body.get("resourceType") != "Bundle" or body.get("type") != "message":
         return Refused(400, "invalid", "Bundle.type", "send a Bundle whose type is message")
     for field in ("id", "timestamp"):
-        if not _text(body, field):
+        if not text_of(body, field):
             return Refused(422, "required", f"Bundle.{field}", f"the guide asks for {field} in every notification")
     entries = body.get("entry")
     if not isinstance(entries, list) or len(entries) < 2:
@@ -125,29 +125,29 @@ def read(raw: bytes) -> Bundle | Refused:
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
             return Refused(400, "structure", f"Bundle.entry[{number}].resource", "each entry holds one resource")
         names = (
-            _text(entry, "fullUrl"),
-            f"{resource['resourceType']}/{_text(resource, 'id')}",
-            f"urn:uuid:{_text(resource, 'id')}",
+            text_of(entry, "fullUrl"),
+            f"{resource['resourceType']}/{text_of(resource, 'id')}",
+            f"urn:uuid:{text_of(resource, 'id')}",
         )
         for name in names:
             resources.setdefault(name, resource)
     header = entries[0]["resource"]
     if header["resourceType"] != "MessageHeader":
         return Refused(422, "required", "Bundle.entry[0].resource", "the first entry is the MessageHeader")
-    event = _text(header.get("eventCoding"), "code")
+    event = text_of(header.get("eventCoding"), "code")
     if not event:
         return Refused(422, "required", "MessageHeader.eventCoding", "name the event, for instance notification-discharge")
-    focus = next(iter(_items(header, "focus")), None)
-    if focus is None or not _text(focus, "reference"):
+    focus = next(iter(items_of(header, "focus")), None)
+    if focus is None or not text_of(focus, "reference"):
         return Refused(422, "required", "MessageHeader.focus", "refer to the Encounter that the message is about")
-    encounter = resources.get(_text(focus, "reference"), {})
+    encounter = resources.get(text_of(focus, "reference"), {})
     if not encounter:
         return Refused(422, "not-found", "MessageHeader.focus[0].reference", "the Encounter that it names is not in the bundle")
     if event in _EVENTS and encounter["resourceType"] != "Encounter":
         return Refused(
             422, "value", "MessageHeader.focus[0].reference", "an admission, transfer or discharge is about an Encounter"
         )
-    return Bundle(_text(body, "id"), _text(body, "timestamp"), header, event, encounter, resources)
+    return Bundle(text_of(body, "id"), text_of(body, "timestamp"), header, event, encounter, resources)
 
 
 def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notification | Ignored:
@@ -157,8 +157,8 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         return Ignored("event_not_modelled")
     encounter, flags = bundle.encounter, list[str]()
     zone = Zone(source.timezone)
-    status = _text(encounter, "status")
-    stay_class = _CLASSES.get(_text(encounter.get("class"), "code").upper(), UNKNOWN_CLASS)
+    status = text_of(encounter, "status")
+    stay_class = _CLASSES.get(text_of(encounter.get("class"), "code").upper(), UNKNOWN_CLASS)
     if stay_class == UNKNOWN_CLASS:
         flags.append(FLAG_CLASS_UNKNOWN)
     if status in _CANCELLED:
@@ -171,7 +171,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         said_at = None
         flags.append(FLAG_SENT_TIME_DOUBTFUL)
     period = encounter.get("period")
-    admitted, left = _time(_text(period, "start"), zone), _time(_text(period, "end"), zone)
+    admitted, left = _time(text_of(period, "start"), zone), _time(text_of(period, "end"), zone)
     sent = _time(bundle.timestamp, zone)
     occurred = {Kind.ADMITTED: admitted, Kind.DISCHARGED: left}.get(what) or sent
     if occurred is None:
@@ -185,7 +185,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
     if admitted is not None and discharged is not None and discharged.ends(zone) < admitted.begins(zone):
         flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
 
-    member, died, member_flags = _member(bundle, source, received_at)
+    member, died, member_flags = patient_of(bundle, source, received_at)
     disposition = _disposition(encounter, source) if what is Kind.DISCHARGED else None
     if disposition is not None and not disposition.mapped:
         flags.append(FLAG_DISPOSITION_UNMAPPED)
@@ -200,7 +200,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         facility=facility,
         visit=visit,
         stay_class=stay_class,
-        class_said=_text(encounter.get("class"), "code"),
+        class_said=text_of(encounter.get("class"), "code"),
         occurred=occurred,
         said_at=said_at,
         zone=zone,
@@ -213,7 +213,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
     )
 
 
-def _member(bundle: Bundle, source: Source, received_at: datetime) -> tuple[MemberKeys, bool, list[str]]:
+def patient_of(bundle: Bundle, source: Source, received_at: datetime) -> tuple[MemberKeys, bool, list[str]]:
     """The patient, whether they died, and what is odd about them. A policy's number counts where the patient is its beneficiary."""
     patient = bundle.found(bundle.encounter.get("subject"))
     if not patient:
@@ -221,8 +221,8 @@ def _member(bundle: Bundle, source: Source, received_at: datetime) -> tuple[Memb
     flags: list[str] = []
     cins: dict[str, None] = {}
     numbers: dict[tuple[str, str], None] = {}
-    for identifier in _items(patient, "identifier"):
-        value, authority = _text(identifier, "value"), source.authority(_text(identifier, "system"))
+    for identifier in items_of(patient, "identifier"):
+        value, authority = text_of(identifier, "value"), source.authority(text_of(identifier, "system"))
         found = cin_of(value)
         if isinstance(found, str):
             cins[found] = None
@@ -232,21 +232,23 @@ def _member(bundle: Bundle, source: Source, received_at: datetime) -> tuple[Memb
             numbers[(authority, value)] = None
     for coverage in bundle.of_type("Coverage"):
         beneficiary = bundle.found(coverage.get("beneficiary"))
-        found = cin_of(_text(coverage, "subscriberId"))
+        found = cin_of(text_of(coverage, "subscriberId"))
         if isinstance(found, str) and (not beneficiary or beneficiary is patient) and _is_self(coverage):
             cins[found] = None
     if len(cins) > 1:
         flags.append(FLAG_CIN_CONFLICT)
-    names = sorted(_items(patient, "name"), key=lambda name: _text(name, "use") not in ("official", "usual", ""))
-    families = tuple(dict.fromkeys(family for name in names if (family := _text(name, "family"))))
-    given = next((g for name in names for g in _texts(name, "given")), "")
-    born = _time(_text(patient, "birthDate"), Zone(source.timezone))
+    names = sorted(items_of(patient, "name"), key=lambda name: text_of(name, "use") not in ("official", "usual", ""))
+    families = tuple(dict.fromkeys(family for name in names if (family := text_of(name, "family"))))
+    given = next((g for name in names for g in texts_of(name, "given")), "")
+    born = _time(text_of(patient, "birthDate"), Zone(source.timezone))
     birth_date = born.day if born is not None and born.precision >= Precision.DAY else None
-    if _text(patient, "birthDate") and (birth_date is None or not plausible_birth_date(birth_date, received_at.date())):
+    if text_of(patient, "birthDate") and (birth_date is None or not plausible_birth_date(birth_date, received_at.date())):
         birth_date = None
         flags.append(FLAG_BIRTH_DATE_INVALID)
-    phone = next((phone_key(_text(t, "value")) for t in _items(patient, "telecom") if _text(t, "system") in ("phone", "sms")), "")
-    died = patient.get("deceasedBoolean") is True or _time(_text(patient, "deceasedDateTime"), Zone(source.timezone)) is not None
+    phone = next(
+        (phone_key(text_of(t, "value")) for t in items_of(patient, "telecom") if text_of(t, "system") in ("phone", "sms")), ""
+    )
+    died = patient.get("deceasedBoolean") is True or _time(text_of(patient, "deceasedDateTime"), Zone(source.timezone)) is not None
     keys = MemberKeys(
         cins=tuple(cins),
         record_numbers=tuple(numbers),
@@ -254,7 +256,7 @@ def _member(bundle: Bundle, source: Source, received_at: datetime) -> tuple[Memb
         other_family_names=families[1:],
         given_name=given,
         birth_date=birth_date,
-        sex=_text(patient, "gender").upper()[:1],
+        sex=text_of(patient, "gender").upper()[:1],
         phone=phone,
     )
     return keys, died, flags
@@ -274,33 +276,33 @@ def _visit(bundle: Bundle, source: Source) -> tuple[str, VisitKey, list[str]]:
     facility = known.id if known is not None else names[0] if names else source.name
     scope = f"facility:{known.id}" if known is not None else f"source:{source.name}"
     flags = [] if known is not None else [FLAG_FACILITY_UNKNOWN]
-    identifiers = sorted(_items(encounter, "identifier"), key=lambda i: "VN" not in _codings(i.get("type")))
-    number = next((value for i in identifiers if (value := _text(i, "value"))), "")
+    identifiers = sorted(items_of(encounter, "identifier"), key=lambda i: "VN" not in _codings(i.get("type")))
+    number = next((value for i in identifiers if (value := text_of(i, "value"))), "")
     if number:
         return facility, VisitKey(scope, number, VisitKeyBasis.VISIT_NUMBER), flags
-    if _text(encounter, "id"):
-        return facility, VisitKey(f"source:{source.name}:encounter", _text(encounter, "id"), VisitKeyBasis.ACCOUNT), flags
-    subject = _text(encounter.get("subject"), "reference")
-    key = VisitKey(scope, f"{subject}|{_text(encounter.get('period'), 'start')[:10]}", VisitKeyBasis.SYNTHETIC)
+    if text_of(encounter, "id"):
+        return facility, VisitKey(f"source:{source.name}:encounter", text_of(encounter, "id"), VisitKeyBasis.ACCOUNT), flags
+    subject = text_of(encounter.get("subject"), "reference")
+    key = VisitKey(scope, f"{subject}|{text_of(encounter.get('period'), 'start')[:10]}", VisitKeyBasis.SYNTHETIC)
     return facility, key, [*flags, FLAG_VISIT_KEY_WEAK]
 
 
 def _location(encounter: dict[str, Any]) -> str:
     """The place inside the house that the encounter names last."""
-    places = [_text(place.get("location"), "display") for place in _items(encounter, "location")]
+    places = [text_of(place.get("location"), "display") for place in items_of(encounter, "location")]
     return places[-1][:LOCATION_CHARS_MAX] if places else ""
 
 
 def _facility_names(bundle: Bundle) -> Iterator[str]:
     """What the message calls the hospital: its provider, its locations, then who answers for the message or sent it."""
     provider = bundle.encounter.get("serviceProvider")
-    yield _text(bundle.found(provider), "name") or _text(provider, "display")
-    for place in _items(bundle.encounter, "location"):
+    yield text_of(bundle.found(provider), "name") or text_of(provider, "display")
+    for place in items_of(bundle.encounter, "location"):
         location = place.get("location")
-        yield _text(bundle.found(location), "name") or _text(location, "display")
+        yield text_of(bundle.found(location), "name") or text_of(location, "display")
     for role in ("responsible", "sender"):
         who = bundle.header.get(role)
-        yield _text(bundle.found(who), "name") or _text(who, "display")
+        yield text_of(bundle.found(who), "name") or text_of(who, "display")
 
 
 def _disposition(encounter: dict[str, Any], source: Source) -> Disposition | None:
@@ -309,7 +311,7 @@ def _disposition(encounter: dict[str, Any], source: Source) -> Disposition | Non
     concept = said.get("dischargeDisposition") if isinstance(said, dict) else None
     if not isinstance(concept, dict):
         return None
-    words = [*(_text(coding, "code") for coding in _items(concept, "coding")), _text(concept, "text")]
+    words = [*(text_of(coding, "code") for coding in items_of(concept, "coding")), text_of(concept, "text")]
     read = [disposition_table().read(word, source) for word in words if word]
     return next((found for found in read if found.mapped), read[0] if read else None)
 
@@ -333,21 +335,21 @@ def _instant(text: str, zone: Zone) -> datetime | None:
     return found.at if found is not None and found.precision >= Precision.MINUTE else None
 
 
-def _text(of: object, field: str) -> str:
+def text_of(of: object, field: str) -> str:
     """A string; without what no database keeps and no person writes: NUL, halves of a character."""
     value = of.get(field) if isinstance(of, dict) else None
     return value.replace("\0", "").encode("utf-8", "ignore").decode().strip() if isinstance(value, str) else ""
 
 
-def _texts(of: object, field: str) -> Sequence[str]:
+def texts_of(of: object, field: str) -> Sequence[str]:
     value = of.get(field) if isinstance(of, dict) else None
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def _items(of: object, field: str) -> Sequence[dict[str, Any]]:
+def items_of(of: object, field: str) -> Sequence[dict[str, Any]]:
     value = of.get(field) if isinstance(of, dict) else None
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _codings(concept: object) -> set[str]:
-    return {_text(coding, "code") for coding in _items(concept, "coding")}
+    return {text_of(coding, "code") for coding in items_of(concept, "coding")}
