@@ -19,7 +19,7 @@ from domain.episode import facts as episode_facts
 from domain.followup import decider as followup
 from domain.followup import facts as followup_facts
 from domain.followup import plan as followup_plan
-from domain.member import circumstances
+from domain.member import circumstances, identity
 from domain.member import decider as member
 from domain.member import facts as member_facts
 from domain.outreach import decider as outreach
@@ -107,6 +107,18 @@ FACTS: tuple[Entry, ...] = (
     Entry("member.authority-ended", 1, circumstances.AuthorityEnded),
     Entry("member.data-sharing-authorised", 1, circumstances.DataSharingAuthorised),
     Entry("member.data-sharing-revoked", 1, circumstances.DataSharingRevoked),
+    Entry("member.record-number-learned", 1, identity.RecordNumberLearned),
+    Entry("member.record-number-retired", 1, identity.RecordNumberRetired),
+    Entry("member.record-number-forgotten", 1, identity.RecordNumberForgotten),
+    Entry("member.cin-replaced", 1, identity.CinReplaced),
+    Entry("member.cin-replacement-withdrawn", 1, identity.CinReplacementWithdrawn),
+    Entry("member.members-merged", 1, identity.MembersMerged),
+    Entry("member.members-separated", 1, identity.MembersSeparated),
+    Entry("member.members-kept-apart", 1, identity.MembersKeptApart),
+    Entry("member.message-recognised", 1, identity.MessageRecognised),
+    Entry("member.message-disowned", 1, identity.MessageDisowned),
+    Entry("member.contact-point-proposed", 1, identity.ContactPointProposed),
+    Entry("member.contact-point-proposal-rejected", 1, identity.ContactPointProposalRejected),
     Entry("episode.assignment-received", 1, episode_facts.AssignmentReceived),
     Entry("episode.assignment-resent", 1, episode_facts.AssignmentResent),
     Entry("episode.assignment-withdrawn", 1, episode_facts.AssignmentWithdrawn),

@@ -302,7 +302,7 @@ class Process:
     heeds: tuple[type[Fact], ...] = ()
 
 
-READ_ROUNDS = 4
+READ_ROUNDS = 6
 
 
 def fold(decider: Decider, stream: StreamId, history: Iterable[Recorded]) -> Loaded:

@@ -11,6 +11,7 @@ from domain.caseload.facts import CaseReleased, CaseTaken, CaseWeighed
 from domain.catalog import PROCESSES
 from domain.core import AllOpen, Fact, ProcessRef, Recorded, StreamId
 from domain.member.facts import Claimed, EpisodeBegun, Released, StayAttributed
+from domain.member.identity import MembersMerged, MembersSeparated
 
 
 def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
@@ -26,6 +27,8 @@ def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
             return _every(recorded.stream)
         case EpisodeBegun(episode=episode):
             return (*_every(recorded.stream), *_of_episode(episode))
+        case MembersMerged(episodes=episodes) | MembersSeparated(episodes=episodes):
+            return (*_every(recorded.stream), *(ref for episode in episodes for ref in _of_episode(episode)))
         case StayAttributed(episode=episode):
             return (*_every(recorded.stream), *(_of_episode(episode) if episode else ()))
         case fact if kind in PROCESSES:
@@ -43,6 +46,17 @@ def tags(recorded: Recorded) -> tuple[str, ...]:
     a policy's sweep (a tag that begins with `policy-`) is limited to the processes that are open, see `ends`."""
     process = PROCESSES.get(recorded.stream.partition("-")[0])
     return process.tags(recorded.fact) if process is not None else ()
+
+
+def ties(recorded: Recorded) -> tuple[StreamId, ...]:
+    """Of a fact of a stream that is no process: the streams whose facts concern from now on whatever this stream's concern.
+
+    Members who were found to be one person. The tie stays when they are separated: waking for nothing is harmless."""
+    match recorded.fact:
+        case MembersMerged(survivor=survivor, retired=retired):
+            return (retired if recorded.stream == survivor else survivor,)
+        case _:
+            return ()
 
 
 def ends(recorded: Recorded) -> bool | None:

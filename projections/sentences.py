@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from typing import assert_never
 
 from domain.adoption.facts import PolicyAdopted
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
@@ -49,6 +50,21 @@ from domain.member.facts import (
     PersonalDataErased,
     StayAttributed,
     StayDetached,
+)
+from domain.member.identity import (
+    CinReplaced,
+    CinReplacementWithdrawn,
+    ContactPointProposalRejected,
+    ContactPointProposed,
+    IdentityFact,
+    MembersKeptApart,
+    MembersMerged,
+    MembersSeparated,
+    MessageDisowned,
+    MessageRecognised,
+    RecordNumberForgotten,
+    RecordNumberLearned,
+    RecordNumberRetired,
 )
 from domain.outreach.facts import (
     AttemptMade,
@@ -253,6 +269,8 @@ def _of_the_member(fact: Fact) -> str:
             return "A hospital stay was another person's after all"
         case EpisodeBegun():
             return "An episode of this member began"
+        case fact if isinstance(fact, IdentityFact):
+            return _of_identity(fact)
         case PersonalDataErased():
             return "Personal data erased"
         case MemberAdmitted(stay_class=stay_class):
@@ -283,6 +301,40 @@ def _of_the_member(fact: Fact) -> str:
             return "The hospital gave the visit another number"
         case _:
             return ""
+
+
+def _of_identity(fact: IdentityFact) -> str:
+    match fact:
+        case RecordNumberLearned(authority=authority):
+            return f"A hospital knows the member by a record number ({authority})"
+        case RecordNumberRetired(authority=authority):
+            return f"A hospital gave a record number of the member up for another one ({authority})"
+        case RecordNumberForgotten():
+            return "A record number was not this member's after all"
+        case CinReplaced():
+            return "The state gave the member another CIN; the former one still means this member"
+        case CinReplacementWithdrawn():
+            return "The newer CIN was not this member's after all"
+        case MembersMerged(evidence=evidence):
+            return f"Two members were found to be one person{_on(evidence)}"
+        case MembersSeparated():
+            return "Two members who had been merged are two people after all"
+        case MembersKeptApart(evidence=evidence):
+            return f"Two members were looked at and kept apart{_on(evidence)}"
+        case MessageRecognised():
+            return "Somebody found that a message is about this member"
+        case MessageDisowned():
+            return "Somebody found that a message is not about this member"
+        case ContactPointProposed(kind=kind, source=source):
+            return f"Contact point proposed: {plain(kind)} (from {source or 'a hospital'}); nobody has looked at it yet"
+        case ContactPointProposalRejected():
+            return "The proposed contact point was not taken over"
+        case _:
+            assert_never(fact)
+
+
+def _on(evidence: tuple[str, ...]) -> str:
+    return f" ({', '.join(map(plain, evidence))})" if evidence else ""
 
 
 def _of_the_episode(fact: Fact) -> str:

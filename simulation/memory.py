@@ -33,7 +33,7 @@ from domain.core import (
 )
 from domain.policy import PolicyBook
 from domain.requests import DeliveryBegun, KeepRequest, MessageRequested, RequestFact, RequestState
-from domain.routing import route, tags
+from domain.routing import route, tags, ties
 
 ROUNDS_MAX = 8
 """Rounds of planning until a process must be quiet (design.md 4)."""
@@ -65,6 +65,7 @@ class Memory:
     remembered: dict[str, Decision] = field(default_factory=dict)
     plans: dict[ProcessRef, Plan] = field(default_factory=dict)
     index: dict[str, dict[ProcessRef, None]] = field(default_factory=dict)
+    tied: dict[str, set[str]] = field(default_factory=dict)
     woken: dict[ProcessRef, None] = field(default_factory=dict)
     wakes: list[tuple[Instant, str, ProcessRef]] = field(default_factory=list)
     carrier: Carrier | None = None
@@ -150,9 +151,23 @@ class Memory:
         kind, _, id = recorded.stream.partition("-")
         for tag in tags(recorded):
             self.index.setdefault(tag, {})[ProcessRef(kind, id)] = None
+        for stream in ties(recorded):
+            self.tied.setdefault(stream, set()).add(recorded.stream)
         for target in route(recorded):
-            found = (target,) if isinstance(target, ProcessRef) else self.index.get(target.tag, ())
+            found = (target,) if isinstance(target, ProcessRef) else self._tagged(target.tag)
             self.woken.update(dict.fromkeys(p for p in found if p.kind == target.kind and p.kind in PROCESSES))
+
+    def _tagged(self, tag: str) -> dict[ProcessRef, None]:
+        """The processes of a tag, and of the streams that it is tied to."""
+        reached, found = {tag: None}, dict(self.index.get(tag, {}))
+        waiting = [tag]
+        while waiting:
+            fresh = [stream for stream in self.tied.get(waiting.pop(), ()) if stream not in reached]
+            for stream in fresh:
+                reached[stream] = None
+                found |= self.index.get(stream, {})
+            waiting += fresh
+        return found
 
     # --- the shell ---
 

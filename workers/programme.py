@@ -15,7 +15,7 @@ from workflows.shell import Shell
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programme:
     """What differs between the real programme and a toy of the tests. `ends` tells whether a process's own fact says that it ended
-    (True), that it is open (False), or neither."""
+    (True), that it is open (False), or neither. `ties` names the streams whose facts concern whatever the fact's own stream does."""
 
     facts: tuple[NamedFact, ...]
     deciders: Mapping[str, Decider]
@@ -24,6 +24,7 @@ class Programme:
     tags: Callable[[Recorded], tuple[str, ...]]
     ends: Callable[[Recorded], bool | None]
     workflows: tuple[type[Shell], ...]
+    ties: Callable[[Recorded], tuple[str, ...]] = lambda recorded: ()
 
     def process_of(self, stream: str) -> ProcessRef | None:
         """The process whose own stream it is."""
@@ -40,6 +41,7 @@ def the_programme() -> Programme:
         tags=routing.tags,
         ends=routing.ends,
         workflows=tuple(workflow_of(kind) for kind in catalog.PROCESSES),
+        ties=routing.ties,
     )
 
 

@@ -179,6 +179,7 @@ def indexed(facts: tuple[StoredFact, ...], programme: Programme) -> Findings:
     for stored in facts:
         recorded = stored.recorded
         own = programme.process_of(recorded.stream)
+        found.tags.update((tied, recorded.stream) for tied in programme.ties(recorded))
         if own is not None:
             found.tell(own, recorded.position)
             found.tags.update((tag, own.stream) for tag in programme.tags(recorded))

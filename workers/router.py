@@ -33,6 +33,9 @@ from workers.telemetry import continued
 POLICY = "policy-"
 """Tags of policies name thousands of processes: a fact about one starts a sweep instead of a burst."""
 
+TIED = "member-"
+"""What stands in a process's place under a tag, and begins so, is a stream to which the tag's is tied."""
+
 AWAY = (TemporalAway, LogAway, psycopg.OperationalError, PoolTimeout)
 
 _log = structlog.get_logger("throughline.router")
@@ -101,6 +104,7 @@ class Router:
                     found.open[own] = not ended
                 found.tags.update((tag, own.stream) for tag in self._programme.tags(recorded))
                 _tell(found, own, recorded.position, trace)
+            found.tags.update((tied, recorded.stream) for tied in self._programme.ties(recorded))
             for target in self._programme.route(recorded):
                 match target:
                     case ProcessRef():
@@ -115,6 +119,8 @@ class Router:
         a late correction must wake it; only a sweep passes over it."""
         if not wanted:
             return
+        if ties := [(tag, stream) for tag, stream in found.tags if stream.startswith(TIED)]:
+            wanted = {**{(k, s): at for (k, t), at in wanted.items() for tag, s in ties if tag == t}, **wanted}
         indexed = self._store.tagged(wanted)
         fresh = [(ProcessRef.of(stream), tag) for tag, stream in found.tags]
         for (kind, tag), (position, trace) in wanted.items():

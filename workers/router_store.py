@@ -86,13 +86,11 @@ class RouterStore:
         return row[0] if row else None
 
     def tagged(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[ProcessRef, ...]]:
-        """The processes of a kind that carry a tag, for many pairs of kind and tag."""
+        """The processes of a kind that carry a tag, or one that it is tied to, for many pairs of kind and tag."""
         pairs = set(wanted)
         found: dict[tuple[str, str], list[ProcessRef]] = {pair: [] for pair in pairs}
         with self.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT tag, process FROM router_index WHERE tag = ANY(%s)", (sorted({tag for _, tag in pairs}),)
-            ).fetchall()
+            rows = conn.execute(_TAGGED, (sorted({tag for _, tag in pairs}),)).fetchall()
         for tag, process in rows:
             ref = ProcessRef.of(process)
             if (ref.kind, tag) in found:
@@ -168,6 +166,13 @@ def index(conn: Connection[TupleRow], found: Findings) -> None:
         )
         cursor.executemany(_PROCESS, [(stream, kind, told, at, told) for stream, kind, told, at in rows])
 
+
+_TAGGED = """
+WITH direct AS (SELECT tag, process FROM router_index WHERE tag = ANY(%s)),
+tied AS (SELECT d.tag, i.process FROM direct d JOIN router_index i ON i.tag = d.process WHERE d.process LIKE 'member-%%')
+SELECT tag, process FROM direct UNION SELECT tag, process FROM tied
+UNION SELECT t.tag, i.process FROM tied t JOIN router_index i ON i.tag = t.process WHERE t.process LIKE 'member-%%'"""
+"""A tag's processes, and those of the streams that it is tied to: one member's, or one's of whom that one goes on as."""
 
 _PROCESS = """
 INSERT INTO router_process (process, kind, open, position) VALUES (%s, %s, coalesce(%s::boolean, true), %s)

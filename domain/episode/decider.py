@@ -50,6 +50,7 @@ from domain.episode.referrals import AnswerReferral, ReceiveReferral, ReferralCo
 from domain.episode.state import Episode, claim_on_open_episode, evolve, evolve_all
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun
+from domain.member.person import in_context
 from domain.policy import PolicyBook
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
@@ -209,6 +210,9 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
         return Refusal("unknown_member", "member: is not registered; register the member first")
     if claim.holder is not None:
         return Refusal("episode_open", "member: has an open episode; a re-sent assignment is recorded there")
+    claims = (claim_on_open_episode(other) for other in in_context(command.member, context))
+    if any(claim in context and context[claim].state.holder is not None for claim in claims):
+        return Refusal("episode_open", "member: is one person with a member who has an open episode; record it there")
     if claim.released_because in MEMBER_SAID_NO and not command.reengage:
         return Refusal("declined_before", "member: said no earlier; a new episode needs a person's word that this was revoked")
     if records.untimely(command.received_at, now) is not None:
@@ -259,7 +263,8 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
     actor = actor_stream(command.by)
     match command:
         case ReceiveAssignment(member=member) | ReceiveReferral(member=member):
-            return (*actor, member, claim_on_open_episode(member))
+            everybody = in_context(member, context)
+            return (*actor, *everybody, *map(claim_on_open_episode, everybody))
         case _ if not state.member:
             return actor
         case _ if isinstance(command, LeadCommand):

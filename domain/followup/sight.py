@@ -24,6 +24,7 @@ from domain.followup.decider import RECORDS, FollowUp, covers, overrides
 from domain.followup.facts import NO_TIER, FollowUpAttemptMade, FollowUpReviewed
 from domain.interactions import SYNCHRONOUS, Interaction, SpokenTo
 from domain.member.decider import Member
+from domain.member.person import in_context, the_person
 from domain.member.facts import Channel
 from domain.outreach import decider as outreach
 from domain.outreach.facts import ContactMade, Outcome
@@ -177,7 +178,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     episode: Episode = loaded.state if loaded is not None else Episode()
     if episode.assignment is None:
         return None
-    member: Member = context[episode.member].state
+    member = the_person(episode.member, context)
     before_it = context.get(episode.assignment.previous) if episode.assignment.previous else None
     life = member.life
     dated = chain(episode.said, member.deaths, member.coverage, state.said, life.noted, life.diagnoses, life.visits, life.counties)
@@ -397,12 +398,11 @@ def streams(state: FollowUp, context: Context) -> tuple[StreamId, ...]:
     if loaded is None or loaded.state.assignment is None:
         return tuple(wanted)
     episode: Episode = loaded.state
-    wanted.append(episode.member)
+    wanted.extend(in_context(episode.member, context))
     if (previous := episode.assignment.previous if episode.assignment else None) and previous.startswith("episode-"):
         wanted.append(previous)
-    member = context.get(episode.member)
-    if member is not None:
-        wanted.extend(attributed(state, member.state))
+    if episode.member in context:
+        wanted.extend(attributed(state, the_person(episode.member, context)))
     leads = dict.fromkeys(
         entry.fact.receiver if isinstance(entry.fact, LeadCareManagerHandedOver) else entry.fact.staff
         for entry in episode.said

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
-from domain.member import circumstances, sharing
+from domain.member import circumstances, identity, sharing
 from domain.member.circumstances import CircumstanceCommand, CircumstanceFact, Circumstances
 from domain.member.facts import (
     Channel,
@@ -36,6 +36,7 @@ from domain.member.facts import (
     StayAttributed,
     StayDetached,
 )
+from domain.member.identity import CinReplaced, CinReplacementWithdrawn, Identity, IdentityCommand, IdentityFact
 from domain.member.sharing import Sharing, SharingCommand, SharingFact
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
@@ -216,6 +217,12 @@ class Member:
     life: Circumstances = field(default_factory=Circumstances)
     erased: bool = False
     sharing: Sharing = field(default_factory=Sharing)
+    identity: Identity = field(default_factory=Identity)
+
+    def cins(self) -> tuple[str, ...]:
+        """The CIN that counts, and the frozen ones that still mean this member."""
+        known = (self.cin, *(cin for _, cin in self.identity.former_cins))
+        return tuple(dict.fromkeys(cin for cin in known if cin))
 
     def opted_out(self, channel: Channel, now: Instant) -> bool:
         said = [e.fact for e in self.allowed if e.at <= now and getattr(e.fact, "channel", None) is channel]
@@ -304,7 +311,8 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             said = known_before.said if known_before else ()
             since = min(known_before.since, recorded.occurred_at) if known_before else recorded.occurred_at
             point = ContactPoint(f.point, f.kind, f.learned_from, f.takes_texts, f.value, since, said)
-            return replace(state, points={**state.points, f.point: point})
+            proposed = identity.accepted(state.identity, f.point)
+            return replace(state, points={**state.points, f.point: point}, identity=proposed)
         case ContactPointFoundBad(point=id) | ContactPointFoundGood(point=id) if id in state.points:
             point = replace(state.points[id], said=put(state.points[id].said, recorded))
             return replace(state, points={**state.points, id: point})
@@ -319,6 +327,10 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             return replace(state, stays={**state.stays, f.stay: attribution})
         case StayDetached(stay=stay):
             return replace(state, stays={k: v for k, v in state.stays.items() if k != stay})
+        case CinReplaced(cin=cin) | CinReplacementWithdrawn(cin=cin):
+            return replace(state, cin=cin, identity=identity.evolve(state.identity, recorded))
+        case fact if isinstance(fact, IdentityFact):
+            return replace(state, identity=identity.evolve(state.identity, recorded))
         case fact if isinstance(fact, SharingFact):
             return replace(state, sharing=sharing.evolve(state.sharing, recorded))
         case fact if isinstance(fact, CircumstanceFact):
@@ -327,7 +339,7 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             return replace(state, episodes=(*state.episodes, episode))
         case PersonalDataErased():
             nobody = replace(state, cin=None, family_name=None, given_name=None, birth_date=None, born_by="", erased=True)
-            nobody = replace(nobody, sharing=state.sharing.forgotten())
+            nobody = replace(nobody, sharing=state.sharing.forgotten(), identity=state.identity.forgotten())
             return replace(nobody, points={k: replace(p, value=None) for k, p in state.points.items()})
         case _:
             return state
@@ -352,8 +364,9 @@ ELIGIBILITY = (Role.SUPERVISOR, Role.OPERATOR)
 
 
 def decide(command: Any, state: Member, context: Context, book: Any, now: Instant) -> Decision:
-    may = ELIGIBILITY if isinstance(command, LoseCoverage | RestoreCoverage) else OFFICE
-    if refusal := refused(command.by, context, now, *may, feeds=True):
+    may = ELIGIBILITY if isinstance(command, LoseCoverage | RestoreCoverage | identity.Weighty) else OFFICE
+    a_persons_word = isinstance(command, IdentityCommand) and not isinstance(command, identity.FromFeeds)
+    if refusal := refused(command.by, context, now, *may, feeds=not a_persons_word):
         return refusal
     if isinstance(command, RegisterMember):
         return _register(command, state, context)
@@ -362,6 +375,8 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
     if isinstance(command, CircumstanceCommand):
         return circumstances.decide(command, state.life, state.stays, state.timezone, now)
     at = command.occurred_at or now
+    if isinstance(command, IdentityCommand):
+        return identity.decide(command, state, context, at)
     match command:
         case CorrectIdentity() as c:
             wanted = (c.family_name or state.family_name, c.given_name or state.given_name, c.birth_date or state.birth_date)
@@ -467,7 +482,7 @@ def _withdraw_death(report: EventId, reason: str, state: Member, by: str, contex
 
 def reads(command: Any, state: Any, context: Context) -> tuple[StreamId, ...]:
     claims = (command.cin_claim,) if isinstance(command, RegisterMember) else ()
-    return (*actor_stream(command.by), *claims)
+    return (*actor_stream(command.by), *claims, *identity.reads(command))
 
 
 def _no_command(command: Any, state: Any, context: Context, book: Any, now: Instant) -> Decision:

@@ -48,6 +48,7 @@ from domain.episode.referrals import ReferralReceived
 from domain.episode.state import Episode
 from domain.member.decider import KIND_OF, MarkContactPoint, Member
 from domain.member.facts import Channel
+from domain.member.person import in_context, the_person
 from domain.outreach.decider import RECORDS, CarryOutreach, Outreach
 from domain.outreach.facts import (
     AttemptMade,
@@ -176,7 +177,7 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
     episode: Episode = loaded.state
     assignment = episode.assignment
     assert assignment is not None
-    member: Member = context[assignment.member].state
+    member = the_person(assignment.member, context)
     now = alarm.now
     alarm.reached(book.next_change(assignment.plan, now))
     versions = tuple(_versions(state, episode, book, alarm))
@@ -874,10 +875,9 @@ def reads(ref: ProcessRef, state: Outreach, context: Context) -> tuple[StreamId,
     if loaded is None or loaded.state.assignment is None:
         return tuple(wanted)
     episode: Episode = loaded.state
-    wanted.append(episode.member)
-    member = context.get(episode.member)
-    if member is not None:
-        wanted.extend(member.state.stays)
+    wanted.extend(in_context(episode.member, context))
+    if episode.member in context:
+        wanted.extend(the_person(episode.member, context).stays)
     leads = {e.fact.staff for e in episode.said if hasattr(e.fact, "staff")} | {
         e.fact.receiver for e in episode.said if hasattr(e.fact, "receiver")
     }

@@ -38,6 +38,7 @@ from domain.core import (
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
 from domain.episode.state import Episode
 from domain.member.decider import Member
+from domain.member.person import in_context, the_person
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook, policy_tags
 from domain.requests import USELESS, MessageRequested, Request, Requests, RequestState, Want, pursue
 from domain.staff.decider import staff_in
@@ -152,7 +153,7 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
     enrolled = episode.enrolled()
     if episode.assignment is None or enrolled is None or not alarm.reached(enrolled[1]):
         return None
-    member: Member = context[episode.member].state
+    member = the_person(episode.member, context)
     for entry in chain(episode.said, member.deaths, member.coverage):
         alarm.reached(entry.at)
     alarm.reached(book.next_change(episode.plan, alarm.now))
@@ -737,10 +738,9 @@ def reads(ref: ProcessRef, state: Transition, context: Context) -> tuple[StreamI
     if loaded is None or loaded.state.assignment is None:
         return tuple(wanted)
     episode: Episode = loaded.state
-    wanted.append(episode.member)
-    member = context.get(episode.member)
-    if member is not None:
-        wanted.extend(_attributed(state, member.state)[-STAYS_MAX:])
+    wanted.extend(in_context(episode.member, context))
+    if episode.member in context:
+        wanted.extend(_attributed(state, the_person(episode.member, context))[-STAYS_MAX:])
     leads = dict.fromkeys(
         entry.fact.receiver if isinstance(entry.fact, LeadCareManagerHandedOver) else entry.fact.staff
         for entry in episode.said
