@@ -15,10 +15,10 @@ from api.security import Use, only, somebody, traceparent
 from api.tokens import Caller
 from domain.staff.facts import Role
 from intake.inbox import CannotStore
-from intake.memberfile import FileRefused
 from intake.receive import HL7_CONTENT_TYPE, receive_http
 from intake.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle
 from intake.roster import Receipt
+from intake.tables import FileRefused
 
 router = APIRouter(tags=["Front door"])
 health = APIRouter(tags=["Health"])
@@ -93,7 +93,7 @@ class RowFault(BaseModel):
 
 
 class FileReceipt(BaseModel):
-    """What became of a member file. `rows` = accepted + unchanged + rejected."""
+    """What became of a member file. `rows` = accepted + unchanged + rejected + waiting."""
 
     file_id: UUID
     plan: str
@@ -101,20 +101,21 @@ class FileReceipt(BaseModel):
     accepted: int
     unchanged: int
     rejected: int
-    to_review: int
+    waiting: int
     duplicate: bool
     stopped: str = Field(description="Why the whole file waits, and what to do; empty where it does not")
     problems: list[RowFault]
     missing: list[str]
     flags: list[str]
+    profile: str = Field(description="Under which profile of the plan it was read")
 
     @classmethod
     def of(cls, receipt: Receipt) -> FileReceipt:
         return cls(
             file_id=receipt.file_id, plan=receipt.plan, rows=receipt.rows, accepted=receipt.accepted, unchanged=receipt.unchanged,
-            rejected=receipt.rejected, to_review=receipt.to_review, duplicate=receipt.duplicate, stopped=receipt.stopped,
+            rejected=receipt.rejected, waiting=receipt.waiting, duplicate=receipt.duplicate, stopped=receipt.stopped,
             problems=[RowFault(row=p.row, field=p.field, reason=p.reason, remedy=p.remedy) for p in receipt.problems],
-            missing=list(receipt.missing), flags=list(receipt.flags),
+            missing=list(receipt.missing), flags=list(receipt.flags), profile=receipt.profile,
         )  # fmt: skip
 
 
@@ -185,7 +186,9 @@ async def receive_member_file(
     services: Use,
     caller: Annotated[Caller, Depends(only(Role.OPERATOR, Role.SUPERVISOR))],
     plan: Annotated[str, Query(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The health plan", examples=["default"])],
-    full_roster: Annotated[bool, Query(description="The file names every member whom the plan assigned")] = False,
+    full_roster: Annotated[
+        bool | None, Query(description="The file names every member whom the plan assigned; left out: as the plan's profile says")
+    ] = None,
     confirmed: Annotated[bool, Query(description="A person's word that a shrunken full roster is right")] = False,
 ) -> FileReceipt:
     """Every row that can be read is applied; the others are named with row, field, reason and remedy. The same file again changes

@@ -113,3 +113,29 @@ CREATE TABLE IF NOT EXISTS intake.roster (
     file_id         uuid        NOT NULL,
     PRIMARY KEY (plan, cin_key)
 );
+-- The contact points that the plan knows of: what it does not have yet is reported to it.
+ALTER TABLE intake.roster ADD COLUMN IF NOT EXISTS points text[] NOT NULL DEFAULT '{}';
+
+-- What somebody has to look at beside single messages: a feed that fell silent, missed events, a certificate that was refused.
+-- One open row a trouble; it ends when the trouble does, or when a person says so.
+CREATE TABLE IF NOT EXISTS intake.notices (
+    notice_id       bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind            text        NOT NULL,
+    source_id       text        NOT NULL,
+    subject         text        NOT NULL,
+    since           timestamptz NOT NULL,
+    noticed_at      timestamptz NOT NULL,
+    last_at         timestamptz NOT NULL,
+    times           integer     NOT NULL DEFAULT 1,
+    ended_at        timestamptz,
+    ended_by        text        NOT NULL DEFAULT ''
+);
+CREATE UNIQUE INDEX IF NOT EXISTS notices_open ON intake.notices (kind, source_id, subject) WHERE ended_at IS NULL;
+
+-- When each source was last heard of, as far as the watch has looked.
+CREATE TABLE IF NOT EXISTS intake.feeds (
+    source_id       text        NOT NULL PRIMARY KEY,
+    known_since     timestamptz NOT NULL,
+    heard_at        timestamptz,
+    looked_at       timestamptz NOT NULL
+);

@@ -23,7 +23,7 @@ class Entrance:
         self._door.worker.work_off()
 
     def file(self, raw: bytes, plan: str) -> None:
-        self._door.files.import_file(raw, plan=plan, peer="simulated")
+        self._door.files.import_file(raw, plan=plan, full_roster=False, peer="simulated")
 
     def member_of(self, cin: str) -> StreamId | None:
         holder: StreamId | None = self._gateway.load(self._door.identity.cin_claim(cin)).state.holder

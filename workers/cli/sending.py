@@ -126,8 +126,8 @@ def import_members(
         if receipt.duplicate:
             f.out.print("This file was here before; nothing was done.")
         f.out.print(
-            f"{receipt.rows} rows: {receipt.accepted} applied, {receipt.unchanged} unchanged, {receipt.rejected} rejected"
-            f" ({receipt.to_review} of them wait for a person)."
+            f"{receipt.rows} rows: {receipt.accepted} applied, {receipt.unchanged} unchanged, {receipt.rejected} rejected,"
+            f" {receipt.waiting} waiting."
         )
         rows = [(p.row, p.field, p.reason, p.remedy) for p in receipt.problems]
         if rows:

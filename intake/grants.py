@@ -1,0 +1,105 @@
+"""What a row of an authorisation file asks of the log: days granted, extended, denied or ended (domain.md 2.2, 2.5).
+
+A row about somebody whom we do not know, or do not serve for this plan, waits until they are known; it is never dropped.
+"""
+
+from __future__ import annotations
+
+from domain.core import Command, StreamId
+from domain.episode.authorisations import (
+    AuthorisationBasis,
+    AuthorisationGranted,
+    DenyAuthorisation,
+    GrantAuthorisation,
+)
+from domain.episode.state import Episode, claim_on_open_episode
+from domain.member.decider import Member
+from intake.identifiers import names_agree
+from intake.identity import IdentityKeys
+from intake.inbox import Settlement, Status
+from intake.lines import Asked, Reading, not_taken
+from intake.listing import NOT_ASSIGNED, Seen, member_of
+from intake.memberfile import AuthorisationRow
+
+
+def asked(sight: Seen, identity: IdentityKeys, reading: Reading) -> Asked | Settlement:
+    """What a row asks for; or what becomes of it where that is nothing."""
+    said = reading.said
+    assert isinstance(said, AuthorisationRow)
+    member, registered = member_of(sight, identity, said.cin)
+    if not registered:
+        return _unmatched(reading, said)
+    state = sight.member(member)
+    if not reading.row.released_by and (conflict := _somebody_else(reading, said, state, member)) is not None:
+        return conflict
+    if said.decision == "pending":
+        return reading.left_out(
+            "pending_at_plan", "decision", "the plan has not decided yet", "send the row again with the decision"
+        )
+    episode = _episode(sight, member, state, reading.plan)
+    if episode is None:
+        because = "we do not serve this member for this plan; the row is taken up when we do"
+        return reading.waits(NOT_ASSIGNED, "cin", because, "send the member's row of the member file", member)
+    work = Asked(reading, identity, member, f"source:plan-{reading.plan}", notes=list(said.notes))
+    command = _command(work, said, episode, sight.episode(episode))
+    if isinstance(command, Settlement):
+        return command
+    work.add("authorisation", command)
+    return work
+
+
+def _unmatched(reading: Reading, said: AuthorisationRow) -> Settlement:
+    """The row is found again by its CIN when somebody becomes known under it."""
+    problem = reading.problem(
+        "cin", "we do not know this member; the row is taken up when we do", "send the member's own row first"
+    )
+    waits = not_taken(Status.UNMATCHED, "member_unknown", (problem, *said.notes))
+    return Settlement(status=waits.status, reason=waits.reason, outcome=waits.outcome, parser=waits.parser, lookup=(reading.key,))
+
+
+def _somebody_else(reading: Reading, said: AuthorisationRow, state: Member, member: StreamId) -> Settlement | None:
+    if state.erased:
+        return reading.waits("member_erased", "cin", "this person's data was erased", "ask a supervisor", member)
+    if said.birth_date is not None and state.birth_date != said.birth_date.isoformat():
+        because = "another birth date is known under this CIN"
+        return reading.waits("birth_date_conflict", "birth_date", because, "ask the plan which is right", member)
+    families, givens = names_agree(state.family_name, said.family_name), names_agree(state.given_name, said.given_name)
+    if families is False and givens is not True:
+        because = "another person is known under this CIN"
+        return reading.waits("identity_conflict", "last_name", because, "ask the plan who holds it", member)
+    return None
+
+
+def _episode(sight: Seen, member: StreamId, state: Member, plan: str) -> StreamId | None:
+    """The episode that a plan's word is about: the open one, else the last one with that plan: its word may come after the end."""
+    open_ = sight.holder(claim_on_open_episode(member))
+    candidates = (*((open_,) if open_ is not None else ()), *reversed(state.episodes))
+    sight.fetch(candidates)
+    return next((episode for episode in candidates if sight.episode(episode).plan == plan), None)
+
+
+def _command(work: Asked, said: AuthorisationRow, stream: StreamId, episode: Episode) -> Command | Settlement:
+    granted = {e.fact.number: e.fact for e in episode.said if isinstance(e.fact, AuthorisationGranted) and e.fact.number}
+    known = granted.get(said.number)
+    match said.decision:
+        case "denied":
+            assert said.decided_on is not None
+            return DenyAuthorisation(
+                stream=stream, communicated_on=said.decided_on, request=said.request, reason=said.reason, **work.said()
+            )
+        case "ended":
+            assert said.last_day is not None
+            if known is None:
+                because = "the authorisation that it ends is not known here"
+                return work.reading.waits("unknown_authorisation", "auth_number", because, "send the approval first", work.member)
+            return GrantAuthorisation(
+                stream=stream, basis=known.basis, first_day=known.first_day, last_day=said.last_day,
+                authorisation=known.authorisation, number=said.number, **work.said(),
+            )  # fmt: skip
+        case _:
+            basis = known.basis if known is not None and said.decision == "approved" else AuthorisationBasis(said.basis)
+            return GrantAuthorisation(
+                stream=stream, basis=basis, first_day=said.first_day or (known.first_day if known is not None else None),
+                last_day=said.last_day, authorisation=known.authorisation if known is not None else f"plan-{said.number}",
+                number=said.number, **work.said(),
+            )  # fmt: skip

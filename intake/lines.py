@@ -1,0 +1,286 @@
+"""Rows of files in work: taken in batches under row locks, settled in one transaction with what the plans' lists said.
+
+A row is a message of its own (`file_hash:line`); what is here is what rows need beyond that: the memory of what a plan's file last
+said of each member, and the waking of rows that waited for something that has come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from domain.core import Command, StreamId
+from eventlog.arrays import booleans, byteas, texts, uuids
+from eventlog.gateway import Order
+from intake.claims import Claim, Messages
+from intake.identity import IdentityKeys
+from intake.inbox import ROW_COLUMNS, Inbox, Row, Settlement, Status, UnknownMessage, month_key, tell, uuid7
+from intake.memberfile import AuthorisationRow, RosterRow, RowProblem
+from intake.profiles import Profile
+
+BATCH_MAX: Final = 64
+"""Rows of one batch: one look and a few appends for all of them."""
+
+PER_INSERT: Final = 500
+TOLD_MAX: Final = 1_000
+ROW_PARSER: Final = "rows/2"
+UNCHANGED: Final = "unchanged"
+REJECTED: Final = "row_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A row that could be read. `key` is the keyed digest of its CIN, `digest` that of all that it says."""
+
+    row: Row
+    profile: Profile
+    said: RosterRow | AuthorisationRow
+    key: bytes
+    digest: bytes
+
+    @property
+    def plan(self) -> str:
+        return self.profile.plan
+
+    @property
+    def file(self) -> UUID:
+        return self.row.part_of or self.row.inbox_id
+
+    def problem(self, column: str, reason: str, remedy: str) -> RowProblem:
+        return RowProblem(self.row.line or 0, column, reason, remedy)
+
+    def waits(self, reason: str, column: str, because: str, remedy: str, member: StreamId | None = None) -> Settlement:
+        """The row is kept for a person, or for what has to come first."""
+        return not_taken(Status.WAITING, reason, (self.problem(column, because, remedy), *self.said.notes), member)
+
+    def left_out(self, reason: str, column: str, because: str, remedy: str) -> Settlement:
+        """Nothing is to follow from the row."""
+        return not_taken(Status.IGNORED, reason, (self.problem(column, because, remedy), *self.said.notes))
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a row asks of the log: the commands in the order in which they have to be decided, and what is to be kept of it.
+
+    `ids` are all commands that the row may ever have asked for: by them it is known what an attempt that broke off has done."""
+
+    reading: Reading
+    identity: IdentityKeys
+    member: StreamId
+    by: str
+    evidence: str = "cin"
+    reason: str = ""
+    orders: list[Order] = field(default_factory=list)
+    ids: list[UUID] = field(default_factory=list)
+    notes: list[RowProblem] = field(default_factory=list)
+    listing: Listing | None = None
+    woken: tuple[str, ...] = ()
+
+    def add(self, what: str, command: Command) -> None:
+        inbox_id = self.reading.row.inbox_id
+        self.orders.append(Order(
+            command=command, command_id=self.identity.command(inbox_id, what), causation=str(inbox_id),
+            correlation=str(self.reading.file),
+        ))  # fmt: skip
+
+    def may_have(self, *whats: str) -> None:
+        """Commands that are not needed now and may have been carried out by an attempt that broke off."""
+        self.ids += [self.identity.command(self.reading.row.inbox_id, what) for what in whats]
+
+    def note(self, column: str, reason: str, remedy: str) -> None:
+        self.notes.append(self.reading.problem(column, reason, remedy))
+
+    def said(self) -> dict[str, Any]:
+        """What all commands of the row have in common."""
+        row = self.reading.row
+        return {"by": self.by, "occurred_at": row.received_at, "message_id": str(row.inbox_id)}
+
+
+def not_taken(status: Status, reason: str, problems: Sequence[RowProblem], member: StreamId | None = None) -> Settlement:
+    outcome = {"problems": [asdict(problem) for problem in problems]}
+    return Settlement(status=status, reason=reason, outcome=outcome, member=member, parser=ROW_PARSER)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a plan's file last said of a member: a digest of the row, whether it listed them, in which file, with which contact
+    points (their ids)."""
+
+    member: StreamId
+    digest: bytes
+    listed: bool
+    file: UUID
+    points: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of one row. `outcome` holds problems, where it was not taken, and notes."""
+
+    line: int
+    inbox_id: UUID
+    status: Status
+    reason: str
+    outcome: dict[str, Any]
+
+
+@contextmanager
+def next_rows(
+    inbox: Inbox, now: datetime, *, limit: int = BATCH_MAX, file: UUID | None = None, after: int = 0, row: UUID | None = None
+) -> Iterator[Rows]:
+    """Rows of files, held for this caller alone until the block ends: those that are due, or those of one file below a line
+    whenever they are due, or one."""
+    if row is not None:
+        which = "inbox_id = %(row)s"
+    elif file is not None:
+        which = "part_of = %(file)s AND line > %(after)s"
+    else:
+        which = "next_attempt_at <= %(now)s"
+    with inbox.pool.connection() as conn, conn.pipeline(), conn.transaction():
+        found = conn.execute(
+            f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox"
+            f" WHERE status = 'received' AND transport = 'file' AND line IS NOT NULL AND {which}"
+            " ORDER BY part_of, line LIMIT %(limit)s FOR UPDATE SKIP LOCKED",
+            {"now": now, "limit": limit, "file": file, "after": after, "row": row},
+            binary=True,
+        ).fetchall()
+        yield Rows(inbox, conn, found)
+
+
+class Rows(Messages):
+    """A batch of rows in work. Everything written here is committed with it."""
+
+    @classmethod
+    def claimed(cls, inbox: Inbox, claim: Claim) -> Rows:
+        """The one row that somebody holds already."""
+        found = claim.conn.execute(
+            f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (claim.row.inbox_id,)
+        ).fetchall()
+        return cls(inbox, claim.conn, found)
+
+    def listings(self, asked: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], Listing]:
+        """What the plans' files last said of CINs: (plan, key of the CIN)."""
+        rows = self.conn.execute(
+            "SELECT r.plan, r.cin_key, r.member, r.row_digest, r.listed, r.file_id, r.points FROM intake.roster r"
+            " JOIN unnest(%s::text[], %s::bytea[]) AS asked (plan, key) ON r.plan = asked.plan AND r.cin_key = asked.key",
+            (texts([plan for plan, _ in asked]), byteas([key for _, key in asked])),
+        ).fetchall()
+        return {(row[0], row[1]): Listing(row[2], row[3], row[4], row[5], tuple(row[6])) for row in rows}
+
+    def keep(self, said: Mapping[tuple[str, bytes], Listing]) -> None:
+        """What the files of this batch said of CINs, from now on. Naming somebody again ends their being missed."""
+        self.conn.execute(
+            "INSERT INTO intake.roster (plan, cin_key, member, row_digest, listed, file_id, points)"
+            " SELECT s.plan, s.key, s.member, s.digest, s.listed, s.file, s.points::text[]"
+            " FROM unnest(%s::text[], %s::bytea[], %s::text[], %s::bytea[], %s::boolean[], %s::uuid[], %s::text[])"
+            " AS s (plan, key, member, digest, listed, file, points)"
+            " ON CONFLICT (plan, cin_key) DO UPDATE SET member = EXCLUDED.member, row_digest = EXCLUDED.row_digest,"
+            " listed = EXCLUDED.listed, file_id = EXCLUDED.file_id, points = EXCLUDED.points",
+            (
+                texts([plan for plan, _ in said]),
+                byteas([key for _, key in said]),
+                texts([one.member for one in said.values()]),
+                byteas([one.digest for one in said.values()]),
+                booleans([one.listed for one in said.values()]),
+                uuids([one.file for one in said.values()]),
+                texts(["{" + ",".join(one.points) + "}" for one in said.values()]),
+            ),
+        )
+
+    def wake(self, members: Sequence[StreamId], reasons: Sequence[str], now: datetime) -> int:
+        """Rows about these members that waited for one of these reasons are taken up again; how many they were."""
+        rows = self.conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = 'taken_up_again', attempts = 0, next_attempt_at = %s,"
+            " settled_at = NULL WHERE status IN ('waiting', 'unmatched') AND transport = 'file' AND line IS NOT NULL"
+            " AND member = ANY(%s) AND reason = ANY(%s) RETURNING inbox_id",
+            (now, list(members), list(reasons)),
+        ).fetchall()
+        self._tell([(inbox_id, now, Status.RECEIVED.value, "taken_up_again", "", "system") for (inbox_id,) in rows])
+        return len(rows)
+
+
+class Lines:
+    """The rows of files in the inbox, as a whole. Every method is one transaction."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    def store(self, file: Row, lines: Sequence[tuple[int, bytes]], *, kind: str, due: datetime) -> None:
+        """The rows of a file, each as a message of its own: `file_hash:line`. What is here already stays as it is."""
+        key_id, now, name = month_key(file.received_at), file.received_at, file.sha256.hex()
+        for start in range(0, len(lines), PER_INSERT):
+            batch = [(uuid7(now), number, raw) for number, raw in lines[start : start + PER_INSERT]]
+            with self._inbox.pool.connection() as conn:
+                conn.execute(
+                    "INSERT INTO intake.inbox (inbox_id, source_id, transport, control_id, kind, sha256, sealed, key_id,"
+                    " received_at, status, next_attempt_at, part_of, line)"
+                    " SELECT l.id, %s, 'file', %s || ':' || l.line, %s, l.sha, l.sealed, %s, %s, 'received', %s, %s, l.line"
+                    " FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[], %s::bytea[]) AS l (id, line, sha, sealed)"
+                    " ON CONFLICT (source_id, control_id, sha256) DO NOTHING",
+                    (
+                        file.source_id, name, kind, key_id, now, due, file.inbox_id, uuids([id for id, _, _ in batch]),
+                        [number for _, number, _ in batch], byteas([hashlib.sha256(raw).digest() for _, _, raw in batch]),
+                        byteas([self._inbox._seal(raw, id, key_id) for id, _, raw in batch]),
+                    ),
+                )  # fmt: skip
+
+    def counts(self, file: UUID) -> dict[Status, int]:
+        """How many rows of a file are in each state."""
+        with self._inbox.pool.connection() as conn:
+            rows = conn.execute("SELECT status, count(*) FROM intake.inbox WHERE part_of = %s GROUP BY status", (file,)).fetchall()
+        return {Status(status): count for status, count in rows}
+
+    def told(self, file: UUID, *, after: int = 0, limit: int = TOLD_MAX, only_remarkable: bool = False) -> tuple[Told, ...]:
+        """What became of a file's rows below a line, in the sheet's order. `only_remarkable`: those of which there is something to
+        say."""
+        remarkable = " AND (status NOT IN ('applied', 'duplicate') OR outcome IS NOT NULL)" if only_remarkable else ""
+        with self._inbox.pool.connection() as conn:
+            rows = conn.execute(
+                f"SELECT line, inbox_id, status, reason, outcome FROM intake.inbox WHERE part_of = %s AND line > %s{remarkable}"
+                " ORDER BY line LIMIT %s",
+                (file, after, limit),
+            ).fetchall()
+        return tuple(Told(line, id, Status(status), reason, outcome or {}) for line, id, status, reason, outcome in rows)
+
+    def listed(self, plan: str) -> tuple[tuple[bytes, StreamId], ...]:
+        """The members whom a plan's files list now: (key of the CIN, member)."""
+        with self._inbox.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT cin_key, member FROM intake.roster WHERE plan = %s AND listed ORDER BY member", (plan,)
+            ).fetchall()
+        return tuple((row[0], row[1]) for row in rows)
+
+    def unlist(self, plan: str, members: Sequence[StreamId]) -> None:
+        """A full roster no longer names these members. Their episodes go on until somebody ends them."""
+        with self._inbox.pool.connection() as conn:
+            conn.execute("UPDATE intake.roster SET listed = false WHERE plan = %s AND member = ANY(%s)", (plan, list(members)))
+
+    def read_anew(self, file: UUID, kind: str, *, by: str, now: datetime) -> None:
+        """A file that could not be read as a whole is taken up again, as what it is now said to be."""
+        with self._inbox.pool.connection() as conn, conn.transaction():
+            found = conn.execute(
+                "UPDATE intake.inbox SET status = 'received', reason = 'read_anew', kind = %s, attempts = 0, settled_at = NULL"
+                " WHERE inbox_id = %s AND status = 'dead' AND line IS NULL RETURNING inbox_id",
+                (kind, file),
+            ).fetchone()
+            if found is None:
+                raise UnknownMessage(f"there is no refused file {file}")
+            tell(conn, file, now, Status.RECEIVED, "read_anew", "", by)
+
+    def confirm(self, file: UUID, *, reason: str, by: str, now: datetime) -> None:
+        """A person says that a file which stopped is right. Raises UnknownMessage where it does not wait."""
+        with self._inbox.pool.connection() as conn, conn.transaction():
+            found = conn.execute(
+                "UPDATE intake.inbox SET status = 'received', reason = %s, released_by = %s, attempts = 0, next_attempt_at = %s,"
+                " settled_at = NULL WHERE inbox_id = %s AND status = 'waiting' AND line IS NULL AND transport = 'file'"
+                " RETURNING inbox_id",
+                (reason, by, now, file),
+            ).fetchone()
+            if found is None:
+                raise UnknownMessage(f"there is no file {file} that waits for somebody's word; see `throughline files list`")
+            tell(conn, file, now, Status.RECEIVED, reason, "", by)

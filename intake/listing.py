@@ -1,0 +1,240 @@
+"""What a row of a member file asks of the log: a member, contact points, an assignment, or its end (domain.md 2.3, 2.5, 2.9).
+
+A file repeats for months what we know better by then: what it says once is not said again, a number that was found bad stays bad,
+and nobody who said no is taken on again by a list. What a person has to decide waits for one, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.core import StreamId
+from domain.episode.closing import WithdrawAssignment
+from domain.episode.decider import ReceiveAssignment, ResendAssignment
+from domain.episode.enrolment import Conflict, RaiseConflict, ReportPlanTier, plan_tier
+from domain.episode.facts import MEMBER_SAID_NO, ClosureReason
+from domain.episode.state import Episode, claim_on_open_episode
+from domain.member.circumstances import Circumstance, CircumstanceNoted, LearnCounty, NoteCircumstance, county_named
+from domain.member.decider import Claim as ClaimState
+from domain.member.decider import CorrectIdentity, LearnContactPoint, Member, RegisterMember, ReportDeath
+from domain.member.facts import PointKind
+from intake.apply import Sight
+from intake.identifiers import names_agree
+from intake.identity import IdentityKeys
+from intake.inbox import Settlement
+from intake.lines import Asked, Listing, Reading
+from intake.memberfile import RosterRow
+
+PLAN_FILE: Final = "plan_file"
+ANOTHER_PLAN: Final = "assigned_under_another_plan"
+NOT_ASSIGNED: Final = "not_assigned_here"
+"""Why rows wait that are taken up again when an assignment ends or begins."""
+
+
+class Seen(Sight):
+    """The streams that rows need to be seen."""
+
+    __slots__ = ()
+
+    def claim(self, stream: StreamId) -> ClaimState:
+        state = self.of(stream)
+        assert isinstance(state, ClaimState)
+        return state
+
+    def episode(self, stream: StreamId) -> Episode:
+        state = self.of(stream)
+        assert isinstance(state, Episode)
+        return state
+
+
+def needed(sight: Seen, identity: IdentityKeys, readings: Sequence[Reading]) -> None:
+    """Loads what rows of members are decided on, in three round trips."""
+    sight.fetch(identity.cin_claim(r.said.cin) for r in readings)
+    people = [member_of(sight, identity, r.said.cin)[0] for r in readings]
+    sight.fetch((*people, *map(claim_on_open_episode, people)))
+    sight.fetch(holder for p in people if (holder := sight.holder(claim_on_open_episode(p))) is not None)
+
+
+def member_of(sight: Seen, identity: IdentityKeys, cin: str) -> tuple[StreamId, bool]:
+    """(whose CIN it is, whether they are registered)."""
+    holder = sight.holder(identity.cin_claim(cin))
+    return (holder, True) if holder is not None else (identity.member(cin), False)
+
+
+def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing | None) -> Asked | Settlement:
+    """What a row asks for; or what becomes of it where that is nothing."""
+    said = reading.said
+    assert isinstance(said, RosterRow)
+    member, registered = member_of(sight, identity, said.cin)
+    work = Asked(reading, identity, member, f"source:plan-{reading.plan}", notes=list(said.notes))
+    if registered and (conflict := _identity_conflict(work, said, sight.member(member))) is not None:
+        return conflict
+    match said.action:
+        case "add" if _over(reading, said):
+            refused = _taken_back(sight, work, said, "assignment_ended")
+        case "add":
+            refused = _listed(sight, work, said, registered, before)
+        case "term":
+            refused = _taken_back(sight, work, said, said.term_reason or PLAN_FILE)
+        case _:
+            refused = _not_to_be_served(sight, work, said, registered)
+    if refused is not None:
+        return refused
+    listed = said.action == "add" and not _over(reading, said)
+    points = tuple(identity.contact_point(member, kind.value, value) for kind, value in _points(said))
+    work.listing = Listing(member, reading.digest, listed, reading.file, points)
+    return work
+
+
+def _over(reading: Reading, said: RosterRow) -> bool:
+    """Whether the assignment had ended before the file came."""
+    return said.ends_on is not None and said.ends_on < reading.row.received_at.date()
+
+
+def _points(said: RosterRow) -> list[tuple[PointKind, str]]:
+    points = [*((PointKind.PHONE, p) for p in said.phones), (PointKind.EMAIL, said.email), (PointKind.ADDRESS, said.address)]
+    return [(kind, value) for kind, value in points if value]
+
+
+def _listed(sight: Seen, work: Asked, said: RosterRow, registered: bool, before: Listing | None) -> Settlement | None:
+    state = sight.member(work.member)
+    if state.death() is not None:
+        because = "the member is reported dead; if that is wrong, a supervisor withdraws the report"
+        return work.reading.waits("reported_dead", "cin", because, "tell the plan, or ask who is meant", work.member)
+    if not registered:
+        work.add("register", RegisterMember(
+            stream=work.member, cin_claim=work.identity.cin_claim(said.cin), cin=said.cin, family_name=said.family_name,
+            given_name=said.given_name, birth_date=said.birth_date.isoformat(), language=said.language, sex=said.sex,
+            race_ethnicity=said.race_ethnicity, **work.said(),
+        ))  # fmt: skip
+    else:
+        work.may_have("register")
+    _contact(work, said, state)
+    _life(work, said, state)
+    return _assigned(sight, work, said, before)
+
+
+def _contact(work: Asked, said: RosterRow, state: Member) -> None:
+    """New ways to reach the member. What is known keeps its origin and what was found out about it (scenario 10)."""
+    now = work.reading.row.received_at
+    for kind, value in _points(said):
+        point = work.identity.contact_point(work.member, kind.value, value)
+        known = state.points.get(point)
+        if known is None:
+            work.add(f"point|{point}", LearnContactPoint(
+                stream=work.member, point=point, kind=kind, learned_from=PLAN_FILE, value=value, **work.said()
+            ))  # fmt: skip
+        else:
+            work.may_have(f"point|{point}")
+            if known.bad(now):
+                work.note(
+                    kind.value, "it was tried and does not reach the member", "see the file of new contact points that we return"
+                )
+
+
+def _life(work: Asked, said: RosterRow, state: Member) -> None:
+    """What the plan says of the member's life, once: files repeat for months what we know better by then (S1)."""
+    from_plan = {"learned_from": PLAN_FILE, **work.said()}
+    noted = (e.fact for e in state.life.noted if isinstance(e.fact, CircumstanceNoted))
+    if said.homeless and not any(f.circumstance is Circumstance.HOMELESS and f.learned_from == PLAN_FILE for f in noted):
+        work.add("homeless", NoteCircumstance(stream=work.member, circumstance=Circumstance.HOMELESS, **from_plan))
+    counties = [county_named(e.fact.county) for e in state.life.counties if e.fact.learned_from == PLAN_FILE]
+    if county_named(said.county) and county_named(said.county) != (counties[-1] if counties else ""):
+        work.add("county", LearnCounty(stream=work.member, county=said.county, **from_plan))
+    work.may_have("homeless", "county", "identity", "tier", "assign", "resend")
+
+
+def _identity_conflict(work: Asked, said: RosterRow, state: Member) -> Settlement | None:
+    """A CIN that stands for somebody else here waits for a person; a new last or first name alone is taken over."""
+    reading = work.reading
+    if state.erased:
+        return reading.waits("member_erased", "cin", "this person's data was erased", "ask a supervisor", work.member)
+    dates = state.birth_date == said.birth_date.isoformat()
+    families = names_agree(state.family_name, said.family_name)
+    givens = names_agree(state.given_name, said.given_name)
+    if not reading.row.released_by:
+        if not dates:
+            because = "another birth date is known under this CIN"
+            return reading.waits("birth_date_conflict", "birth_date", because, "ask the plan which is right", work.member)
+        if families is False and givens is False:
+            because = "another person is known under this CIN"
+            return reading.waits("identity_conflict", "last_name", because, "ask the plan who holds it", work.member)
+    if not (dates and families is not False and givens is not False):
+        work.add("identity", CorrectIdentity(
+            stream=work.member, family_name=said.family_name, given_name=said.given_name,
+            birth_date=said.birth_date.isoformat(), reason=PLAN_FILE, **work.said(),
+        ))  # fmt: skip
+    return None
+
+
+def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None) -> Settlement | None:
+    reading, received_at = work.reading, work.reading.row.received_at
+    claim = sight.claim(claim_on_open_episode(work.member))
+    listed_before = before is not None and before.listed
+    if claim.holder is not None:
+        episode = sight.episode(claim.holder)
+        if episode.plan != reading.plan:
+            because = "the member has an open episode under another plan"
+            return reading.waits(ANOTHER_PLAN, "plan_id", because, "settle with both plans whose it is", work.member)
+        if said.tier and said.tier != plan_tier(episode, received_at):
+            work.add("tier", ReportPlanTier(stream=claim.holder, tier=said.tier, **work.said()))
+        if before is not None and listed_before and before.file != reading.file:
+            work.add("resend", ResendAssignment(stream=claim.holder, received_at=received_at, **work.said()))
+        return None
+    if claim.released_because in MEMBER_SAID_NO:
+        work.reason = "declined_before"
+        work.note("cin", "the member said no to us and is not taken on again by a list", "take them off it, or refer them anew")
+    elif claim.last_holder is not None and listed_before and claim.released_because != ClosureReason.ASSIGNMENT_WITHDRAWN:
+        work.reason = "closed_before"  # the plan has not taken our closure in yet: still listing is not listing anew
+        work.note("cin", "the episode was closed; listing the member still does not open another", "take in our return file")
+    else:
+        work.woken = (NOT_ASSIGNED,)
+        work.add("assign", ReceiveAssignment(
+            stream=work.identity.episode(reading.row.inbox_id), member=work.member, plan=reading.plan, received_at=received_at,
+            effective_on=said.effective_on, authorized_on=said.authorized_on, referral_source=said.referral_source,
+            plan_tier=said.tier, **work.said(),
+        ))  # fmt: skip
+    return None
+
+
+def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str) -> Settlement | None:
+    open_ = sight.holder(claim_on_open_episode(work.member))
+    if open_ is None or sight.episode(open_).plan != work.reading.plan:
+        work.may_have("withdraw")
+        if said.action == "add":
+            because = "the assignment had ended before the file came, and we have none of this plan's"
+            return work.reading.left_out("assignment_over", "assignment_end_date", because, "leave it out, or correct the end date")
+        work.reason = "not_assigned"
+        return None
+    work.woken = (ANOTHER_PLAN,)
+    work.add("withdraw", WithdrawAssignment(stream=open_, reason=reason, **work.said()))
+    return None
+
+
+def _not_to_be_served(sight: Seen, work: Asked, said: RosterRow, registered: bool) -> Settlement | None:
+    """The plan itself says that the member opted out, is served by somebody else, or died. An open episode is for people to end."""
+    reading, open_ = work.reading, sight.holder(claim_on_open_episode(work.member)) if registered else None
+    ours = open_ is not None and sight.episode(open_).plan == reading.plan
+    if said.action == "deceased" and registered:
+        if sight.member(work.member).death() is None:
+            work.add("death", ReportDeath(stream=work.member, source="plan", **work.said()))
+        work.may_have("death")
+        return None
+    if not ours:
+        because = {
+            "opted_out": "the plan says that they opted out",
+            "elsewhere": "the plan says that another provider serves them",
+            "deceased": "the plan says that they died",
+        }[said.action]
+        return reading.left_out(
+            f"{said.action}_at_plan", "record_action", because, "leave them out of the list of members to serve"
+        )
+    assert open_ is not None
+    if said.action == "elsewhere":
+        work.add("conflict", RaiseConflict(stream=open_, conflict=Conflict.OTHER_PROVIDER, programme="plan_file", **work.said()))
+        work.may_have("conflict")
+        work.note("record_action", "we serve this member; a person settles it", "tell us which provider's authorisation stands")
+        return None
+    because = "the plan says that they opted out, and we serve them"
+    return reading.waits("opted_out_at_plan", "record_action", because, "ask the member, then record what they said", work.member)
