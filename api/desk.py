@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.problems import Problem
 from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.inbox import Shown, UnknownMessage
+from intake.inbox import Shown, Status, UnknownMessage
+from intake.replays import Rehearsed, Selection, replay_chosen
 
 router = APIRouter(prefix="/inbox", tags=["Inbox"])
 
@@ -87,6 +89,96 @@ class Discard(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"reason": "not_our_member"}]})
 
     reason: str = Field(pattern=r"^[a-z0-9_]{3,60}$", description="A code in small letters, such as not_our_member")
+
+
+class ReplayRequest(BaseModel):
+    """Which messages: every condition that is given must hold; at least one must be."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"statuses": ["dead"], "trigger": "A03", "dry_run": True}]}
+    )
+
+    statuses: list[Status] = Field(default_factory=list, max_length=7)
+    source: str | None = Field(default=None, max_length=64)
+    trigger: str | None = Field(default=None, max_length=40, description="Such as A03")
+    reason: str | None = Field(default=None, max_length=60)
+    received_from: AwareDatetime | None = None
+    received_until: AwareDatetime | None = None
+    dry_run: bool = Field(default=False, description="Change nothing; show what would become of each (of 200 at most)")
+
+
+class StandingSaid(BaseModel):
+    status: str
+    reason: str
+    flags: list[str]
+    parser: str
+    stay: str | None
+    member: str | None
+    evidence: str
+
+
+class ComparedField(BaseModel):
+    field: str
+    before: str
+    now: str
+    differs: bool
+
+
+class AddedFact(BaseModel):
+    stream: str
+    fact: str
+
+
+class Rehearsal(BaseModel):
+    """What a replay would do: where the message stands and would stand, what it was and is understood to say, the facts added."""
+
+    inbox_id: UUID
+    source: str
+    kind: str
+    control_id: str
+    received_at: datetime
+    before: StandingSaid
+    now: StandingSaid
+    compared: list[ComparedField]
+    added: list[AddedFact]
+    person: dict[str, int] = Field(description="How many keys to a person the message has, of each kind")
+    differs: bool
+
+    @classmethod
+    def of(cls, told: Rehearsed) -> Rehearsal:
+        return cls.model_validate(
+            {**asdict(told), "differs": told.differs, "compared": [{**asdict(c), "differs": c.differs} for c in told.compared]}
+        )
+
+
+class Replayed(BaseModel):
+    """How many were taken up; in a dry run none, and what would become of them."""
+
+    taken_up: int
+    rehearsed: list[Rehearsal]
+
+
+@router.post("/replays", status_code=202, summary="Take all messages that fit up again, or show what would become of them")
+def replay_all(services: Use, caller: Worker, said: ReplayRequest) -> Replayed:
+    selection = Selection(
+        statuses=tuple(said.statuses), source=said.source, trigger=said.trigger, reason=said.reason,
+        received_from=said.received_from, received_until=said.received_until,
+    )  # fmt: skip
+    if selection.empty or Status.RECEIVED in selection.statuses:
+        raise Problem(422, "filter_missing", "Say which messages, and none in the status received.", "statuses")
+    now = services.clock.now()
+    if said.dry_run:
+        told = [Rehearsal.of(one) for one in services.door.rehearsal.all_of(selection, now)]
+        return Replayed(taken_up=0, rehearsed=told)
+    return Replayed(taken_up=replay_chosen(services.inbox, selection, by=caller.by, now=now), rehearsed=[])
+
+
+@router.get("/{inbox_id}/rehearsal", summary="What a replay of this message would do; nothing is changed")
+def rehearse(services: Use, caller: Worker, inbox_id: UUID) -> Rehearsal:
+    try:
+        return Rehearsal.of(services.door.rehearsal.of(inbox_id, services.clock.now()))
+    except UnknownMessage as unknown:
+        raise _unknown(unknown) from None
 
 
 @router.get("/{inbox_id}", summary="A message, what became of it, and the facts that it caused")

@@ -10,6 +10,7 @@ from api.tokens import Pool
 from domain.core import Process
 from eventlog.clock import Clock
 from eventlog.gateway import Gateway
+from intake.door import FrontDoor
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
 from intake.receive import Reception
@@ -55,6 +56,7 @@ class Services:
     reception: Reception
     files: MemberFiles
     sources: Sources
+    door: FrontDoor
     queries: Queries
     ready: Callable[[], tuple[Dependency, ...]]
     feedback: Feedback | None = None

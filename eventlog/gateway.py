@@ -20,7 +20,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -228,11 +228,40 @@ class Gateway:
             span.set_attribute("throughline.outcome", type(outcome).__name__ if not isinstance(outcome, tuple) else "Accepted")
             return outcome
 
+    def preview(self, orders: Sequence[Order], *, now: Instant | None = None) -> tuple[Accepted, ...] | Refusal:
+        """What `handle_many` would answer now; nothing is recorded. Facts that are not in the log stand at position 0.
+
+        Raises LogAway, CannotUnwrap."""
+        assert 0 < len(orders) <= ORDERS_MAX
+        prints, work = tuple(map(self._print, orders)), _Work(self)
+        repeated = self._first_results(orders, prints, work.look(self._foreseen(work, orders), [o.command_id for o in orders]))
+        if isinstance(repeated, Refusal):
+            return repeated
+        new = [(o, p) for o, p in zip(orders, prints, strict=True) if o.command_id not in repeated]
+        if new:
+            work.load({o.command.stream for o, _ in new})
+            work.settle_now(now, tuple(o.command.stream for o, _ in new))
+            book = self._books(work.policies)
+            for order, fingerprint in new:
+                refused = work.decide(order, fingerprint, book, last=False)
+                if refused is not None:
+                    return refused
+        ahead = {o.command_id: a for (o, _), a in zip(new, work.accepted(Stored((0,) * work.events)), strict=True)}
+        return tuple(repeated.get(o.command_id) or ahead[o.command_id] for o in orders)
+
+    def seen_with(self, facts: Iterable[Recorded]) -> dict[StreamId, Loaded]:
+        """The streams of previewed facts as they would be with them."""
+        found: dict[StreamId, Loaded] = {}
+        for recorded in facts:
+            before = found.get(recorded.stream) or self.load(recorded.stream)
+            found[recorded.stream] = Loaded(self._fold(recorded.stream, before.state, recorded), before.version + 1)
+        return found
+
     def handle_as_planned(
         self, ref: ProcessRef, planned: Callable[[LoadedProcess], Sequence[Order]], *, now: Instant | None = None
     ) -> LoadedProcess | None:
         """The process as it is left when `planned` asks for nothing more: it is asked again on what its orders led to, and all that
-        they led to is recorded as one.
+        they led to is recorded as one. Its watermark then is the last of that, because what it was loaded from had not moved.
 
         None: nothing was recorded, because an order was refused, said nothing new or was carried out before, or because somebody
         was faster. `handle_many` tells which.
@@ -249,7 +278,10 @@ class Gateway:
                     return None
                 left = self._seen_by(ref, work, first.book, first.watermark)
                 orders = planned(left)
-            return left if left is first or isinstance(self._append(work), Stored) else None
+            if left is first:
+                return left
+            stored = self._append(work)
+            return replace(left, watermark=self._settled(work, stored, left.watermark)) if isinstance(stored, Stored) else None
 
     def append_facts(
         self,
@@ -328,6 +360,12 @@ class Gateway:
         work.look(work.foreseen(ref.stream, partial(self._processes[ref.kind].reads, ref)))
         work.load((ref.stream,))
         return self._seen_by(ref, work, self._books(work.policies), watermark)
+
+    def _settled(self, work: _Work, stored: Stored, watermark: int) -> int:
+        """How far the log is read, after an append that found all that it had read unmoved: up to the append's own last fact,
+        unless somebody who began before it may still show something, or policies moved, which no append checks."""
+        still = min(max(stored.positions, default=watermark), self.log.watermark())
+        return still if self.log.newest("policy") == work.policies else watermark
 
     def _seen_by(self, ref: ProcessRef, work: _Work, book: Any, watermark: int) -> LoadedProcess:
         """The process as an attempt sees it, its own facts included."""
@@ -486,6 +524,11 @@ class _Work:
         for stream in wanted:
             self._seen[stream] = self._foreseen[stream]
             self._read[stream] = self._seen[stream].version
+
+    @property
+    def events(self) -> int:
+        """How many events this attempt would store."""
+        return len(self._events)
 
     def version(self, stream: StreamId) -> int:
         """The version at which the stream was seen, before this attempt's own facts."""

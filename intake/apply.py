@@ -258,13 +258,17 @@ class Applier:
                     return reading.settled(Status.UNMATCHED, why.value, flags, proposed=proposed, lookup=lookup)
         if heard.said_before:
             return reading.settled(Status.DUPLICATE, "said_before", flags, member=who, evidence=evidence)
-        orders = tuple(self._orders(seen.sight, reading, said, who, evidence, by))
+        anew = self._reading_anew(seen.sight, reading, said) if row.parser else 0
+        if anew:
+            flags = (*flags, FLAG_REPLAY_DIFFERS)
+        orders = tuple(self._orders(seen.sight, reading, said, who, evidence, by, anew))
         return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=orders)
 
     def _orders(
-        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str
+        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int
     ) -> Iterable[Order]:
-        """The statements for the stay; and for the member that the stay is theirs, where that is not known yet."""
+        """The statements for the stay; and for the member that the stay is theirs, where that is not known yet. `anew`: which
+        reading of the message this is, where an earlier one said something else."""
         row, source, stay = reading.row, reading.source, reading.stay
         assert stay is not None
         occurred_at = occurred_at_of(said, row.received_at)
@@ -273,15 +277,16 @@ class Applier:
         if reading.renumbered is not None:
             join = JoinStay(stream=stay, by=feed, other=reading.renumbered, source=source.name, trigger=said.trigger, **told)
             yield self._order(reading, "join", join)
-        order = order_of(said.said_at, row.received_at, row.control_id, row.sha256.hex())
+        order, which = _order_of(said, row), f"|{anew}" if anew else ""
+        order += f"|~{anew:04d}" if anew else ""  # ranks right above what this message was understood to say before
         for n, statement in enumerate(statements_of(said, source, row.received_at, order)):
-            yield self._order(reading, f"statement|{n}", RecordStatement(stream=stay, by=feed, statement=statement, **told))
+            yield self._order(reading, f"statement|{n}{which}", RecordStatement(stream=stay, by=feed, statement=statement, **told))
         if reading.left is not None:
             left = MemberDischarged(
                 order=order, received_at=row.received_at, source=source.name, facility=said.prior_facility,
                 discharged_at=occurred_at, disposition=TO_ANOTHER_HOSPITAL, trigger=said.trigger,
             )  # fmt: skip
-            yield self._order(reading, "left", RecordStatement(stream=reading.left, by=feed, statement=left, **told))
+            yield self._order(reading, f"left{which}", RecordStatement(stream=reading.left, by=feed, statement=left, **told))
         for concerned in (stay,) if reading.left is None else (reading.left, stay):
             attribution = self._attribution(sight, member, concerned, occurred_at)
             if attribution is not None:
@@ -387,6 +392,24 @@ class Applier:
         )  # fmt: skip
         return self._identity.digest("statement", stay, said.trigger, occurred, str(said.said_at), repr(content))
 
+    def _reading_anew(self, sight: Sight, reading: Reading, said: Notification) -> int:
+        """Which reading of this message the present one is: 0 for the first, or where it says what the first said. A parser or a
+        registry that has learned since makes another, which corrects the earlier; nothing is taken back."""
+        assert reading.stay is not None
+        state, order = sight.of(reading.stay), _order_of(said, reading.row)
+        assert isinstance(state, Stay)
+        heard = [s.fact for s in state.said if s.fact.order.startswith(order)]
+        if not heard:
+            return 0
+        numbers = sorted({fact.order for fact in heard})
+        latest = [replace(fact, order=order) for fact in heard if fact.order == numbers[-1]]
+        now_said = [
+            replace(s, received_at=latest[0].received_at)
+            for s in statements_of(said, reading.source, reading.row.received_at, order)
+        ]
+        same = len(now_said) == len(latest) and all(statement in latest for statement in now_said)
+        return len(numbers) - 1 if same else len(numbers)
+
     # -- what follows
 
     def _attribution(self, sight: Sight, member: StreamId, stay: StreamId, occurred_at: Instant) -> tuple[StreamId | None] | None:
@@ -488,6 +511,10 @@ def _candidate(sight: Sight, stream: StreamId) -> tuple[Candidate, bool]:
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)
 """Of an outpatient visit that we never took up, these say nothing that anybody needs."""
+
+
+def _order_of(said: Notification, row: Row) -> str:
+    return order_of(said.said_at, row.received_at, row.control_id, row.sha256.hex())
 
 
 def _actor(person: str, source: Source) -> str:

@@ -18,12 +18,15 @@ from eventlog.database import open_pool
 from eventlog.gateway import Gateway
 from intake.apply import Applier
 from intake.arrivals import COMMITS_AT_ONCE, Arrivals
+from intake.feeds import FeedWatch
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
 from intake.mllp import Limits, Listener
+from intake.notices import Notices
 from intake.receive import HttpAnswer, Reception, receive_http
 from intake.receive_fhir import receive_bundle
+from intake.replays import Rehearsal
 from intake.roster import MemberFiles
 from intake.sources import Source, Sources
 from intake.worker import Worker
@@ -42,6 +45,9 @@ class FrontDoor:
     index: IdentityIndex
     identity: IdentityKeys
     sources: Sources
+    notices: Notices
+    feeds: FeedWatch
+    rehearsal: Rehearsal
     _pool: ConnectionPool[Connection[TupleRow]]
     _threads: ThreadPoolExecutor
 
@@ -72,8 +78,11 @@ class FrontDoor:
         return self.sources.holding_token(token.strip()) if kind.lower() == "bearer" and token.strip() else None
 
     def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
-        """Threads that work the inbox off until `stop` is set."""
-        started = tuple(threading.Thread(target=self.worker.run, args=(stop,), name=f"intake-{n}") for n in range(threads))
+        """Threads that work the inbox off, and one that watches the feeds, until `stop` is set."""
+        started = (
+            *(threading.Thread(target=self.worker.run, args=(stop,), name=f"intake-{n}") for n in range(threads)),
+            threading.Thread(target=self.feeds.run, args=(stop,), name="intake-feeds"),
+        )
         for thread in started:
             thread.start()
         return started
@@ -102,14 +111,22 @@ def open_door(
     index = IdentityIndex(inbox, gateway.log, gateway, identity)
     bell = threading.Event()
     files = MemberFiles(inbox, gateway, identity, index, clock)
+    notices = Notices(pool)
+
+    def applier(onto: Gateway) -> Applier:
+        return Applier(onto, identity, index)
+
     return FrontDoor(
         inbox=inbox,
         reception=Reception(inbox, clock, ring=bell.set),
-        worker=Worker(inbox, Applier(gateway, identity, index), files, index, sources, clock, bell),
+        worker=Worker(inbox, applier(gateway), files, index, sources, clock, bell),
         files=files,
         index=index,
         identity=identity,
         sources=sources,
+        notices=notices,
+        feeds=FeedWatch(inbox, notices, sources, clock),
+        rehearsal=Rehearsal(inbox, gateway, applier, sources),
         _pool=pool,
         _threads=ThreadPoolExecutor(COMMITS_AT_ONCE, thread_name_prefix="intake-store"),
     )

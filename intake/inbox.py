@@ -44,6 +44,9 @@ LINES_PER_INSERT: Final = 500
 
 FLAG_CONTROL_ID_REUSED: Final = "control_id_reused"
 
+REPLAYED: Final = "replayed"
+"""The reason of a message that was taken up again."""
+
 _CREATE_LOCK: Final = 0x696E746B
 _NONCE_BYTES: Final = 12
 
@@ -373,6 +376,7 @@ class Inbox:
     def find(
         self,
         *,
+        inbox_id: UUID | None = None,
         status: Status | None = None,
         source_id: str | None = None,
         control_id: str | None = None,
@@ -388,7 +392,7 @@ class Inbox:
         files and their rows."""
         assert 0 < limit <= LIST_MAX
         where, values = _filter(
-            status=status, source_id=source_id, control_id=control_id, stay=stay, part_of=part_of, reason=reason
+            inbox_id=inbox_id, status=status, source_id=source_id, control_id=control_id, stay=stay, part_of=part_of, reason=reason
         )
         if since is not None:
             where.append(sql.SQL("received_at >= {}").format(sql.Placeholder("since")))
@@ -462,35 +466,13 @@ class Inbox:
         """Take a message up again with the present parser. It keeps its id, so what it has caused is not caused twice."""
         with self.pool.connection() as conn, conn.transaction():
             found = conn.execute(
-                "UPDATE intake.inbox SET status = 'received', reason = 'replayed', error = '', attempts = 0, next_attempt_at = %s,"
+                "UPDATE intake.inbox SET status = 'received', reason = %s, error = '', attempts = 0, next_attempt_at = %s,"
                 " settled_at = NULL WHERE inbox_id = %s AND status <> 'received' RETURNING inbox_id",
-                (now, inbox_id),
+                (REPLAYED, now, inbox_id),
             ).fetchone()
             if found is None:
                 raise UnknownMessage(f"there is no message {inbox_id} that could be replayed")
-            tell(conn, inbox_id, now, Status.RECEIVED, "replayed", "", by)
-
-    def replay_many(
-        self,
-        *,
-        by: str,
-        now: datetime,
-        status: Status,
-        source_id: str | None = None,
-        reason: str | None = None,
-        limit: int = REPLAY_MAX,
-    ) -> int:
-        """Take all messages of a state up again, the oldest first; how many they were."""
-        assert status is not Status.RECEIVED and 0 < limit <= REPLAY_MAX
-        where, values = _filter(status=status, source_id=source_id, reason=reason)
-        chosen = sql.SQL("SELECT inbox_id FROM intake.inbox WHERE {} ORDER BY inbox_id LIMIT {}").format(
-            sql.SQL(" AND ").join(where), sql.Placeholder("limit")
-        )
-        with self.pool.connection() as conn:
-            ids = [row[0] for row in conn.execute(chosen, {**values, "limit": limit}).fetchall()]
-        for inbox_id in ids:
-            self.replay(inbox_id, by=by, now=now)
-        return len(ids)
+            tell(conn, inbox_id, now, Status.RECEIVED, REPLAYED, "", by)
 
     def resolve(self, inbox_id: UUID, member: StreamId, *, by: str, now: datetime) -> None:
         """A person says whose message this is. It is then applied to that member, with that person's name on it.
@@ -503,13 +485,21 @@ class Inbox:
         """A person has looked at a message that waits, and lets it be applied as it is."""
         self._release(inbox_id, by=by, now=now, member=None, reason="released_by_hand")
 
-    def discard(self, inbox_id: UUID, *, reason: str, by: str, now: datetime) -> None:
-        """A person has looked at a message and says that nothing is to follow from it. It stays in the inbox."""
+    def discard(
+        self,
+        inbox_id: UUID,
+        *,
+        reason: str,
+        by: str,
+        now: datetime,
+        only: Sequence[Status] = (Status.UNMATCHED, Status.WAITING, Status.DEAD),
+    ) -> None:
+        """Somebody has looked at a message and says that nothing is to follow from it. It stays in the inbox."""
         with self.pool.connection() as conn, conn.transaction():
             found = conn.execute(
                 "UPDATE intake.inbox SET status = 'ignored', reason = %s, settled_at = %s"
-                " WHERE inbox_id = %s AND status IN ('unmatched', 'waiting', 'dead') RETURNING inbox_id",
-                (reason, now, inbox_id),
+                " WHERE inbox_id = %s AND status = ANY(%s) RETURNING inbox_id",
+                (reason, now, inbox_id, [status.value for status in only]),
             ).fetchone()
             if found is None:
                 raise UnknownMessage(f"there is no open message {inbox_id}: only unmatched, waiting and dead ones can be discarded")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import structlog
 from opentelemetry import trace as otel
@@ -24,6 +25,8 @@ from intake.mllp import FRAME_BYTES_MAX
 from intake.sources import AckMode, Source
 
 HL7_CONTENT_TYPE: Final = "application/hl7-v2"
+RECEIPT_HEADER: Final = "Throughline-Receipt"
+"""Under which a sender over HTTP can follow what becomes of its message."""
 RETRY_AFTER_SECONDS: Final = 5
 
 log = structlog.get_logger("intake.receive")
@@ -54,6 +57,7 @@ class Answered:
     verdict: Verdict
     answer: bytes | None
     readable: bool
+    inbox_id: UUID
 
 
 class Reception:
@@ -88,12 +92,13 @@ class Reception:
                 verdict,
                 acknowledge(header, verdict, one.mode or one.source.ack_mode, now, f"T{secrets.token_hex(8)}"),
                 header is not None,
+                at.inbox_id,
             )
-            for one, header, verdict in zip(received, headers, verdicts, strict=True)
+            for one, header, verdict, at in zip(received, headers, verdicts, stored, strict=True)
         )
 
-    def keep(self, received: Received, *, control_id: str, kind: str, status: Status, reason: str) -> None:
-        """Store a message whose header the transport has read itself. Raises CannotStore: then it may not be acknowledged."""
+    def keep(self, received: Received, *, control_id: str, kind: str, status: Status, reason: str) -> UUID:
+        """Store a message whose header the transport has read itself; its receipt. Raises CannotStore: then there is none."""
         with _spans((received,)) as (trace,):
             arrival = Arrival(
                 raw=received.raw, source_id=received.source.name, transport=received.transport, control_id=control_id, kind=kind,
@@ -103,6 +108,7 @@ class Reception:
         self._ring()
         killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
         log.info("messages_stored", count=1, repeated=int(stored.repeated), rejected=int(status is Status.DEAD))
+        return stored.inbox_id
 
 
 def _arrival(received: Received, header: Header | None, verdict: Verdict, trace: str) -> Arrival:
@@ -205,7 +211,9 @@ def receive_http(
     except CannotStore as trouble:
         log.error("message_not_stored", source=source.name, failure=str(trouble))
         return _problem(503, "The message could not be stored; send it again.", {"Retry-After": str(RETRY_AFTER_SECONDS)})
-    return HttpAnswer(200 if told.readable else 400, told.answer or b"", {"Content-Type": HL7_CONTENT_TYPE})
+    return HttpAnswer(
+        200 if told.readable else 400, told.answer or b"", {"Content-Type": HL7_CONTENT_TYPE, RECEIPT_HEADER: str(told.inbox_id)}
+    )
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> HttpAnswer:

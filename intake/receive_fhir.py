@@ -16,7 +16,7 @@ from intake import fhir
 from intake.forms import FHIR_TRANSPORT
 from intake.inbox import CannotStore, Status
 from intake.mllp import FRAME_BYTES_MAX
-from intake.receive import RETRY_AFTER_SECONDS, HttpAnswer, Received, Reception
+from intake.receive import RECEIPT_HEADER, RETRY_AFTER_SECONDS, HttpAnswer, Received, Reception
 from intake.sources import Source
 
 FHIR_CONTENT_TYPE: Final = "application/fhir+json"
@@ -42,7 +42,7 @@ def receive_bundle(
     refused = read if isinstance(read, fhir.Refused) else None
     received = Received(body, source, FHIR_TRANSPORT, peer=peer, trace=headers.get("traceparent", ""))
     try:
-        reception.keep(
+        receipt = reception.keep(
             received,
             control_id=read.control_id if isinstance(read, fhir.Bundle) else "",
             kind=read.event[:KIND_CHARS_MAX] if isinstance(read, fhir.Bundle) else "",
@@ -55,7 +55,7 @@ def receive_bundle(
         return _outcome(503, "transient", "", "the message could not be stored; send it again", retry)
     if refused is not None:
         return _outcome(refused.status, refused.code, refused.expression, refused.remedy)
-    return HttpAnswer(200, b"", {"Content-Type": FHIR_CONTENT_TYPE})
+    return HttpAnswer(200, b"", {"Content-Type": FHIR_CONTENT_TYPE, RECEIPT_HEADER: str(receipt)})
 
 
 def _outcome(status: int, code: str, expression: str, diagnostics: str, headers: Mapping[str, str] | None = None) -> HttpAnswer:

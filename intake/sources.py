@@ -9,19 +9,26 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 import tomllib
+from datetime import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from intake.er7 import known_charset
 
 DEMO_SOURCES: Final = Path(__file__).with_name("demo-sources.toml")
 SOURCES_MAX: Final = 1_000
 """A file with more rows than this is not a registry of hospitals."""
+
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEK: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class AckMode(StrEnum):
@@ -49,7 +56,12 @@ class Source(_Row):
 
     `token_sha256` is the hex digest of its bearer token; `certificate_sha256` the fingerprint of its client certificate.
     `id_authorities` maps what messages call an assigning authority to the name that matching uses, `cin` for the state's.
-    `production` = False means that test messages are acted on too.
+    `production` = False means that test messages are acted on too. `plan_of_referrals`: the health plan of
+    referrals that name none.
+
+    `expected_every_minutes`: silence longer than this, within the expected hours of the source's zone, is noticed; 0: never.
+    `unmatched_days`: for so long a message waits for somebody to whom it belongs. `tells_membership`: whether the sender may see
+    that its message was applied or matched nobody, which tells it who is a member.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
@@ -68,6 +80,13 @@ class Source(_Row):
     disposition_aliases: dict[str, str] = Field(default_factory=dict)
     accept_other_types: bool = False
     production: bool = True
+    plan_of_referrals: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
+    expected_every_minutes: Annotated[int, Field(ge=0, le=60 * 24 * 31)] = 0
+    expected_from: time = time(0)
+    expected_until: time = time(23, 59)
+    expected_on: tuple[Weekday, ...] = WEEK
+    unmatched_days: Annotated[int, Field(ge=1, le=3_660)] = 180
+    tells_membership: bool = False
 
     @field_validator("timezone")
     @classmethod
@@ -91,6 +110,12 @@ class Source(_Row):
         for network in networks:
             ipaddress.ip_network(network)
         return networks
+
+    @model_validator(mode="after")
+    def _hours_make_a_day(self) -> Self:
+        if self.expected_from >= self.expected_until:
+            raise ValueError("expected_from must lie before expected_until; write 07:00:00 and 19:00:00, and 23:59:00 for midnight")
+        return self
 
     @model_validator(mode="after")
     def _an_alias_names_one_facility(self) -> Self:
@@ -169,7 +194,8 @@ def load_sources(path: Path | None = None) -> Sources:
     """
     path = path or DEMO_SOURCES
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        tables = tomllib.loads(text)
     except FileNotFoundError:
         raise SourcesInvalid(f"{path}: there is no such file; name one with [[source]] tables") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
@@ -184,5 +210,40 @@ def load_sources(path: Path | None = None) -> Sources:
         except ValidationError as wrong:
             first = wrong.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the row"
-            raise SourcesInvalid(f"{path}: source {number}: {field}: {first['msg']}") from None
+            line = line_of(text, number, first["loc"])
+            raise SourcesInvalid(f"{path}, line {line}: source {number}: {field}: {_remedy(first)}") from None
     return Sources(tuple(sources))
+
+
+_HEADING = re.compile(r"^\s*\[\[\s*source\s*\]\]")
+
+
+def line_of(text: str, number: int, loc: tuple[int | str, ...]) -> int:
+    """The line, counted from 1, on which the `number`th source says the field, else where that source begins."""
+    lines = text.splitlines()
+    starts = [n for n, line in enumerate(lines) if _HEADING.match(line)]
+    if number > len(starts):
+        return 1
+    begin = starts[number - 1]
+    end = starts[number] if number < len(starts) else len(lines)
+    at = begin
+    for part in loc:
+        if isinstance(part, int):  # the nth table of a list, else an element of a list that stands on the line already found
+            tables = [n for n in range(begin, end) if re.match(rf"^\s*\[\[\s*source\.{re.escape(str(loc[0]))}\s*\]\]", lines[n])]
+            at = tables[part] if part < len(tables) else at
+            continue
+        said = re.compile(rf"^\s*(\[+\s*(source\.)?)?[\"']?{re.escape(part)}[\"']?\s*(\]|=)")
+        at = next((n for n in range(at, end) if said.match(lines[n])), at)
+    return at + 1
+
+
+def _remedy(error: ErrorDetails) -> str:
+    """What is wrong and what to write, in a registry's words."""
+    match error["type"]:
+        case "extra_forbidden":
+            known = ", ".join(sorted(Source.model_fields))
+            return f"there is no such field; take it away or write one of {known}"
+        case "missing":
+            return "is missing; write it"
+        case _:
+            return error["msg"].removeprefix("Value error, ")

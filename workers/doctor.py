@@ -24,6 +24,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from eventlog import database
+from intake.notices import REMEDIES, Kind
+from intake.sources import SourcesInvalid, load_sources
 from workers.ground.child import GroundError, port_is_free
 from workers.ground.postgres import PostgresServer, packaged_binaries, postgres_folder, without_password
 from workers.ground.temporal import TemporalServer
@@ -62,7 +64,7 @@ class Check:
 def examine(settings: Settings) -> tuple[Check, ...]:
     """Look at everything that the system stands on, in the order in which it is needed. Never raises."""
     checks: tuple[Callable[[Settings], Iterator[Check]], ...] = (
-        _python, _packages, _keys, _disk, _postgres, _temporal, _ports, _workers,
+        _python, _packages, _keys, _disk, _postgres, _temporal, _ports, _workers, _sources, _front_door,
     )  # fmt: skip
     return tuple(check for look in checks for check in _guarded(look, settings))
 
@@ -283,6 +285,43 @@ def _workers(settings: Settings) -> Iterator[Check]:
         else:
             ago = timedelta(seconds=int(silence))
             yield Check(name, Status.WARN, f"last alive {ago} ago", "`throughline up` starts all workers.")
+
+
+def _sources(settings: Settings) -> Iterator[Check]:
+    try:
+        rows = load_sources(settings.throughline_sources).rows
+    except SourcesInvalid as wrong:
+        yield Check("sources", Status.FAIL, str(wrong), "Put the file right; `throughline inbox sources --file <file>` checks it.")
+        return
+    where = settings.throughline_sources or "the demo's"
+    if settings.throughline_sources is None and settings.throughline_mode == "production":
+        yield Check(
+            "sources", Status.WARN, "the demo's hospitals", "Set THROUGHLINE_SOURCES to your registry (docs/integration.md)."
+        )
+    else:
+        yield Check("sources", Status.OK, f"{len(rows)} in {where}")
+
+
+def _front_door(settings: Settings) -> Iterator[Check]:
+    """What is the matter with the senders; nothing where there is no database to ask."""
+    url = settings.database_url
+    if not url:
+        server = PostgresServer(postgres_folder(settings.throughline_home))
+        url = server.url("throughline") if server.found() else None
+    if url is None:
+        return
+    try:
+        with _connect(url) as connection:
+            found = connection.execute(
+                "SELECT kind, source_id, subject, since FROM intake.notices WHERE ended_at IS NULL ORDER BY since LIMIT 20"
+            ).fetchall()
+    except psycopg.Error:
+        return  # not set up yet, or away: another check says so
+    for kind, source, subject, since in found:
+        said = f"{str(kind).replace('_', ' ')} {source}: {subject}, since {since:%Y-%m-%d %H:%M} UTC"
+        yield Check("front door", Status.WARN, said, REMEDIES[Kind(str(kind))])
+    if not found:
+        yield Check("front door", Status.OK, "no feed is silent, no sender refused, no event missed")
 
 
 def _alive(settings: Settings, worker: str) -> bool:

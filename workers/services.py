@@ -76,6 +76,7 @@ def services_of(
         reception=door.reception,
         files=door.files,
         sources=door.sources,
+        door=door,
         queries=queries_of(system),
         ready=ready or (lambda: readiness(system)),
         feedback=feedback,

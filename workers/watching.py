@@ -11,6 +11,13 @@ SELECT count(*) FILTER (WHERE NOT done), count(*) FILTER (WHERE NOT done AND wak
        count(*) FILTER (WHERE NOT done AND stuck <> '')
 FROM process_state"""
 
+_INBOX = """
+SELECT count(*) FILTER (WHERE status = 'unmatched'), count(*) FILTER (WHERE status = 'dead')
+FROM intake.inbox WHERE status IN ('unmatched', 'dead')"""
+
+_NOTICES = """
+SELECT count(*) FILTER (WHERE kind = 'silent_feed'), count(*) FROM intake.notices WHERE ended_at IS NULL"""
+
 _RECONCILED = """
 SELECT last.overdue + last.behind, last.nudged, extract(epoch FROM clock_timestamp() - last.at)::float8, deep.missing, deep.orphaned
 FROM (SELECT * FROM reconcile_run ORDER BY at DESC LIMIT 1) AS last
@@ -24,10 +31,11 @@ def readings(system: System, projector: Projector) -> Readings:
         processes = conn.execute(_PROCESSES, {"now": now}).fetchone()
         routed = conn.execute("SELECT min(position) FROM router_tracking").fetchone()
         parked = conn.execute("SELECT count(*) FROM router_parked").fetchone()
-        unmatched = conn.execute("SELECT count(*) FROM intake.inbox WHERE status = 'unmatched'").fetchone()
+        inbox = conn.execute(_INBOX).fetchone()
+        noticed = conn.execute(_NOTICES).fetchone()
         passed = conn.execute(_RECONCILED).fetchone()
     stale, rescued, age_seconds, missing, orphaned = passed or (None,) * 5
-    assert processes is not None and parked is not None and unmatched is not None
+    assert processes is not None and parked is not None and inbox is not None and noticed is not None
     models = projector.status()
     lag = {f"model.{model.name}": model.lag for model in models}
     lag["router"] = head - int(routed[0]) if routed and routed[0] is not None else head
@@ -37,7 +45,10 @@ def readings(system: System, projector: Projector) -> Readings:
         processes_overdue=int(processes[1]),
         processes_stuck=int(processes[2]),
         parked=int(parked[0]) + sum(model.parked for model in models),
-        unmatched=int(unmatched[0]),
+        unmatched=int(inbox[0]),
+        dead=int(inbox[1]),
+        feeds_silent=int(noticed[0]),
+        notices=int(noticed[1]),
         reconcile_missing=missing,
         reconcile_orphaned=orphaned,
         reconcile_stale=stale,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -11,9 +14,13 @@ from rich.text import Text
 from rich.tree import Tree
 
 from intake.inbox import Shown, Status
+from intake.notices import UnknownNotice
+from intake.replays import Rehearsed, Selection, replay_chosen
+from intake.sources import load_sources
 from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
+from workers.cli.looking import day
 from workers.cli.people import actor, stream_of
 from workers.cli.recording import As
 from workers.services import door_of, queries_of
@@ -148,33 +155,161 @@ def release(inbox_id: InboxId, by: As = None) -> None:
 @app.command("replay")
 def replay(
     inbox_id: Annotated[UUID | None, typer.Argument(help="A message's id.")] = None,
-    status: Annotated[Filter | None, typer.Option(help="All messages in this status.")] = None,
-    source: Annotated[str | None, typer.Option(help="With --status: only from this source.")] = None,
+    status: Annotated[list[Filter] | None, typer.Option(help="All in this status; may be given several times.")] = None,
+    source: Annotated[str | None, typer.Option(help="All from this source.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="All of this trigger, such as A03.")] = None,
+    reason: Annotated[str | None, typer.Option(help="All for this reason.")] = None,
+    since: Annotated[str | None, typer.Option("--from", help="Received on this day (or instant) or later.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Received before the end of this day, or this instant.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would become of each.")] = False,
     by: As = None,
+    json: Json = False,
 ) -> None:
-    """Take a message, or all of a status, up again with the present program. What it has caused is not caused twice.
+    """Take a message, or all that fit, up again with the present program and registry. What it has caused is not caused twice.
 
     Examples:
 
-        throughline inbox replay 0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f90
+        throughline inbox replay 0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f90 --dry-run
 
-        throughline inbox replay --status dead --source st-brendan
+        throughline inbox replay --status dead --source st-brendan --trigger A03 --from 2026-11-01
     """
-    if (inbox_id is None) == (status is None) or status is Filter.RECEIVED:
-        raise Stop("Say which message, or which status.", field="inbox_id", remedy="give an id, or --status dead", status=f.USAGE)
+    selection = Selection(
+        statuses=tuple(Status(s.value) for s in status or ()), source=source, trigger=trigger, reason=reason,
+        received_from=day(since, "--from"), received_until=day(until, "--until"),
+    )  # fmt: skip
+    if (inbox_id is None) == selection.empty or Status.RECEIVED in selection.statuses:
+        raise Stop("Say which message, or which ones.", field="inbox_id", remedy="give an id, or --status dead", status=f.USAGE)
     with f.opened() as system:
-        door = door_of(system)
-        who, now = actor(system, by), system.clock.now()
+        door, now = door_of(system), system.clock.now()
         try:
+            if dry_run:
+                told = (door.rehearsal.of(inbox_id, now),) if inbox_id else tuple(door.rehearsal.all_of(selection, now))
+                _show_rehearsed(told, json=json)
+                return
+            who = actor(system, by)
             if inbox_id is not None:
                 door.inbox.replay(inbox_id, by=who, now=now)
                 count = 1
             else:
-                assert status is not None
-                count = door.inbox.replay_many(by=who, now=now, status=Status(status.value), source_id=source)
+                count = replay_chosen(door.inbox, selection, by=who, now=now)
         finally:
             door.close()
-        f.out.print(f"{count} taken up again.")
+        if json:
+            f.as_json({"taken_up": count})
+        else:
+            f.out.print(f"{count} taken up again.")
+
+
+def _show_rehearsed(told: Sequence[Rehearsed], *, json: bool) -> None:
+    if json:
+        f.as_json([{**asdict(one), "differs": one.differs} for one in told])
+        return
+    for one in told:
+        before, now = (f"{s.status} {plain(s.reason)}".strip() for s in (one.before, one.now))
+        tree = Tree(Text.assemble((str(one.inbox_id), "bold"), f"  {one.kind} from {one.source}  ", before, " → ", (now, "bold")))
+        for compared in one.compared:
+            if compared.differs:
+                tree.add(
+                    Text.assemble(f"{compared.field}: ", (compared.before or "—", "red"), " → ", (compared.now or "—", "green"))
+                )
+        for added in one.added:
+            tree.add(Text(f"would add {added.fact} to {added.stream}", "green"))
+        if not one.differs:
+            tree.add(Text("no difference", "dim"))
+        f.tree(tree)
+    f.out.print(f"{len(told)} rehearsed, {sum(one.differs for one in told)} would differ; nothing was changed.")
+
+
+@app.command("feeds")
+def feeds(json: Json = False) -> None:
+    """The senders: when each was last heard of, and what somebody has to look at.
+
+    Example:
+
+        throughline inbox feeds
+    """
+    with f.opened() as system:
+        door, now = door_of(system), system.clock.now()
+        try:
+            heard, notices = door.feeds.feeds(now), door.notices.open()
+        finally:
+            door.close()
+        if json:
+            f.as_json({"feeds": [{**asdict(feed), "silent": feed.silent} for feed in heard], "notices": notices})
+            return
+        rows = [
+            (
+                feed.source,
+                feed.heard_at or "never",
+                f"every {feed.expected_every}" if feed.expected_every else "nothing is expected",
+                Text("silent", "bold red") if feed.silent else Text("heard", "green") if feed.heard_at else "",
+            )
+            for feed in heard
+        ]
+        f.table("Feeds", ("source", "last heard", "expected", ""), rows, empty="The registry has no source.")
+        noted = [(n.notice_id, n.since, n.said, n.times, n.remedy) for n in notices]
+        f.table("To look at", ("number", "since", "what", "times", "what to do"), noted, empty="Nothing to look at.")
+
+
+@app.command("end-notice")
+def end_notice(number: Annotated[int, typer.Argument(help="Its number; see `throughline inbox feeds`.")], by: As = None) -> None:
+    """Say that somebody has seen to a notice, such as missed events that were fetched.
+
+    Example:
+
+        throughline inbox end-notice 12 --as rosa@example.org
+    """
+    with f.opened() as system:
+        door = door_of(system)
+        try:
+            door.notices.end_one(number, system.clock.now(), by=actor(system, by))
+        except UnknownNotice as unknown:
+            raise Stop(f"{unknown}.", field="number", remedy="see `throughline inbox feeds`", code="unknown_notice") from None
+        finally:
+            door.close()
+        f.out.print("Ended.")
+
+
+@app.command("sources")
+def sources(
+    file: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Another registry, to check it.")] = None,
+    json: Json = False,
+) -> None:
+    """The registry of senders: how each is recognised, and what its messages mean. A fault is named with its line.
+
+    Examples:
+
+        throughline inbox sources
+
+        throughline inbox sources --file new-sources.toml
+    """
+    rows = load_sources(file or f.asked.load().throughline_sources).rows
+    if json:
+        f.as_json([{**row.model_dump(mode="json", exclude={"token_sha256"}), "has_token": bool(row.token_sha256)} for row in rows])
+        return
+    for row in rows:
+        tree = Tree(Text(row.name, "bold"))
+        known_by = [f"{len(row.certificate_sha256)} certificates"] if row.certificate_sha256 else []
+        known_by += [f"address {address}" for address in row.addresses] + (["a token"] if row.token_sha256 else [])
+        known = ", ".join(known_by) or "its token of `throughline token create`"
+        tree.add(f"comes by {', '.join(row.transports)}; known by {known}")
+        means = [f"zone {row.timezone}", *(["offsets ignored"] if row.ignore_offsets else [])]
+        means += [f"charset {row.charset or 'as the message says'}", f"acknowledged {row.ack_mode.value}"]
+        tree.add("; ".join([*means, "in production" if row.production else "a test source"]))
+        for facility in row.facilities:
+            tree.add(f"facility {facility.id}: {facility.name}, also called {', '.join(facility.aliases) or 'nothing else'}")
+        for what, said in (
+            ("authorities", row.id_authorities), ("dispositions", row.disposition_aliases), ("classes", row.class_aliases),
+        ):  # fmt: skip
+            if said:
+                tree.add(f"{what}: " + ", ".join(f"{a} = {b}" for a, b in said.items()))
+        if row.expected_every_minutes:
+            tree.add(
+                f"expected every {row.expected_every_minutes} minutes, {row.expected_from:%H:%M} to {row.expected_until:%H:%M},"
+                f" {' '.join(row.expected_on)}"
+            )
+        tree.add(f"a message that is nobody's waits {row.unmatched_days} days")
+        f.tree(tree)
 
 
 @app.command("discard")

@@ -16,6 +16,7 @@ from api.year import TierThen
 from domain.calendar import start_of_day
 from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
+from intake.notices import Notices
 from projections.answers import Deadline, Page
 from projections.words import listed, plain, promise, waited
 from workers.cli import frame as f
@@ -100,6 +101,8 @@ def worklist(
         columns = ("act by", "state", "what", "member", "owed by", "plan", "why", "key")
         f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=note(system, page))
         unled = queries_of(system).without_lead(now=now, plan=plan, limit=UNLED_COUNTED_MAX).items if care_manager is None else ()
+        for notice in Notices(system.pool).open():
+            f.err.print(Text(f"Front door: {notice.said}, since {f.local(notice.since)}. {notice.remedy}", style="bold yellow"))
         if unled:
             many = f"{UNLED_COUNTED_MAX} or more" if len(unled) == UNLED_COUNTED_MAX else str(len(unled))
             f.err.print(Text(f"Without a lead: {many}; `throughline caseload --without-lead` shows whom.", style="yellow"))
@@ -497,7 +500,7 @@ def day(said: str | None, field: str) -> datetime | None:
         raise Stop(
             "is neither a day nor an instant.", field=field, remedy="2026-11-20, or 2026-11-20T15:05", status=f.USAGE
         ) from None
-    if len(said) == 10 and field in ("--due-after", "--since"):
+    if len(said) == 10 and field in ("--due-after", "--since", "--from"):
         return start_of_day(date.fromisoformat(said), OFFICE_ZONE)
     return found
 

@@ -44,6 +44,9 @@ class Readings:
     processes_stuck: int = 0
     parked: int = 0
     unmatched: int = 0
+    dead: int = 0
+    feeds_silent: int = 0
+    notices: int = 0
     reconcile_missing: int | None = None
     reconcile_orphaned: int | None = None
     reconcile_stale: int | None = None
@@ -107,6 +110,9 @@ def watch(read: Callable[[], Readings]) -> Callable[[], None]:
         ("processes_stuck", "1", "Processes with a step that cannot be carried out"),
         ("parked", "1", "Rows of read models, and processes, that were set aside"),
         ("unmatched", "1", "Messages that a person has to match"),
+        ("dead", "1", "Messages that could not be read"),
+        ("feeds_silent", "1", "Sources that were not heard of when they should have been"),
+        ("notices", "1", "Open notices about the front door: silent feeds, missed events, refused senders"),
         ("reconcile_missing", "1", "Processes that are open by the log and do not run"),
         ("reconcile_orphaned", "1", "Processes that run and are not open by the log"),
         ("reconcile_stale", "1", "Processes late with a wake-up, and those late with news: one may be both"),

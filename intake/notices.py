@@ -1,0 +1,135 @@
+"""What somebody has to look at beside single messages: kept until it is over, shown wherever the state of the system is shown.
+
+A notice has a kind, a source and a subject; while it is open, the same trouble again only counts. It names no person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, LiteralString
+
+from psycopg import Connection
+from psycopg.rows import TupleRow, class_row
+from psycopg_pool import ConnectionPool
+
+from domain.core import SYSTEM
+
+Pool = ConnectionPool[Connection[TupleRow]]
+
+SUBJECT_CHARS_MAX: Final = 200
+LIST_MAX: Final = 1_000
+REFUSED_FOR: Final = timedelta(days=1)
+"""A refusal that did not come again for so long is over: somebody scanned the port, or the sender was put right."""
+
+
+class Kind(StrEnum):
+    SILENT_FEED = "silent_feed"
+    MISSED_EVENTS = "missed_events"
+    REFUSED_SENDER = "refused_sender"
+
+
+REMEDIES: Final = {
+    Kind.SILENT_FEED: "Call the sender: is its interface engine running, does it resend? What it sends late is applied at its own "
+    "time.",
+    Kind.MISSED_EVENTS: "Ask the sender's server for the events in between ($events of the subscription), have them sent, then end "
+    "this notice.",
+    Kind.REFUSED_SENDER: "Is it a hospital of yours? Then put its certificate or address into the registry of sources. Else look"
+    " at who may reach the port.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One trouble. `since`: when it began, as far as we know; `last_at`: when it was last seen; `times`: how often."""
+
+    notice_id: int
+    kind: str
+    source_id: str
+    subject: str
+    since: datetime
+    noticed_at: datetime
+    last_at: datetime
+    times: int
+    ended_at: datetime | None
+    ended_by: str
+
+    @property
+    def remedy(self) -> str:
+        return REMEDIES[Kind(self.kind)]
+
+    @property
+    def said(self) -> str:
+        """The trouble in one sentence, without its times."""
+        match Kind(self.kind):
+            case Kind.SILENT_FEED:
+                return f"{self.source_id} is silent: {self.subject}"
+            case Kind.MISSED_EVENTS:
+                return f"{self.source_id}: events are missing: {self.subject}"
+            case Kind.REFUSED_SENDER:
+                return f"a sender was refused at the listener: {self.subject}"
+
+
+class UnknownNotice(LookupError):
+    """There is no open notice with this number."""
+
+
+class Notices:
+    """Keeps notices. Thread-safe; every method is one transaction."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def note(self, kind: Kind, source_id: str, subject: str, now: datetime, *, since: datetime | None = None) -> bool:
+        """Note a trouble; whether it is a new one."""
+        with self._pool.connection() as conn:
+            row = conn.execute(
+                "INSERT INTO intake.notices (kind, source_id, subject, since, noticed_at, last_at) VALUES (%s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (kind, source_id, subject) WHERE ended_at IS NULL DO UPDATE SET times = notices.times + 1,"
+                " last_at = EXCLUDED.last_at RETURNING times",
+                (kind.value, source_id, subject[:SUBJECT_CHARS_MAX], since or now, now, now),
+            ).fetchone()
+        return row is not None and row[0] == 1
+
+    def end(self, kind: Kind, source_id: str, now: datetime, *, by: str = SYSTEM) -> int:
+        """A source's trouble of a kind is over; how many notices that ended."""
+        with self._pool.connection() as conn:
+            return conn.execute(
+                "UPDATE intake.notices SET ended_at = %s, ended_by = %s WHERE kind = %s AND source_id = %s AND ended_at IS NULL",
+                (now, by, kind.value, source_id),
+            ).rowcount
+
+    def end_one(self, notice_id: int, now: datetime, *, by: str) -> None:
+        """A person has seen to it. Raises UnknownNotice."""
+        with self._pool.connection() as conn:
+            ended = conn.execute(
+                "UPDATE intake.notices SET ended_at = %s, ended_by = %s WHERE notice_id = %s AND ended_at IS NULL",
+                (now, by, notice_id),
+            )
+        if not ended.rowcount:
+            raise UnknownNotice(f"there is no open notice {notice_id}")
+
+    def end_old_refusals(self, now: datetime) -> int:
+        with self._pool.connection() as conn:
+            return conn.execute(
+                "UPDATE intake.notices SET ended_at = %s, ended_by = %s WHERE kind = %s AND last_at < %s AND ended_at IS NULL",
+                (now, SYSTEM, Kind.REFUSED_SENDER.value, now - REFUSED_FOR),
+            ).rowcount
+
+    def open(self) -> tuple[Notice, ...]:
+        """What is the matter now, the oldest first."""
+        return self._found("ended_at IS NULL ORDER BY since, notice_id")
+
+    def all(self) -> tuple[Notice, ...]:
+        """What is or was the matter, the newest first."""
+        return self._found("true ORDER BY notice_id DESC")
+
+    def _found(self, which: LiteralString) -> tuple[Notice, ...]:
+        with self._pool.connection() as conn, conn.cursor(row_factory=class_row(Notice)) as cursor:
+            return tuple(
+                cursor.execute(
+                    "SELECT notice_id, kind, source_id, subject, since, noticed_at, last_at, times, ended_at, ended_by"
+                    f" FROM intake.notices WHERE {which} LIMIT {LIST_MAX}"
+                ).fetchall()
+            )
