@@ -7,13 +7,14 @@ from datetime import timedelta
 from importlib import resources
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
-from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from domain.core import Instant, Obligation, ProcessRef
+from eventlog.recorder import Statement
 
 Pool = ConnectionPool[Connection[TupleRow]]
 
@@ -62,9 +63,8 @@ class ProcessStates:
 
     def write(self, seen: Seen) -> bool:
         """Store state and obligations, unless a later look is stored already. Whether it was stored."""
-        owed = Jsonb([_obligation(owed) for owed in seen.obligations])
         with self._pool.connection() as conn:
-            return conn.execute(_WRITE, {**self._row(seen), "owed": owed}).fetchone() is not None
+            return _WRITE.sent(conn.pgconn, (_JSONB + msgspec.json.encode(self._row(seen)),)).ntuples > 0
 
     def failed(self, process: ProcessRef, code: str, now: Instant) -> None:
         """An advance failed: count it, and call the process stuck after ten minutes without success. Says nothing where it
@@ -96,35 +96,41 @@ class ProcessStates:
             "phase": seen.phase,
             "turn": seen.turn,
             "turns_max": seen.turns_max,
-            "effects": list(seen.effects),
+            "effects": seen.effects,
             "member": seen.member,
             "plan": seen.plan,
             "now": seen.now,
             "code": self._code,
+            "owed": [_obligation(owed) for owed in seen.obligations],
         }
 
 
 def _obligation(owed: Obligation) -> dict[str, Any]:
     because, window = owed.because, owed.window
     return {
-        "key": owed.key, "rule": because.rule, "opens": _text(window.opens), "due": _text(window.due),
-        "closes": _text(window.closes), "act_by": _text(owed.act_by), "state": owed.state.value, "owed_by": owed.owed_by,
+        "key": owed.key, "rule": because.rule, "opens": window.opens, "due": window.due,
+        "closes": window.closes, "act_by": owed.act_by, "state": owed.state.value, "owed_by": owed.owed_by,
         "subject": owed.subject, "governing": owed.governing, "suspended": owed.suspended, "policy": because.policy,
-        "facts": because.facts, "reason": because.reason, "how": owed.how, "met_at": _text(owed.met_at),
+        "facts": because.facts, "reason": because.reason, "how": owed.how, "met_at": owed.met_at,
     }  # fmt: skip
 
 
-def _text(at: Instant | None) -> str | None:
-    return None if at is None else at.isoformat()
+_JSONB = b"\x01"
+"""What PostgreSQL's binary form of jsonb begins with: its version."""
 
-
-_WRITE = """
-WITH stored AS (
+_WRITE = Statement(
+    "process_state.write",
+    """
+WITH said AS (
+    SELECT * FROM jsonb_to_record($1::jsonb) AS s (
+        process text, kind text, position bigint, wake_at timestamptz, done boolean, stuck text, waiting_for text, phase text,
+        turn integer, turns_max integer, effects text[], member text, plan text, now timestamptz, code text, owed jsonb)
+), stored AS (
     INSERT INTO process_state (process, kind, position, wake_at, done, stuck, waiting_for, phase, turn, turns_max, effects, member,
                                plan, last_error, failing_since, attempts, began_at, updated_at, code)
-    VALUES (%(process)s, %(kind)s, %(position)s, %(wake_at)s, %(done)s, %(stuck)s, %(waiting_for)s, %(phase)s, %(turn)s,
-            %(turns_max)s, %(effects)s, %(member)s, %(plan)s, %(stuck)s,
-            CASE WHEN %(stuck)s <> '' THEN %(now)s::timestamptz END, (%(stuck)s <> '')::integer, %(now)s, %(now)s, %(code)s)
+    SELECT process, kind, position, wake_at, done, stuck, waiting_for, phase, turn, turns_max, effects, member, plan, stuck,
+           CASE WHEN stuck <> '' THEN now END, (stuck <> '')::integer, now, now, code
+    FROM said
     ON CONFLICT (process) DO UPDATE SET
         position = excluded.position, wake_at = excluded.wake_at, done = excluded.done, stuck = excluded.stuck,
         waiting_for = excluded.waiting_for, phase = excluded.phase, turn = excluded.turn, turns_max = excluded.turns_max,
@@ -137,7 +143,7 @@ WITH stored AS (
 ), owed AS (
     SELECT s.process, o.key, s.kind, o.rule, o.opens, o.due, o.closes, o.act_by, o.state, o.owed_by, o.subject, o.governing,
            o.suspended, o.policy, o.facts, o.reason, o.how, o.met_at, s.member, s.plan, s.position
-    FROM stored s, jsonb_to_recordset(%(owed)s) AS o (
+    FROM stored s, said, jsonb_to_recordset(said.owed) AS o (
         key text, rule text, opens timestamptz, due timestamptz, closes timestamptz, act_by timestamptz, state text, owed_by text,
         subject text, governing boolean, suspended boolean, policy text, facts text[], reason text, how text, met_at timestamptz)
 ), gone AS (
@@ -154,7 +160,8 @@ WITH stored AS (
         reason = excluded.reason, how = excluded.how, met_at = excluded.met_at, member = excluded.member, plan = excluded.plan,
         position = excluded.position
 )
-SELECT process FROM stored"""
+SELECT process FROM stored""",
+)
 """One round trip: the state, and of the obligations those that are owed now; nothing where a later look is stored."""
 
 _FAILED = """

@@ -102,12 +102,7 @@ class Rounds:
         left = self._gateway.handle_as_planned(process, orders, now=now)
         if left is None:
             return self.look(process, now)
-        if len(looks) == 1:
-            return looks[0]
-        loaded = self._gateway.load_process(process)
-        if loaded.versions == left.versions and loaded.book is left.book:
-            return replace(looks[-1], loaded=loaded)  # only our own facts came to it: the plan is the one that asked for no more
-        return self._planned(loaded, now)
+        return replace(looks[-1], loaded=left)  # only our own facts came to it: the plan is the one that asked for no more
 
     def _carry_out(self, process: ProcessRef, steps: Sequence[Step], now: Instant) -> tuple[str, ...]:
         """Write the steps: as one, and where that is not possible each by itself, so that one which is refused keeps no other back.

@@ -71,7 +71,9 @@ _WANTED = f"""FROM unnest($1::text[], $2::bigint[]) AS wanted (stream, version)
     CROSS JOIN LATERAL (SELECT {_COLUMNS} FROM log.events f WHERE f.stream = wanted.stream AND f.version > wanted.version
                         ORDER BY f.version LIMIT {STREAM_LENGTH_MAX}) AS e"""
 _TAILS = Statement("log.tails", f"SELECT e.* {_WANTED}")
-_NEWEST = "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= %b AND stream < %b"
+_NEWEST = Statement(
+    "log.newest", "SELECT count(*), coalesce(max(position), 0) FROM log.events WHERE stream >= $1::text AND stream < $2::text"
+)
 _LOOK = Statement(
     "log.look",
     f"""SELECT 't', e.*, NULL::bigint[]
@@ -202,7 +204,7 @@ class Log:
 
     def newest(self, kind: str) -> tuple[int, int]:
         """How many facts the streams of a kind have, and the position of the newest: changes whenever one is added."""
-        row = self.recorder.rows(_NEWEST, (f"{kind}-", f"{kind}."))[0]
+        row = self.recorder.answer(_NEWEST, (f"{kind}-".encode(), f"{kind}.".encode()))[0]
         return int(row[0]), int(row[1])
 
     def incarnation(self) -> UUID:

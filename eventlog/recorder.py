@@ -190,6 +190,7 @@ _TYPES = (
 )  # fmt: skip
 _PARAMETERS = ", ".join(f"${n}::{type}" for n, type in enumerate(_TYPES, start=1))
 _APPEND = Statement("log.append", f"SELECT positions, known, moved, moved_stream, moved_to FROM log.append({_PARAMETERS})")
+_WATERMARK = Statement("log.watermark", "SELECT log.watermark()")
 
 _SELECT = "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
 
@@ -231,7 +232,7 @@ class LogRecorder(PostgresApplicationRecorder):
 
     def watermark(self) -> int:
         """The position up to which everything that will ever be there is there."""
-        return int(self.rows("SELECT log.watermark()", ())[0][0])
+        return int(self.answer(_WATERMARK, ())[0][0])
 
     def head(self) -> int:
         """The highest number drawn, by an append that may still be under way or have failed. For noticing news only."""
