@@ -42,7 +42,7 @@ def warnings(obligations: Iterable[Obligation], rules: tuple[Warn, ...], to: Rec
         if owed.state is not ObligationState.OPEN or owed.suspended or not owed.governing:
             continue
         for rule in rules:
-            if alarm.reached(owed.act_by - timedelta(days=rule.days_before)) and owed.window.due > alarm.now:
+            if alarm.reached(owed.act_by - timedelta(days=rule.days_before)) and not alarm.reached(owed.window.due):
                 key = f"warn/{owed.key}/{_stamp(owed.window.due)}/{rule.to}/{rule.days_before}"
                 yield alert(key, to.named(rule.to), "deadline_near", owed.key, owed.window.due, owed.because.policy)
 

@@ -243,27 +243,42 @@ class Kept:
 
 def keep(stream: StreamId, clocks: Iterable[Clock], ledger: Clocks, alarm: Alarm) -> Kept:
     """Compare the clocks that should run with the dues that are written, and judge the written ones at `alarm.now`."""
+    running = tuple(clocks)
+    return alarm.as_before("kept", lambda: _keep(stream, running, ledger, alarm), running, ledger)
+
+
+def _keep(stream: StreamId, clocks: tuple[Clock, ...], ledger: Clocks, alarm: Alarm) -> Kept:
     steps: list[Step] = []
     obligations: list[Obligation] = []
     implied: set[str] = set()
     for clock in clocks:
         assert clock.key not in implied, f"two clocks share a key: {clock.rule}"
         implied.add(clock.key)
-        written = ledger.written.get(clock.key)
-        if written is None:
-            steps.append(_step(stream, clock.as_due, 0, alarm.now))
-            continue
-        if not clock.says(written.due):
-            ever, late = written.facts_ever, written.due.late_on_arrival
-            steps.append(_step(stream, replace(clock.as_due, generation=ever, late_on_arrival=late), ever, alarm.now))
-            continue
-        obligation = _judge(clock, written, alarm)
-        obligations.append(obligation)
-        steps.extend(_verdict_steps(stream, clock, written, obligation.state, alarm.now))
+        obligation, more = _kept(stream, clock, ledger.written.get(clock.key), alarm)
+        steps.extend(more)
+        if obligation is not None:
+            obligations.append(obligation)
     for key, written in ledger.written.items():
         if key not in implied:
-            steps.extend(_forget(stream, written, alarm.now))
+            steps.extend(_forget(stream, written, alarm))
     return Kept(tuple(steps), tuple(obligations))
+
+
+def _kept(stream: StreamId, clock: Clock, written: WrittenDue | None, alarm: Alarm) -> tuple[Obligation | None, tuple[Step, ...]]:
+    """The obligation that a written due is, and what is to be written of it. What is past stays judged."""
+    return alarm.as_before(clock.key, lambda: _compared(stream, clock, written, alarm), clock, written)
+
+
+def _compared(
+    stream: StreamId, clock: Clock, written: WrittenDue | None, alarm: Alarm
+) -> tuple[Obligation | None, tuple[Step, ...]]:
+    if written is None:
+        return None, (_step(stream, clock.as_due, 0, alarm.now),)
+    if not clock.says(written.due):
+        ever, late = written.facts_ever, written.due.late_on_arrival
+        return None, (_step(stream, replace(clock.as_due, generation=ever, late_on_arrival=late), ever, alarm.now),)
+    obligation = _judge(clock, written, alarm)
+    return obligation, tuple(_verdict_steps(stream, clock, written, obligation.state, alarm))
 
 
 def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
@@ -321,7 +336,7 @@ def _evidence(clock: Clock, met_at: Instant | None, state: ObligationState) -> t
     return ()
 
 
-def _verdict_steps(stream: StreamId, clock: Clock, written: WrittenDue, state: ObligationState, now: Instant) -> Iterable[Step]:
+def _verdict_steps(stream: StreamId, clock: Clock, written: WrittenDue, state: ObligationState, alarm: Alarm) -> Iterable[Step]:
     due, generation = written.due, written.facts_ever
     missed = state in (ObligationState.MISSED, ObligationState.MET_LATE)
     if written.missed is not None and (not missed or written.missed.due_at != due.due_at):
@@ -329,7 +344,7 @@ def _verdict_steps(stream: StreamId, clock: Clock, written: WrittenDue, state: O
         reason = "due_moved" if missed_due != due.due_at else "learned_late" if clock.met_by else clock.stop_reason or "corrected"
         evidence = tuple(e for e in (clock.met_by or clock.stopped_by,) if e is not None)
         withdrawal = MissWithdrawn(key=due.key, rule=due.rule, due_at=missed_due, reason=reason, evidence=evidence)
-        yield _step(stream, withdrawal, generation, now)
+        yield _step(stream, withdrawal, generation, alarm.now)
     elif missed and written.missed is None:
         yield _step(
             stream,
@@ -348,19 +363,19 @@ def _verdict_steps(stream: StreamId, clock: Clock, written: WrittenDue, state: O
     elif state is ObligationState.WITHDRAWN and written.withdrawn is None:
         stopped_by = (clock.stopped_by,) if clock.stopped_by else ()
         fact_ = DueWithdrawn(key=due.key, rule=due.rule, reason=clock.stop_reason, stopped_by=stopped_by)
-        yield _step(stream, fact_, generation, now)
+        yield _step(stream, fact_, generation, alarm.now)
     elif state is not ObligationState.WITHDRAWN and written.withdrawn is not None:
-        yield _step(stream, replace(due, generation=generation), generation, now)
+        yield _step(stream, replace(due, generation=generation), generation, alarm.now)
 
 
-def _forget(stream: StreamId, written: WrittenDue, now: Instant) -> Iterable[Step]:
+def _forget(stream: StreamId, written: WrittenDue, alarm: Alarm) -> Iterable[Step]:
     """A due whose cause is gone: it is withdrawn, and so is its miss."""
     due, generation = written.due, written.facts_ever
     if written.missed is not None:
         miss = MissWithdrawn(key=due.key, rule=due.rule, due_at=written.missed.due_at, reason="cause_gone")
-        yield _step(stream, miss, generation, now)
+        yield _step(stream, miss, generation, alarm.now)
     elif written.withdrawn is None:
-        yield _step(stream, DueWithdrawn(key=due.key, rule=due.rule, reason="cause_gone"), generation, now)
+        yield _step(stream, DueWithdrawn(key=due.key, rule=due.rule, reason="cause_gone"), generation, alarm.now)
 
 
 def _step(stream: StreamId, fact: ClockFact, generation: int, as_of: Instant) -> Step:

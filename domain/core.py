@@ -6,11 +6,11 @@ standard library.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 StreamId = str
 """`<kind>-<uuid>`: also the workflow id, the URL and the span attribute. Opaque: says nothing about the member."""
@@ -18,6 +18,8 @@ StreamId = str
 EventId = str
 Instant = datetime
 """An aware datetime in UTC."""
+
+Found = TypeVar("Found")
 
 SYSTEM = "system"
 """The actor of what the software itself decided (a miss, a proposal, a request)."""
@@ -224,23 +226,48 @@ class Plan:
 
 
 class Alarm:
-    """Keeps the earliest instant strictly later than `now` of all that a plan compares with it (design.md 3, point 5)."""
+    """Keeps the earliest instant strictly later than `now` of all that a plan compares with it (design.md 3, point 5).
 
-    __slots__ = ("at", "now")
+    Whoever reads `now` itself, instead of asking whether an instant was `reached`, has an answer for this very instant and no
+    other: `fixed` says so to `domain.remembered`."""
+
+    __slots__ = ("_now", "at", "fixed")
 
     def __init__(self, now: Instant) -> None:
-        self.now = now
+        self._now = now
         self.at: Instant | None = None
+        self.fixed = False
+
+    @property
+    def now(self) -> Instant:
+        self.fixed = True
+        return self._now
 
     def reached(self, instant: Instant | None) -> bool:
         """Whether the instant has come; if not, the plan is to look again then."""
         if instant is None:
             return False
-        if instant <= self.now:
+        if instant <= self._now:
             return True
         if self.at is None or instant < self.at:
             self.at = instant
         return False
+
+    def turning_at(self, instants: Iterable[Instant]) -> Instant:
+        """Now, for an answer that turns at these instants and at no other."""
+        for instant in instants:
+            self.reached(instant)
+        return self._now
+
+    def turns_since(self, since: Instant, every: timedelta) -> int:
+        """How many whole turns are over, none before `since`; the plan is to look again at the end of the one that runs."""
+        turn = max(0, (self._now - since) // every)
+        self.reached(since + every * (turn + 1))
+        return turn
+
+    def as_before(self, name: Hashable, work: Callable[[], Found], *of: object) -> Found:
+        """What `work` finds. `domain.remembered` has an alarm that does not work out again what was found before of the same."""
+        return work()
 
 
 class PolicyReader(Protocol):

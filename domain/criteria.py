@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from itertools import pairwise, zip_longest
-from typing import assert_never
+from typing import Any, assert_never
 
 from domain.calendar import end_of_day, local_date, start_of_day
 from domain.core import Alarm, Context, EventId, Instant, StreamId
@@ -167,8 +167,7 @@ def tier_at(spans: tuple[TierSpan, ...], at: Instant) -> TierSpan | None:
 def populations(evidence: Evidence, book: PolicyBook, plan: str, alarm: Alarm) -> tuple[PopulationMet, ...]:
     """The populations of focus whose criteria are met now, in the policy's order: those that have begun in the member's county, or
     where that is unknown or not named, in every other county. The alarm keeps the next turn."""
-    policy = book.in_force(plan, alarm.now)
-    alarm.reached(book.next_change(plan, alarm.now))
+    policy = book.in_force_now(plan, alarm)
     sight = _sight(evidence, policy)
     found: list[PopulationMet] = []
     for population in policy.population:
@@ -240,7 +239,7 @@ def _tiers_under(sight: _Sight, begins: Instant, ends: Instant, alarm: Alarm) ->
             break
         yield sight.tier_span(since, turn, held)
         since, held = turn, holds
-    reached = not over and ends < NEVER and ends <= alarm.now
+    reached = not over and ends < NEVER and alarm.reached(ends)
     yield sight.tier_span(since, ends if reached else None, held)
 
 
@@ -674,14 +673,18 @@ _known_sights = memory(SIGHTS_MAX)
 
 def _sight(evidence: Evidence, policy: Policy) -> _Sight:
     """The evidence under a policy: the one that was made before, as long as nothing that it looks at is another."""
+    return _known_sights(Same(lambda: _Sight(evidence, policy), policy, *looked_at(evidence)))
+
+
+def looked_at(evidence: Evidence) -> tuple[Any, ...]:
+    """All of the evidence that any rule looks at."""
     member, episode = evidence.member, evidence.episode
-    told = (e for e in episode.said if isinstance(e.fact, PlanTierReported | ScreeningAnswered))
-    words = (e for e in evidence.confirmed if isinstance(e.fact, PopulationConfirmed | PopulationRejected))
-    looked_at = (
+    told = (e for e in episode.said if isinstance(e.fact, (PlanTierReported, ScreeningAnswered)))
+    words = (e for e in evidence.confirmed if isinstance(e.fact, (PopulationConfirmed, PopulationRejected)))
+    return (
         member.life, member.stays, member.birth_date, member.born_by, member.race_ethnicity, member.registered_by,
         episode.assignment, episode.assigned_by, *told, *words, *evidence.stays, *evidence.stays.values(),
     )  # fmt: skip
-    return _known_sights(Same(lambda: _Sight(evidence, policy), policy, *looked_at))
 
 
 def _paired(told: list[_Told]) -> Iterable[_Visit]:

@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from domain import follow_up_contradictions, questionnaires
 from domain.calendar import NO_HOLIDAYS, Holidays, QuietHours, local_date, start_of_day, zone
-from domain.core import Instant
+from domain.core import Alarm, Instant
 from domain.follow_up_policy import Caseload, FollowUp, Population
 from domain.member.facts import Channel
 from domain.questionnaires import Questionnaire
@@ -305,6 +305,10 @@ class PolicyBook:
     def named(self, policy_id: str) -> Policy | None:
         """The version with an id like `default@2026.1`."""
         return next((p for p in self.policies if p.id == policy_id), None)
+
+    def in_force_now(self, plan: str, alarm: Alarm) -> Policy:
+        """The version that holds now; the alarm keeps the next change."""
+        return self.in_force(plan, alarm.turning_at(p.effective_at for p in self._of(plan)))
 
     def next_change(self, plan: str, after: Instant) -> Instant | None:
         """The next instant after which another version holds."""

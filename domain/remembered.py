@@ -1,17 +1,98 @@
-"""What was worked out of the very same immutable things is not worked out again.
+"""What was worked out of the same things is not worked out again.
 
-A plan is made anew after every fact, and most of what it looks at is what it was before. States are immutable and keep the parts
-that a fact did not touch, so that the same object means the same content; nothing is ever compared deeply.
+A plan looks at the whole of its state every time and never at what came last (design.md 3). Most of what it looks at is what it was
+at the last plan, and is not looked at anew: a `Notebook` goes with a process's state from fact to fact and holds, by name, what the
+plans found so far. A plan asks through its alarm, `alarm.as_before(name, work, *of)`. What was found stands as long as
+
+- everything in `of`, all that `work` looks at besides the clock, equals what it was then, and
+- no instant has come since with which `work` compared the clock. The alarm knows them: it keeps them for the plan's wake-up
+  anyway. Whoever read `now` itself has an answer for that very instant.
+
+So a fact that comes late, is corrected or withdrawn needs no special code: `of` is another then. With a plain `Alarm` everything is
+worked out from nothing, and a property test holds that both give the same plan on every history.
+
+`memory` does likewise, by identity, for what members share and no clock turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from datetime import UTC, datetime
 from functools import lru_cache
 from operator import is_
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from domain.core import Alarm, Instant, earlier
 
 Found = TypeVar("Found")
+
+# --- of one process, by name ---------------------------------------------------------------------------------------------------
+
+PAGES_MAX = 2_000
+"""A notebook that is full begins anew."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class _Page(NamedTuple):
+    """What was found of something at `since`: it stands until `until`, or for that instant alone. `at`, `fixed`: what the alarm was
+    told meanwhile."""
+
+    since: Instant
+    until: Instant
+    of: tuple[object, ...]
+    found: Any
+    at: Instant | None
+    fixed: bool
+
+
+class Notebook:
+    """What the plans of one process found, by name. Nothing depends on it but how long a plan takes."""
+
+    __slots__ = ("pages",)
+
+    def __init__(self) -> None:
+        self.pages: dict[Hashable, _Page] = {}
+
+
+class NotingAlarm(Alarm):
+    """An alarm with a notebook."""
+
+    __slots__ = ("_pages",)
+
+    def __init__(self, now: Instant, notebook: Notebook) -> None:
+        super().__init__(now)
+        self._pages = notebook.pages
+
+    def as_before(self, name: Hashable, work: Callable[[], Found], *of: object) -> Found:
+        page = self._pages.get(name)
+        if page is not None:
+            since, until, page_of, found, at, fixed = page
+            if (since <= self._now < until or since == self._now) and page_of == of:
+                if at is not None and (self.at is None or at < self.at):
+                    self.at = at
+                if fixed:
+                    self.fixed = True
+                return found  # type: ignore[no-any-return]
+        return self._found(name, work, of)
+
+    def _found(self, name: Hashable, work: Callable[[], Found], of: tuple[object, ...]) -> Found:
+        before = (self.at, self.fixed)
+        self.at, self.fixed = None, False
+        found = work()
+        page = self._page(of, found)
+        if len(self._pages) >= PAGES_MAX:
+            self._pages.clear()
+        self._pages[name] = page
+        self.at, self.fixed = earlier(before[0], page.at), before[1] or page.fixed
+        return found
+
+    def _page(self, of: tuple[object, ...], found: object) -> _Page:
+        until = self._now if self.fixed else NEVER if self.at is None else self.at
+        return _Page(self._now, until, of, found, self.at, self.fixed)
+
+
+# --- shared, by identity -------------------------------------------------------------------------------------------------------
 
 
 class Same(Generic[Found]):

@@ -39,7 +39,7 @@ def stop_of(
 
     `return_days`: how long a loss of coverage at an instant may last (domain.md 2.2: 90 days)."""
     found = list(more)
-    if (closure := episode.closure(alarm.now)) is not None:
+    if (closure := episode.closure(alarm.turning_at(entry.at for entry in episode.said))) is not None:
         found.append(Stop(closure[1], closure[0], f"closed_{closure[2].lower()}"))
     if (death := member.death()) is not None and alarm.reached(death[1]):
         found.append(Stop(death[1], death[0], "death_reported"))

@@ -36,9 +36,8 @@ def turn_of(
 
     `answers(key of the turn, fact of the review)`; None: every review does."""
     every = timedelta(days=wait.every_days)
-    turn = max(0, (alarm.now - wait.since) // every)
+    turn = alarm.turns_since(wait.since, every)
     opens, due = wait.since + every * turn, wait.since + every * (turn + 1)
-    alarm.reached(due)
     key = f"{wait.key}/{turn}"
     looked = next((e for e in reviews if opens <= e.at < due and (answers is None or answers(key, e.fact))), None)
     return Obligation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from domain.core import Context, EventId, Instant, Recorded, StreamId
+from domain.core import Alarm, Context, EventId, Instant, Recorded, StreamId
 from domain.episode.facts import (
     AssignmentReceived,
     AssignmentResent,
@@ -60,6 +60,10 @@ class Episode:
                 case LeadCareManagerReleased(staff=staff) if staff == holder:
                     holder = None
         return holder
+
+    def leads_now(self, alarm: Alarm) -> StreamId | None:
+        """Who leads now; the alarm keeps whatever was said for an instant ahead."""
+        return self.lead_care_manager(alarm.turning_at(entry.at for entry in self.said))
 
     def enrolled(self) -> tuple[EventId, Instant] | None:
         return next(((e.event_id, e.at) for e in self.said if isinstance(e.fact, MemberEnrolled)), None)

@@ -7,7 +7,7 @@ what makes it longer counts from the anchor and never makes anything overdue (do
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -16,7 +16,7 @@ from domain.calendar import NO_HOLIDAYS, Holidays, add_days, end_of_day, local_d
 from domain.clocks import Clock, Variant
 from domain.core import Alarm, EventId, Instant, Window, earlier
 from domain.follow_up_policy import ANY_TIER, FollowUp, Overlay, PhaseAnchor, StepUpAfter
-from domain.followup.decider import agreements, covers
+from domain.followup.decider import covers
 from domain.followup.sight import Contact, Sight, Turn, Version, clipped
 from domain.member.circumstances import Circumstance
 from domain.timeline import Span, moved_day
@@ -96,7 +96,7 @@ def contact_pace(sight: Sight, *, agreed: bool) -> Pace:
     """The interval of the contacts: the shortest of the phases (or what the member agreed to in their place) and the step-ups."""
     since = sight.started.at
     edges = {since, *(t.since for t in sight.tiers), *(v.at for v in sight.versions if v.at is not None)}
-    wishes = agreements(sight.said) if agreed else ()
+    wishes = sight.wishes if agreed else ()
     edges.update(edge for span, _ in wishes for edge in (span.since, span.until) if edge is not None)
     windows = {v.policy.id: tuple(_windows(sight, v)) for v in sight.versions}
     for window in windows.values():
@@ -227,6 +227,10 @@ class DayCount:
 
 def cadence_days(sight: Sight) -> DayCount:
     """The days of the cadence, in each version's own basis."""
+    return sight.alarm.as_before("cadence days", lambda: _cadence_days(sight), sight.versions, sight.rests)
+
+
+def _cadence_days(sight: Sight) -> DayCount:
     bases = tuple(
         Basis(v.at, v.rules.cadence.basis, v.policy.calendar(v.rules.cadence.holiday_calendar))
         for v in sight.versions
@@ -293,27 +297,47 @@ def chain(
     alarm: Alarm,
     until: Instant | None,
     *,
+    name: str,
     links_max: int = LINKS_MAX,
     silent_max: int = SILENT_LINKS_MAX,
 ) -> Chain:
-    """The newest links. `until`: from then on nothing is asked for (None: it goes on)."""
+    """The newest links. `until`: from then on nothing is asked for (None: it goes on). `name`: the chain's alone."""
     found: list[tuple[Link, ...]] = []
     count = 0
     place = len(anchors) - 1
     while place >= 0 and count < links_max:
         after = anchors[place + 1] if place + 1 < len(anchors) else None
-        links = tuple(_links(anchors[place], after, pace, days, alarm, until, silent_max))
+        links = _links_from(name, anchors[place], after, pace, days, alarm, until, silent_max)
         found.append(links)
         count, place = count + len(links), place - 1
     past = frozenset(anchor.event_id for anchor in anchors[: place + 1])
     newest = found[0] if found else ()
-    silent = newest[-1] if newest and _silent(newest[-1], alarm.now, until, silent_max) else None
+    silent = newest[-1] if newest and _silent(newest[-1], alarm, until, silent_max) else None
     return Chain(tuple(link for links in reversed(found) for link in links), past, silent)
 
 
-def _silent(last: Link, now: Instant, until: Instant | None, silent_max: int) -> bool:
+def _silent(last: Link, alarm: Alarm, until: Instant | None, silent_max: int) -> bool:
     over = until is not None and until <= last.due
-    return last.ordinal == silent_max and last.met is None and last.due <= now and not over
+    if last.ordinal != silent_max or last.met is not None or over:
+        return False
+    return last.due <= alarm.now if last.resting_since is not None else alarm.reached(last.due)
+
+
+def _links_from(
+    name: str,
+    anchor: Anchor,
+    after: Anchor | None,
+    pace: Pace,
+    days: DayCount,
+    alarm: Alarm,
+    until: Instant | None,
+    silent_max: int,
+) -> tuple[Link, ...]:
+    """The links of one anchor: those that are past are what they were."""
+    return alarm.as_before(
+        (name, anchor.event_id), lambda: tuple(_links(anchor, after, pace, days, alarm, until, silent_max)),
+        anchor, after, pace, days, until, silent_max,
+    )  # fmt: skip
 
 
 def _links(
@@ -331,7 +355,8 @@ def _links(
         resting = rests if rests is not None and rests < due else None
         yield Link(anchor, ordinal, opens, due, step.every_days or 0, step.why, step.cause, after, lapsed_at, resting)
         ends = due if lapsed_at is None else lapsed_at
-        if resting is not None or ends > alarm.now or (after is not None and after.at < ends):
+        met, over = after is not None and after.at < ends, until is not None and until <= ends
+        if resting is not None or met or over or not alarm.reached(ends):
             return
         base = ends
 
@@ -364,6 +389,10 @@ def walked(
 
 def counting(sight: Sight) -> tuple[Contact, ...]:
     """The contacts that count: with the member, or where the policy of their day says so with their caregiver."""
+    return sight.alarm.as_before("counting", lambda: _counting(sight), sight.contacts, sight.versions)
+
+
+def _counting(sight: Sight) -> tuple[Contact, ...]:
     return tuple(c for c in sight.contacts if c.with_member or _caregiver_counts(sight.version_at(c.at)))
 
 
@@ -371,25 +400,40 @@ def _caregiver_counts(version: Version) -> bool:
     return version.rules is not None and version.rules.cadence.caregiver_counts
 
 
+def contacts(sight: Sight) -> tuple[Chain, tuple[Clock, ...]]:
+    """The chain of the contacts and its clocks."""
+    pace = sight.alarm.as_before("pace", lambda: contact_pace(sight, agreed=True), sight.frame, sight.wishes)
+    found = contact_chain(sight, pace)
+    return found, tuple(contact_clocks(sight, found, pace))
+
+
 def contact_chain(sight: Sight, pace: Pace) -> Chain:
     start = sight.started
     anchors = [Anchor(start.at, start.event_id, start.recorded_at)]
     anchors += [Anchor(c.at, c.event_id, c.recorded_at) for c in counting(sight) if c.at > start.at]
-    return chain(anchors, pace, cadence_days(sight), sight.alarm, sight.stop.at if sight.stop is not None else None)
+    until = sight.stop.at if sight.stop is not None else None
+    return chain(anchors, pace, cadence_days(sight), sight.alarm, until, name="contacts from")
 
 
 def contact_clocks(sight: Sight, found: Chain, pace: Pace) -> Iterator[Clock]:
     """One clock for each interval, met by the next contact. Where the member agreed to another interval, the due that the policy
     would give stands beside it (domain.md scenario 41)."""
     days = cadence_days(sight)
-    default = contact_pace(sight, agreed=False) if agreements(sight.said) else pace
+    default = contact_pace(sight, agreed=False) if sight.wishes else pace
     for link in found.links:
+        tried = bisect_left(sight.attempts, link.due) - bisect_left(sight.attempts, link.opens)
+        yield _contact_clock(sight, link, days, tried, pace, default)
+
+
+def _contact_clock(sight: Sight, link: Link, days: DayCount, tried: int, pace: Pace, default: Pace) -> Clock:
+    def clock() -> Clock:
         variants: tuple[Variant, ...] = ()
         if default is not pace and (default_due := _due_of(link, default, days)) != link.due:
             variants = (Variant("agreed", link.due), *((Variant("default", default_due),) if default_due else ()))
-        tried = sum(1 for at in sight.attempts if link.opens <= at < link.due)
         how = f"every {link.every_days} days: {link.why}" + (f"; {tried} attempts without an exchange" if tried else "")
-        yield clock_of(sight, "contact", CONTACT, link, closing(sight, link), how, days=days, variants=variants)
+        return clock_of(sight, "contact", CONTACT, link, closing(sight, link), how, days=days, variants=variants)
+
+    return sight.alarm.as_before(("contact clock", link.name), clock, sight.frame, link, days, tried, pace, default)
 
 
 def _due_of(link: Link, pace: Pace, days: DayCount) -> Instant | None:
@@ -515,7 +559,8 @@ def _overlay_chain(sight: Sight, overlay: Overlay, span: Span) -> Chain:
     anchors = [first, *(Anchor(c.at, c.event_id, c.recorded_at) for c in seen)]
     until = earlier(span.until, sight.stop.at if sight.stop is not None else None)
     pace = by_version(sight, lambda rules: _days_of(rules, overlay.key), since, overlay.key)
-    return chain(anchors, pace, cadence_days(sight), sight.alarm, until, links_max=OVERLAY_LINKS_MAX)
+    name = f"overlay {overlay.key} {span.begun_by} from"
+    return chain(anchors, pace, cadence_days(sight), sight.alarm, until, name=name, links_max=OVERLAY_LINKS_MAX)
 
 
 def _days_of(rules: FollowUp, key: str) -> dict[str, int]:

@@ -37,6 +37,7 @@ from domain.interactions import SYNCHRONOUS, AttemptOutcome, Interaction, Spoken
 from domain.member.decider import CARERS
 from domain.policy import PolicyBook
 from domain.records import ApproveBackdatedRecord, RejectBackdatedRecord, StrikeOutRecord
+from domain.remembered import Notebook
 from domain.requests import Requests
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
@@ -148,7 +149,7 @@ class Proposal:
 @dataclass(frozen=True, slots=True)
 class FollowUp:
     """The year of one episode. `said` holds what people recorded and agreed, in the order of the world; `found` is the tier that
-    the rules gave last, `populations` the last word on each population of focus."""
+    the rules gave last, `populations` the last word on each population of focus. `notebook`: what the last plans found."""
 
     stream: StreamId = ""
     opened: FollowUpOpened | None = None
@@ -165,6 +166,7 @@ class FollowUp:
     said: Timeline = ()
     ended: bool = False
     endings_ever: int = 0
+    notebook: Notebook = field(default_factory=Notebook, compare=False, repr=False)
 
     @property
     def episode(self) -> StreamId:

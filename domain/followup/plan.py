@@ -21,7 +21,6 @@ from domain.caseload.state import Weight, caseload_of, load_in, weight
 from domain.clocks import Clock, Clocks, keep
 from domain.core import (
     SYSTEM,
-    Alarm,
     Context,
     Fact,
     Instant,
@@ -35,6 +34,7 @@ from domain.core import (
 )
 from domain.episode.enrolment import Conflict, RaiseConflict, exclusions_to_raise
 from domain.episode.leads import left_behind
+from domain.follow_up_policy import Caseload
 from domain.followup import approvals, cadence, minimums, year
 from domain.followup.cadence import Chain, Overlaid
 from domain.followup.decider import CarryFollowUp, FollowUp
@@ -53,7 +53,8 @@ from domain.followup.sight import Sight, attributed, left_within, look, streams
 from domain.followup.waits import looks
 from domain.outreach.facts import AttemptMade, ContactMade
 from domain.policy import PolicyBook, policy_tags
-from domain.requests import Want, pursue
+from domain.remembered import NotingAlarm
+from domain.requests import Pursued, Want, pursue
 from domain.staff.decider import staff_in
 from domain.staff.facts import OFFICE_ZONE
 from domain.transition.facts import ChecklistItemDone, TransitionContactMade
@@ -62,7 +63,7 @@ from domain.waits import unheeded
 
 def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> Plan:
     """What is owed to an assigned member, above all once they are enrolled, and the next steps."""
-    alarm = Alarm(now)
+    alarm = NotingAlarm(now, state.notebook)
     sight = look(state, context, book, alarm)
     if sight is None:
         return Plan(waiting_for="assignment", done=True)
@@ -71,14 +72,14 @@ def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> P
 
     found = _year(sight)
     kept = keep(state.stream, found.clocks, found.written, alarm)
-    waits = tuple(looks(sight, found.contacts))
-    obligations = (*kept.obligations, *waits)
-    wants = tuple(_alerts(sight, kept.obligations, found.written, waits))
-    sent = pursue(state.stream, wants, state.requests, lambda asked: "", sight.guard.messages.retry, alarm)
+    waits = _looks(sight, found.contacts)
+    obligations = alarm.as_before("owed", lambda: (*kept.obligations, *waits), kept.obligations, waits)
+    sent = _sent(sight, kept.obligations, found.written, waits)
     left = tuple(_left(sight, context))
-    findings = (*_findings(sight), *left, *(() if left else _weighed(sight, found.overlays, context)), *_entrusted(sight, waits))
+    weighed = () if left else _weighed(sight, found.overlays, context)
+    findings = (*_findings(sight), *left, *weighed, *_entrusted(sight, waits))
 
-    waiting = any(o.state is ObligationState.OPEN for o in obligations)
+    waiting, summary = alarm.as_before("waiting", lambda: _waiting(sight, obligations), obligations, sight.stop, sight.enrolled)
     busy = bool(kept.steps or sent.steps or sent.effects or sent.waiting or waiting)
     owed = busy or sight.ahead or (sight.stop is None and alarm.at is not None)
     steps = (*kept.steps, *sent.steps, *findings, *_ending(sight, owed))
@@ -87,7 +88,7 @@ def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> P
         effects=sent.effects,
         obligations=obligations,
         wake_at=alarm.at,
-        waiting_for=_waiting_for(sight, obligations),
+        waiting_for=summary,
         done=not owed and not steps,
     )
 
@@ -116,24 +117,35 @@ class Year:
 
 
 def _year(sight: Sight) -> Year:
+    once, frame, told, contacts = sight.alarm.as_before, sight.frame, sight.told, sight.contacts
+    answers = once("answers", lambda: tuple(approvals.clocks(sight)), frame, told)
     if sight.enrolled is None or all(version.rules is None for version in sight.versions):
-        return Year(tuple(approvals.clocks(sight)), sight.state.clocks)
-    pace = cadence.contact_pace(sight, agreed=True)
-    contacts = cadence.contact_chain(sight, pace)
-    overlays = tuple(cadence.overlays(sight))
-    reviews = tuple(year.chains(sight))
-    clocks = chain(
-        cadence.contact_clocks(sight, contacts, pace),
-        *(cadence.overlay_clocks(sight, overlaid) for overlaid in overlays),
-        minimums.in_person(sight),
-        minimums.minimum_count(sight),
-        year.clocks(sight),
-        year.chain_clocks(sight, reviews),
-        approvals.clocks(sight),
-    )
-    chains = (("contact", contacts), *((o.name, o.chain) for o in overlays), *((r.name, r.chain) for r in reviews))
-    past = {f"{name}/{id}" for name, chain_ in chains for id in chain_.past} | minimums.past_periods(sight)
-    return Year(tuple(clocks), _in_sight(sight.state.clocks, past, year.past_keys(sight)), contacts, overlays)
+        return Year(answers, sight.state.clocks)
+    talks, of_talks = once("talks", lambda: cadence.contacts(sight), frame, contacts, sight.attempts, sight.wishes)
+    overlays, of_overlays = once("overlays", lambda: _overlays(sight), frame, contacts, sight.member.life)
+    visits = tuple(c for c in cadence.counting(sight) if c.in_person)
+    of_visits, past_visits = once("visits", lambda: (tuple(minimums.in_person(sight)), minimums.past_periods(sight)), frame, visits)
+    minimum = once("minimum", lambda: tuple(minimums.minimum_count(sight)), frame, contacts, told)
+    promises = once("promises", lambda: tuple(year.clocks(sight)), frame, told)
+    reviews, of_reviews = once("reviews", lambda: _reviews(sight), frame, told)
+
+    parts = (of_talks, *of_overlays, of_visits, minimum, promises, of_reviews, answers)
+    clocks = once("clocks", lambda: tuple(chain.from_iterable(parts)), parts)
+    chains = (("contact", talks.past), *((o.name, o.chain.past) for o in overlays), *((r.name, r.chain.past) for r in reviews))
+    past = once("past", lambda: {f"{name}/{id}" for name, ids in chains for id in ids} | past_visits, chains, past_visits)
+    keys = once("past keys", lambda: year.past_keys(sight), told)
+    written = once("written", lambda: _in_sight(sight.state.clocks, past, keys), sight.state.clocks, past, keys)
+    return Year(clocks, written, talks, overlays)
+
+
+def _overlays(sight: Sight) -> tuple[tuple[Overlaid, ...], tuple[tuple[Clock, ...], ...]]:
+    found = tuple(cadence.overlays(sight))
+    return found, tuple(tuple(cadence.overlay_clocks(sight, overlaid)) for overlaid in found)
+
+
+def _reviews(sight: Sight) -> tuple[tuple[year.Recurring, ...], tuple[Clock, ...]]:
+    found = year.chains(sight)
+    return found, tuple(year.chain_clocks(sight, found))
 
 
 def _in_sight(written: Clocks, past: set[str], past_keys: frozenset[str]) -> Clocks:
@@ -144,13 +156,36 @@ def _in_sight(written: Clocks, past: set[str], past_keys: frozenset[str]) -> Clo
     return Clocks(kept)
 
 
+def _looks(sight: Sight, contacts: Chain | None) -> tuple[Obligation, ...]:
+    """The waits that run now."""
+    once, member, silent, count = sight.alarm.as_before, sight.member, None, None
+    if contacts is not None:
+        silent = contacts.silent
+    if sight.enrolled is not None:
+        count = once("count", lambda: minimums.without_a_day(sight), sight.frame, sight.contacts, sight.told)
+    return once(
+        "looks", lambda: tuple(looks(sight, silent, count)),
+        sight.frame, sight.since, sight.told, sight.unapproved, sight.reviews, sight.populations, sight.state.populations,
+        silent, count, sight.episode, sight.previous, member.life, member.birth_date, member.born_by,
+    )  # fmt: skip
+
+
 # --- what the rules find -------------------------------------------------------------------------------------------------------
 
 
-def _findings(sight: Sight) -> Iterator[Step]:
+def _findings(sight: Sight) -> tuple[Step, ...]:
     """Stays, tier, populations of focus and excluding programmes, where what is known differs from what is written."""
     if sight.stop is not None:
-        return
+        return ()
+    state, member = sight.state, sight.member
+    return sight.alarm.as_before(
+        "findings", lambda: tuple(_found(sight)),
+        state.stays, state.found, state.found_ever, state.populations, state.proposals_ever, member.stays, member.life,
+        sight.found, sight.populations, sight.told,
+    )  # fmt: skip
+
+
+def _found(sight: Sight) -> Iterator[Step]:
     state = sight.state
     for stay in attributed(state, sight.member):
         if stay not in state.stays:
@@ -165,7 +200,8 @@ def _findings(sight: Sight) -> Iterator[Step]:
     for key, last_word in state.populations.items():
         if isinstance(last_word.fact, PopulationProposed) and key not in met:
             yield _carry(sight, f"population/{key}/{state.proposals_ever}", PopulationProposalWithdrawn(population=key))
-    for exclusion in exclusions_to_raise(sight.told, sight.member.life, sight.now):
+    life = sight.member.life
+    for exclusion in exclusions_to_raise(sight.told, life, sight.alarm.turning_at(entry.at for entry in life.noted)):
         raised = RaiseConflict(
             stream=state.episode,
             by=SYSTEM,
@@ -195,14 +231,7 @@ def _weighed(sight: Sight, overlays: tuple[Overlaid, ...], context: Context) -> 
         return
     load = load_in(context, sight.lead)
     episode = sight.state.episode
-    enrolled = sight.enrolled is not None
-    wanted: Weight = weight(
-        rules,
-        sight.tier_at(sight.now),
-        enrolled=enrolled,
-        in_transition=enrolled and left_within(sight, rules.transition_days),
-        overlays=cadence.overlays_now(overlays),
-    )
+    wanted = sight.alarm.as_before("weight", lambda: _weight(sight, rules, overlays), sight.frame, overlays)
     if load.cases.get(episode, wanted) != wanted:
         command = WeighCase(
             stream=caseload_of(sight.lead),
@@ -213,6 +242,17 @@ def _weighed(sight: Sight, overlays: tuple[Overlaid, ...], context: Context) -> 
             grounds=wanted.grounds,
         )
         yield Step(f"weigh/{caseload_of(sight.lead)}/{load.generation(episode)}", command, sight.now)
+
+
+def _weight(sight: Sight, rules: Caseload, overlays: tuple[Overlaid, ...]) -> Weight:
+    enrolled = sight.enrolled is not None
+    return weight(
+        rules,
+        sight.tier_at(sight.alarm.turning_at(held.since for held in sight.tiers)),
+        enrolled=enrolled,
+        in_transition=enrolled and left_within(sight, rules.transition_days),
+        overlays=cadence.overlays_now(overlays),
+    )
 
 
 def _left(sight: Sight, context: Context) -> Iterator[Step]:
@@ -233,6 +273,16 @@ def _entrusted(sight: Sight, waits: tuple[Obligation, ...]) -> Iterator[Step]:
 
 
 # --- alerts --------------------------------------------------------------------------------------------------------------------
+
+
+def _sent(sight: Sight, kept: tuple[Obligation, ...], written: Clocks, waits: tuple[Obligation, ...]) -> Pursued:
+    alarm, retry, requests = sight.alarm, sight.guard.messages.retry, sight.state.requests
+    wants = alarm.as_before(
+        "wants", lambda: tuple(_alerts(sight, kept, written, waits)), kept, written, waits, sight.stop, sight.rules, sight.to
+    )
+    return alarm.as_before(
+        "sent", lambda: pursue(sight.state.stream, wants, requests, lambda asked: "", retry, alarm), wants, requests, retry
+    )
 
 
 def _alerts(sight: Sight, kept: tuple[Obligation, ...], written: Clocks, waits: tuple[Obligation, ...]) -> Iterator[Want]:
@@ -267,14 +317,14 @@ def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
         yield _carry(sight, f"resumed/{generation}", FollowUpResumed(reason="owed_again"))
 
 
-def _waiting_for(sight: Sight, obligations: tuple[Obligation, ...]) -> str:
-    """The summary of the timer: a rule or a reason, never anything about the member."""
+def _waiting(sight: Sight, obligations: tuple[Obligation, ...]) -> tuple[bool, str]:
+    """Whether anything is open; and the summary of the timer: a rule or a reason, never anything about the member."""
     pending = [o for o in obligations if o.state is ObligationState.OPEN]
     if pending:
-        return min(pending, key=lambda o: o.window.due).because.rule
+        return True, min(pending, key=lambda o: o.window.due).because.rule
     if sight.stop is not None:
-        return sight.stop.reason
-    return "nothing" if sight.enrolled is not None else "enrolment"
+        return False, sight.stop.reason
+    return False, "nothing" if sight.enrolled is not None else "enrolment"
 
 
 def _carry(sight: Sight, key: str, fact: Fact) -> Step:

@@ -10,22 +10,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain
+from typing import Any
 
 from domain import criteria, records
 from domain.alerts import ANY_CARE_MANAGER, Recipients, recipients
 from domain.calendar import end_of_day, local_date
 from domain.caseload.state import caseload_of
 from domain.core import Alarm, Context, EventId, Instant, StreamId, earlier
-from domain.criteria import PopulationMet, TierSpan
+from domain.criteria import Evidence, PopulationMet, TierSpan
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
 from domain.episode.state import Episode
 from domain.follow_up_policy import FollowUp as Rules
-from domain.followup.decider import RECORDS, FollowUp, covers, overrides
+from domain.followup.decider import RECORDS, FollowUp, agreements, covers, overrides
 from domain.followup.facts import NO_TIER, FollowUpAttemptMade, FollowUpReviewed
 from domain.interactions import SYNCHRONOUS, Interaction, SpokenTo
 from domain.member.decider import Member
-from domain.member.person import in_context, the_person
 from domain.member.facts import Channel
+from domain.member.person import in_context, the_person
 from domain.outreach import decider as outreach
 from domain.outreach.facts import ContactMade, Outcome
 from domain.policy import Policy, PolicyBook
@@ -104,8 +105,9 @@ class Sight:
 
     `versions` are the policies that clocks keep: the one of the opening, then each that a person re-applied. `guard` is the one in
     force now, for what protects member and staff. `lost` are the times in which no clock could run; `rests` those in which the
-    cadence rests besides. `told` is what was said of the episode, `said` what was said here. `previous`: the episode before it.
-    `ahead`: something is announced for an instant that has not come."""
+    cadence rests besides. `told` is what was said of the episode, `said` what was said here, `wishes` the times in which an agreed
+    interval held. `previous`: the episode before it. `ahead`: something is announced for an instant that has not come. `frame`: all
+    that every clock of the year rests on, whatever was said and done in it."""
 
     state: FollowUp
     episode: Episode
@@ -118,6 +120,7 @@ class Sight:
     alarm: Alarm
     told: Timeline
     said: Timeline
+    wishes: tuple[tuple[Span, int], ...]
     contacts: tuple[Contact, ...]
     attempts: tuple[Instant, ...]
     unapproved: Timeline
@@ -133,6 +136,7 @@ class Sight:
     lead: StreamId | None
     boss: StreamId | None
     to: Recipients
+    frame: tuple[Any, ...]
 
     @property
     def now(self) -> Instant:
@@ -180,12 +184,83 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
         return None
     member = the_person(episode.member, context)
     before_it = context.get(episode.assignment.previous) if episode.assignment.previous else None
+    courses = tuple(_courses(state, member, context))
+    ground = alarm.as_before(
+        "ground", lambda: _ground(state, episode, member, courses, book, alarm),
+        state.opened, episode.assignment, episode.said, member.deaths, member.coverage, courses, book,
+    )  # fmt: skip
+    said = alarm.as_before("said", lambda: _said(state.said, alarm), state.said)
+    found, tiers, populations = _found(state, episode, member, context, book, ground, said.overrides, alarm)
+    lead = alarm.as_before("lead", lambda: episode.leads_now(alarm), episode.said)
+    person = staff_in(context, lead)
+    boss = staff_in(context, person.supervisor)
+    to = alarm.as_before("to", lambda: recipients(lead, context, alarm, unled=ANY_CARE_MANAGER), lead, person, boss)
+    frame = (
+        ground.enrolled, ground.versions, ground.guard, ground.stop, ground.lost, ground.rests, tiers, ground.stays, to,
+        member.timezone, episode.member,
+    )  # fmt: skip
+    return Sight(
+        state=state,
+        episode=episode,
+        member=member,
+        previous=before_it.state if before_it is not None else Episode(),
+        enrolled=ground.enrolled,
+        since=ground.since,
+        guard=ground.guard,
+        versions=ground.versions,
+        alarm=alarm,
+        told=ground.told,
+        said=said.said,
+        wishes=said.wishes,
+        contacts=_contacts(state, context, ground, alarm) if ground.enrolled is not None else (),
+        attempts=said.attempts,
+        unapproved=said.unapproved,
+        reviews=said.reviews,
+        stays=ground.stays,
+        found=found,
+        tiers=tiers,
+        populations=populations,
+        stop=ground.stop,
+        lost=ground.lost,
+        rests=ground.rests,
+        ahead=alarm.as_before(
+            "ahead", lambda: _ahead(state, episode, member, alarm),
+            state.said, episode.said, member.deaths, member.coverage, member.life,
+        ),
+        lead=lead,
+        boss=person.supervisor,
+        to=to,
+        frame=alarm.as_before("frame", lambda: frame, frame),
+    )  # fmt: skip
+
+
+def _ahead(state: FollowUp, episode: Episode, member: Member, alarm: Alarm) -> bool:
+    """Whether something is announced for an instant that has not come; the alarm keeps all of it."""
     life = member.life
     dated = chain(episode.said, member.deaths, member.coverage, state.said, life.noted, life.diagnoses, life.visits, life.counties)
-    ahead = [entry.at for entry in dated if not alarm.reached(entry.at)]
-    alarm.reached(book.next_change(episode.plan, alarm.now))
-    guard = book.in_force(episode.plan, alarm.now)
-    courses = tuple(_courses(state, member, context))
+    return bool([entry.at for entry in dated if not alarm.reached(entry.at)])
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What begins, ends and rests the year, and the policies that hold in it: see `Sight`."""
+
+    enrolled: Entry | None
+    since: Instant
+    guard: Policy
+    versions: tuple[Version, ...]
+    told: Timeline
+    stays: Stays
+    stop: Stop | None
+    lost: tuple[Span, ...]
+    rests: tuple[Span, ...]
+
+
+def _ground(
+    state: FollowUp, episode: Episode, member: Member, courses: tuple[Course, ...], book: PolicyBook, alarm: Alarm
+) -> Ground:
+    assert episode.assignment is not None
+    guard = book.in_force_now(episode.plan, alarm)
     died = deaths_in_hospital(courses, member, alarm)
     stop = stop_of(episode, member, lambda at: book.in_force(episode.plan, at).outreach.coverage_return_days, alarm, died)
     enrolled = _enrolled(episode, alarm)
@@ -195,39 +270,70 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     stopped_at = stop.at if stop is not None else None
     lost = (*episode.holds(), *member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake())
     confined = tuple(_confined(stays, versions))
-    evidence = criteria.evidence_of(member, episode, context, state.said)
-    found = criteria.tiers(evidence, book, episode.plan, min(since, episode.assignment.received_at), alarm)
-    said = so_far(state.said, alarm)
-    counts, unapproved = records.counted(said, RECORDS)
-    lead = episode.lead_care_manager(alarm.now)
-    return Sight(
-        state=state,
-        episode=episode,
-        member=member,
-        previous=before_it.state if before_it is not None else Episode(),
+    return Ground(
         enrolled=enrolled,
         since=since,
         guard=guard,
         versions=versions,
-        alarm=alarm,
         told=so_far(episode.said, alarm),
-        said=said,
-        contacts=_contacts(state, context, enrolled, stopped_at, alarm) if enrolled is not None else (),
-        attempts=tuple(e.at for e in counts if isinstance(e.fact, FollowUpAttemptMade)),
-        unapproved=unapproved,
-        reviews=tuple(e for e in said if isinstance(e.fact, FollowUpReviewed)),
         stays=stays,
-        found=found,
-        tiers=tuple(_held(found, said, since)),
-        populations=criteria.populations(evidence, book, episode.plan, alarm),
         stop=stop,
         lost=before(merged(lost, alarm), stopped_at),
         rests=before(merged((*lost, *confined), alarm), stopped_at),
-        ahead=bool(ahead),
-        lead=lead,
-        boss=staff_in(context, lead).supervisor,
-        to=recipients(lead, context, alarm, unled=ANY_CARE_MANAGER),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said here, sorted by what it is for."""
+
+    said: Timeline
+    attempts: tuple[Instant, ...]
+    unapproved: Timeline
+    reviews: Timeline
+    wishes: tuple[tuple[Span, int], ...]
+    overrides: tuple[tuple[Span, str], ...]
+
+
+def _said(timeline: Timeline, alarm: Alarm) -> Said:
+    said = so_far(timeline, alarm)
+    counts, unapproved = records.counted(said, RECORDS)
+    return Said(
+        said=said,
+        attempts=tuple(e.at for e in counts if isinstance(e.fact, FollowUpAttemptMade)),
+        unapproved=unapproved,
+        reviews=tuple(e for e in said if isinstance(e.fact, FollowUpReviewed)),
+        wishes=agreements(said),
+        overrides=overrides(said),
+    )
+
+
+def _found(
+    state: FollowUp,
+    episode: Episode,
+    member: Member,
+    context: Context,
+    book: PolicyBook,
+    ground: Ground,
+    words: tuple[tuple[Span, str], ...],
+    alarm: Alarm,
+) -> tuple[tuple[TierSpan, ...], tuple[TierHeld, ...], tuple[PopulationMet, ...]]:
+    """What the rules find, and the tiers that count."""
+    assert episode.assignment is not None
+    plan, since = episode.plan, min(ground.since, episode.assignment.received_at)
+    stays = tuple(context[stay].state for stay in member.stays if stay in context)
+    evidence, rests_on = alarm.as_before(
+        "evidence", lambda: _evidence(state, episode, member, context), state.said, episode, member, stays
+    )
+    found = alarm.as_before("found", lambda: criteria.tiers(evidence, book, plan, since, alarm), rests_on, book, since)
+    tiers = alarm.as_before("tiers", lambda: tuple(_held(found, words, ground.since)), found, words, ground.since)
+    met = alarm.as_before("populations", lambda: criteria.populations(evidence, book, plan, alarm), rests_on, book)
+    return found, tiers, met
+
+
+def _evidence(state: FollowUp, episode: Episode, member: Member, context: Context) -> tuple[Evidence, tuple[Any, ...]]:
+    evidence = criteria.evidence_of(member, episode, context, state.said)
+    return evidence, criteria.looked_at(evidence)
 
 
 def _enrolled(episode: Episode, alarm: Alarm) -> Entry | None:
@@ -280,21 +386,27 @@ def _confined(stays: Stays, versions: tuple[Version, ...]) -> Iterator[Span]:
 # --- who was spoken with -------------------------------------------------------------------------------------------------------
 
 
-def _contacts(state: FollowUp, context: Context, enrolled: Entry, stopped_at: Instant | None, alarm: Alarm) -> tuple[Contact, ...]:
+def _contacts(state: FollowUp, context: Context, ground: Ground, alarm: Alarm) -> tuple[Contact, ...]:
     """The exchanges from the enrolment until everything stopped, whichever process recorded them, earliest first.
 
     What one visit wrote down more than once (a contact and the items that were gone through in it) is one contact."""
     id = state.stream.partition("-")[2]
-    own = _exchanges(so_far(state.said, alarm), RECORDS)
-    transitions = context.get(f"transition-{id}")
-    if transitions is not None:
-        own = (*own, *_exchanges(so_far(transitions.state.said, alarm), transition.RECORDS))
-    searches = context.get(f"outreach-{id}")
-    if searches is not None:
-        own = (*own, *_search_contacts(so_far(searches.state.said, alarm)))
+    transitions, searches = context.get(f"transition-{id}"), context.get(f"outreach-{id}")
+    theirs: Timeline = transitions.state.said if transitions is not None else ()
+    of_search: Timeline = searches.state.said if searches is not None else ()
+    of = (
+        *alarm.as_before("own contacts", lambda: _exchanges(so_far(state.said, alarm), RECORDS), state.said),
+        *alarm.as_before("their contacts", lambda: _exchanges(so_far(theirs, alarm), transition.RECORDS), theirs),
+        *alarm.as_before("contacts of the search", lambda: _search_contacts(so_far(of_search, alarm)), of_search),
+    )
+    return alarm.as_before("contacts", lambda: _in_the_year(of, ground), of, ground.enrolled, ground.stop)
+
+
+def _in_the_year(exchanges: tuple[Contact, ...], ground: Ground) -> tuple[Contact, ...]:
+    assert ground.enrolled is not None
     found: dict[tuple[Instant, bool], Contact] = {}
-    for contact in sorted(own, key=lambda c: (c.at, not c.in_person, c.event_id)):
-        if contact.at >= enrolled.at and (stopped_at is None or contact.at <= stopped_at):
+    for contact in sorted(exchanges, key=lambda c: (c.at, not c.in_person, c.event_id)):
+        if contact.at >= ground.enrolled.at and (ground.stop is None or contact.at <= ground.stop.at):
             found.setdefault((contact.at, contact.with_member), contact)
     return tuple(found.values())
 
@@ -315,13 +427,20 @@ def _exchanges(said: Timeline, kinds: records.Kinds) -> tuple[Contact, ...]:
     )
 
 
-def _search_contacts(said: Timeline) -> Iterator[Contact]:
+def _search_contacts(said: Timeline) -> tuple[Contact, ...]:
     """Of the search for the member: whoever was reached, and whoever came or called by themselves."""
     counts, _ = records.counted(said, outreach.RECORDS)
-    for entry in counts:
-        if isinstance(entry.fact, ContactMade) or entry.fact.outcome is Outcome.REACHED:
-            in_person = entry.fact.in_person or entry.fact.channel in IN_PERSON_CHANNELS
-            yield Contact(entry.at, entry.event_id, entry.recorded_at, in_person, True)
+    return tuple(
+        Contact(
+            entry.at,
+            entry.event_id,
+            entry.recorded_at,
+            entry.fact.in_person or entry.fact.channel in IN_PERSON_CHANNELS,
+            True,
+        )
+        for entry in counts
+        if isinstance(entry.fact, ContactMade) or entry.fact.outcome is Outcome.REACHED
+    )
 
 
 # --- stays ---------------------------------------------------------------------------------------------------------------------
@@ -375,9 +494,8 @@ def left_within(sight: Sight, days: int) -> bool:
 # --- tiers and populations -----------------------------------------------------------------------------------------------------
 
 
-def _held(found: tuple[TierSpan, ...], said: Timeline, since: Instant) -> Iterator[TierHeld]:
+def _held(found: tuple[TierSpan, ...], words: tuple[tuple[Span, str], ...], since: Instant) -> Iterator[TierHeld]:
     """What the rules found, but for the times in which a person's word held."""
-    words = overrides(said)
     ruled = criteria.changes(found)
     edges = {t.since for t in ruled} | {edge for span, _ in words for edge in (span.since, span.until) if edge is not None}
     instants = sorted(edge for edge in edges if edge > since)

@@ -10,19 +10,20 @@ from domain.episode.authorisations import care_to_carry_over
 from domain.episode.enrolment import open_conflicts, undone_steps
 from domain.episode.milestones import to_consider
 from domain.followup.approvals import standing_denials
-from domain.followup.cadence import Chain
+from domain.followup.cadence import Link
 from domain.followup.facts import FollowUpReviewed, PopulationProposed
-from domain.followup.minimums import MINIMUM, Count, without_a_day
+from domain.followup.minimums import MINIMUM, Count
 from domain.followup.sight import Sight
 from domain.followup.year import lapsed
 from domain.waits import Wait, turn_of
 
 
-def looks(sight: Sight, contacts: Chain | None) -> Iterator[Obligation]:
-    """The turn of each wait that runs now; a review answers that turn, or the wait whenever it is."""
-    for wait in _waits(sight, contacts):
+def looks(sight: Sight, silent: Link | None, count: Count | None) -> Iterator[Obligation]:
+    """The turn of each wait that runs now; a review answers that turn, or the wait whenever it is. `silent`: the last link of the
+    contacts after which none is counted any more; `count`: a least number without a day."""
+    for wait in _waits(sight, silent, count):
         yield turn_of(wait, sight.episode.member, sight.alarm, sight.reviews, _answers)
-    if sight.enrolled is not None and (count := without_a_day(sight)) is not None and count.reached:
+    if count is not None and count.reached:
         yield _reached(sight, count)
 
 
@@ -57,7 +58,7 @@ def _often(sight: Sight) -> int:
     return rules.review_every_days if rules is not None else sight.guard.transition.review_every_days
 
 
-def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
+def _waits(sight: Sight, silent: Link | None, count: Count | None) -> Iterator[Wait]:
     """What is waited for. Nothing but approvals is, once everything has stopped; while it rests, its resumption as well."""
     for entry in sight.unapproved:
         yield _wait(sight, "approval", entry.event_id, (entry.event_id,), entry.at, sight.to.supervisor)
@@ -78,20 +79,18 @@ def _waits(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
     if resting is not None and sight.enrolled is not None:
         yield _wait(sight, f"rest_{resting.reason}", resting.begun_by, (resting.begun_by,), resting.since, sight.to.supervisor)
     if sight.enrolled is not None and sight.rules is not None and not any(span.until is None for span in sight.lost):
-        yield from _of_the_year(sight, contacts)
+        yield from _of_the_year(sight, silent, count)
 
 
-def _of_the_year(sight: Sight, contacts: Chain | None) -> Iterator[Wait]:
+def _of_the_year(sight: Sight, silent: Link | None, count: Count | None) -> Iterator[Wait]:
     start = sight.started
     if undone := undone_steps(sight.told):
         yield _wait(
             sight, "enrolment_steps", start.event_id, (start.event_id,), start.at, sight.to.owner, f"undone: {', '.join(undone)}"
         )
-    if contacts is not None and contacts.silent is not None:
-        link = contacts.silent
-        how = f"no contact in {link.ordinal + 1} intervals: decide how to go on"
-        yield _wait(sight, "silence", link.anchor.event_id, (link.anchor.event_id,), link.due, sight.to.supervisor, how)
-    count = without_a_day(sight)
+    if silent is not None:
+        how = f"no contact in {silent.ordinal + 1} intervals: decide how to go on"
+        yield _wait(sight, "silence", silent.anchor.event_id, (silent.anchor.event_id,), silent.due, sight.to.supervisor, how)
     if count is not None and not count.reached:
         facts = (count.start.event_id, *(c.event_id for c in count.done))
         yield _wait(sight, "minimum_count", count.start.event_id, facts, count.start.at, sight.to.owner, count.how, MINIMUM)

@@ -74,8 +74,8 @@ def chains(sight: Sight) -> tuple[Recurring, ...]:
     """Reassessments and reviews of the care plan, each counted from the last one, by tier."""
     completed = [e for e in sight.told if isinstance(e.fact, AssessmentCompleted)]
     worked_on = [e for e in sight.told if isinstance(e.fact, CarePlanWritten | CarePlanReviewed)]
-    again = _chain(sight, completed, lambda rules: rules.assessment.again_days if rules.assessment else {})
-    review = _chain(sight, worked_on, lambda rules: rules.care_plan.review_days if rules.care_plan else {})
+    again = _chain(sight, "assessments from", completed, lambda rules: rules.assessment.again_days if rules.assessment else {})
+    review = _chain(sight, "care plans from", worked_on, lambda rules: rules.care_plan.review_days if rules.care_plan else {})
     return (
         Recurring("assessment_again", "followup.assessment.again", again, _assessment_closes, "complete another assessment"),
         Recurring("care_plan_review", "followup.care_plan.review", review, _care_plan_closes, "review or renew the care plan"),
@@ -92,11 +92,11 @@ def chain_clocks(sight: Sight, found: Iterable[Recurring]) -> Iterator[Clock]:
             yield clock_of(sight, again.name, again.rule, link, closes, how, days=days, with_member=False)
 
 
-def _chain(sight: Sight, entries: list[Entry], table: Callable[[FollowUp], dict[str, int]]) -> Chain:
+def _chain(sight: Sight, name: str, entries: list[Entry], table: Callable[[FollowUp], dict[str, int]]) -> Chain:
     anchors = [Anchor(e.at, e.event_id, max(e.recorded_at, sight.started.recorded_at)) for e in entries]
     pace = by_version(sight, table, sight.started.at)
     until = sight.stop.at if sight.stop is not None else None
-    return chain(anchors, pace, calendar_days(sight), sight.alarm, until, links_max=CHAIN_MAX, silent_max=0)
+    return chain(anchors, pace, calendar_days(sight), sight.alarm, until, name=name, links_max=CHAIN_MAX, silent_max=0)
 
 
 # --- assessment ----------------------------------------------------------------------------------------------------------------
@@ -285,11 +285,10 @@ def authorised(sight: Sight) -> tuple[Authorised, ...]:
 def lapsed(sight: Sight) -> AuthorisedDays | None:
     """What ran out last, where no day is authorised now; streamlined days do with a communicated denial. The alarm keeps what
     turns it."""
-    today = local_date(sight.now, sight.office)
     spans = authorised_days(sight.told)
-    for span in spans:
-        sight.alarm.reached(start_of_day(span.first_day, sight.office))
-        sight.alarm.reached(end_of_day(span.last_day, sight.office))
+    begin = (start_of_day(span.first_day, sight.office) for span in spans)
+    end = (end_of_day(span.last_day, sight.office) for span in spans)
+    today = local_date(sight.alarm.turning_at((*begin, *end)), sight.office)
     if any(span.cover(today) for span in spans):
         return None
     past = (span for span in spans if span.last_day < today)

@@ -28,6 +28,7 @@ from domain.outreach.facts import (
 )
 from domain.policy import PolicyBook
 from domain.records import ApproveBackdatedRecord, RejectBackdatedRecord, StrikeOutRecord
+from domain.remembered import Notebook
 from domain.requests import Requests
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
@@ -103,6 +104,7 @@ class Outreach:
     new_episodes: Timeline = ()
     ended: bool = False
     endings_ever: int = 0
+    notebook: Notebook = field(default_factory=Notebook, compare=False, repr=False)
 
     @property
     def member(self) -> StreamId:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -306,11 +305,7 @@ def staff_in(context: Context, stream: str | None) -> Staff:
 
 def present_now(person: Staff, alarm: Alarm) -> bool:
     """Whether somebody is there now; the alarm keeps the days on which that turns."""
-    turns = _known_turns(Same(lambda: _turns(person), person))
-    ahead = bisect_right(turns, alarm.now)
-    if ahead < len(turns):
-        alarm.reached(turns[ahead])
-    return person.present(alarm.now)
+    return person.present(alarm.turning_at(_known_turns(Same(lambda: _turns(person), person))))
 
 
 STAFF_MAX = 1_000

@@ -14,6 +14,7 @@ from domain.interactions import SYNCHRONOUS, AttemptOutcome, Interaction, Spoken
 from domain.member.decider import CARERS
 from domain.policy import ChecklistItem, Evidence, PolicyBook
 from domain.records import ApproveBackdatedRecord, RejectBackdatedRecord, StrikeOutRecord
+from domain.remembered import Notebook
 from domain.requests import Requests
 from domain.staff.decider import actor_stream, refused, staff_in
 from domain.staff.facts import Licence
@@ -105,6 +106,7 @@ class Transition:
     said: Timeline = ()
     ended: bool = False
     endings_ever: int = 0
+    notebook: Notebook = field(default_factory=Notebook, compare=False, repr=False)
 
     @property
     def episode(self) -> StreamId:

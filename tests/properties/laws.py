@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 
 from domain.catalog import PROCESSES, decider_of
 from domain.core import Context, Instant, Obligation, ObligationState, Plan, ProcessRef, Refusal
 from domain.policy import PolicyBook
+from domain.remembered import Notebook
 from domain.requests import DeliveryBegun, MessageRequested
 from simulation.memory import ROUNDS_MAX, Memory
 from tests.given import book, keep
@@ -38,6 +39,7 @@ class Watched(Memory):
     """A log in memory whose every advance is checked against quiet, agreed, live and bounded."""
 
     on_quiet: Callable[[Watched, ProcessRef, Plan], None] | None = None
+    on_plan: Callable[[Watched, ProcessRef, Plan], None] | None = None
     used: set[tuple[str, str]] = field(default_factory=set)
 
     def looked(self, ref: ProcessRef) -> tuple[Any, Context]:
@@ -48,6 +50,8 @@ class Watched(Memory):
         for _ in range(ROUNDS_MAX):
             state, context = self.looked(ref)
             plan = PROCESSES[ref.kind].plan(state, context, self.book, self.now)
+            if self.on_plan is not None:
+                self.on_plan(self, ref, plan)
             live(plan, self.now)
             bounded(plan, len(self.streams.get(ref.stream, ())))
             if not plan.steps:
@@ -146,6 +150,23 @@ def _instants(now: Instant, plan: Plan) -> Iterator[Instant]:
 
 def _standing(plan: Plan) -> frozenset[tuple[str, str, Instant]]:
     return frozenset((o.key, o.state.value, o.window.due) for o in plan.obligations)
+
+
+def remembered(history: History) -> None:
+    """What a process remembers of its last plans changes no plan: from nothing it is the same, at any instant, whichever was asked
+    for before (domain.remembered). Not one of design.md's laws, but what lets a plan keep what it found."""
+    run(history, on_plan=_remembered)
+
+
+def _remembered(memory: Watched, ref: ProcessRef, plan: Plan) -> None:
+    state, context = memory.looked(ref)
+    wake_at = plan.wake_at or memory.now
+    for instant in (memory.now, wake_at, wake_at - timedelta(microseconds=1), wake_at + 3 * DAY, memory.now - 2 * DAY):
+        now = PROCESSES[ref.kind].plan(state, context, memory.book, instant)
+        from_nothing = PROCESSES[ref.kind].plan(replace(state, notebook=Notebook()), context, memory.book, instant)
+        if now != from_nothing:
+            differ = [f.name for f in fields(Plan) if getattr(now, f.name) != getattr(from_nothing, f.name)]
+            raise Broken("remembered", f"{differ} at {instant}, planned at {memory.now}:\n{now}\n{from_nothing}")
 
 
 def consent(history: History, allowed: Callable[[History, Instant, MessageRequested], bool]) -> None:

@@ -75,6 +75,17 @@ def test_punctual(kind: str) -> None:
     searching("punctual", kind, 40, lambda data: laws.punctual(histories_of(kind, data, answered=True)))
 
 
+def test_remembered(kind: str) -> None:
+    """Late, re-ordered and doubled facts included."""
+
+    def keeps(data: st.DataObject) -> None:
+        history = histories_of(kind, data, answered=data.draw(st.booleans()))
+        count = len(history.facts)
+        laws.remembered(history.recorded_as(tuple(data.draw(st.lists(DELAYS, min_size=count, max_size=count)))))
+
+    searching("remembered", kind, 30, keeps)
+
+
 def test_consent(kind: str) -> None:
     searching("consent", kind, 45, lambda data: laws.consent(histories_of(kind, data, answered=True), may_begin))
 

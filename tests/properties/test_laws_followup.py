@@ -11,6 +11,7 @@ from tests.properties.test_laws import (
     test_oracle,
     test_order,
     test_punctual,
+    test_remembered,
     test_the_generators_cover_what_they_are_for,
 )
 
@@ -24,5 +25,6 @@ __all__ = [
     "test_oracle",
     "test_order",
     "test_punctual",
+    "test_remembered",
     "test_the_generators_cover_what_they_are_for",
 ]
