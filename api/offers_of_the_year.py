@@ -6,7 +6,7 @@ The second part of the allow-list (see `offers`).
 from __future__ import annotations
 
 from api.offering import CARE, EPISODE, OFFICE, Offer
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, referrals
 from domain.interactions import SYNCHRONOUS
 from domain.member import circumstances, sharing
 
@@ -98,6 +98,15 @@ OFFERS_OF_THE_YEAR: tuple[Offer, ...] = (
     Offer("episodes", "authorisation-denials", "deny-authorisation", authorisations.DenyAuthorisation,
           "The plan said no; it pays until the end of the day on which it told us", OFFICE,
           {"communicated_on": "2026-11-25", "reason": "criteria not met"}, group=ENROLMENT),
+    Offer("episodes", "referral-answers", "answer-referral", referrals.AnswerReferral,
+          "The plan said yes or no to a referral; a no has its reason, and the last day of appeal", OFFICE,
+          {"answer": "denied", "communicated_on": "2026-11-24", "reason": "criteria not met", "appeal_until": "2027-01-23"},
+          group=ENROLMENT,
+          remark="A yes authorises days: first and last day as given, or as the plan's policy says. The referral need not be named "
+          "where only one waits."),
+    Offer("episodes", "referral-withdrawals", "withdraw-referral", referrals.WithdrawReferral,
+          "Whoever referred takes it back; the plan's answer is not waited for any more", OFFICE,
+          {"reason": "sent for another patient"}, group=ENROLMENT),
     Offer("episodes", "discontinuation-reviews", "consider-discontinuation", authorisations.ConsiderDiscontinuation,
           "The member was looked at against the criteria of discontinuation", CARE,
           {"outcome": "continue", "reason": "two goals open"}, group=ENROLMENT,

@@ -34,6 +34,7 @@ from projections.answers import (
 )
 from projections.answers_of_the_year import ContactRow, FollowUpRow, PopulationRow
 from projections.queries import Page, Queries
+from projections.referral_queries import ReferralAnswer
 
 STREAM = r"^[a-z]{2,20}-[0-9A-Za-z-]{1,64}$"
 MEMBER = r"^member-[0-9A-Za-z-]{1,64}$"
@@ -122,6 +123,7 @@ QUESTIONS = (
     Question("/streams/{stream}/timeline", "stream_timeline", TimelineEntry, "One stream", "Members", fixed=("stream",)),
     Question("/episodes", "episodes", EpisodeRow, "Episodes, by the day of assignment", "Episodes"),
     Question("/follow-ups", "follow_ups", FollowUpRow, "Where each member stands in the year after enrolment", "Follow-up"),
+    Question("/referrals", "referrals", ReferralAnswer, "Referrals, the newest first, and what the plan said to them", "Ways in"),
     Question("/populations", "populations", PopulationRow, "Populations of focus, and what staff said of them", "Follow-up"),
     Question("/contacts", "contacts", ContactRow, "Every exchange and every try, the newest first", "Follow-up"),
     Question("/staff", "staff", StaffRow, "Who works here", "Staff"),

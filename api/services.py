@@ -14,6 +14,7 @@ from intake.door import FrontDoor
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
 from intake.receive import Reception
+from intake.referral_desk import ReferralDesk
 from intake.roster import MemberFiles
 from intake.sources import Sources
 from projections.queries import Queries
@@ -55,6 +56,7 @@ class Services:
     inbox: Inbox
     reception: Reception
     files: MemberFiles
+    referrals: ReferralDesk
     sources: Sources
     door: FrontDoor
     queries: Queries

@@ -36,14 +36,14 @@ _DUE: Final = "status = 'received' AND next_attempt_at <= %(now)s"
 
 @contextmanager
 def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | None = None) -> Iterator[Messages]:
-    """The messages that are due, or the one with the id, held for this caller alone until the block ends; none of a file.
+    """The messages that are due, or the one with the id, held for this caller alone until the block ends; no file, no referral.
 
     In a pipeline: a statement whose answer nobody reads travels with the next one. The identity index stands still meanwhile: or
     somebody who becomes known in this very moment would be found neither by the message nor the message by them."""
     with inbox.pool.connection() as conn, conn.pipeline(), conn.transaction():
         conn.execute(f"SELECT pg_advisory_xact_lock_shared({INDEX_LOCK})")
         rows = conn.execute(
-            f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE {_DUE} AND transport <> 'file'"
+            f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE {_DUE} AND transport NOT IN ('file', 'referral')"
             " AND (%(id)s::uuid IS NULL OR inbox_id = %(id)s)"
             " ORDER BY next_attempt_at, inbox_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED",
             {"now": now, "id": inbox_id, "limit": limit},
@@ -54,8 +54,8 @@ def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | N
 
 @contextmanager
 def next_of_files(inbox: Inbox, now: datetime, inbox_id: UUID | None = None) -> Iterator[Claim | None]:
-    """The file, or row of one, that is due, or the one with the id whenever it is due; None where there is none."""
-    which = f"{_DUE} AND transport = 'file'" if inbox_id is None else "status = 'received' AND inbox_id = %(id)s"
+    """The file, row of one, or referral that is due, or the one with the id whenever it is due; None where there is none."""
+    which = f"{_DUE} AND transport IN ('file', 'referral')" if inbox_id is None else "status = 'received' AND inbox_id = %(id)s"
     with inbox.pool.connection() as conn, conn.transaction(), conn.cursor(row_factory=class_row(Row)) as cursor:
         row = cursor.execute(
             f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE {which}"

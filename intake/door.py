@@ -26,6 +26,7 @@ from intake.mllp import Limits, Listener
 from intake.notices import Notices
 from intake.receive import HttpAnswer, Reception, receive_http
 from intake.receive_fhir import receive_bundle
+from intake.referral_desk import ReferralDesk
 from intake.replays import Rehearsal
 from intake.roster import MemberFiles
 from intake.sources import Source, Sources
@@ -42,6 +43,7 @@ class FrontDoor:
     reception: Reception
     worker: Worker
     files: MemberFiles
+    referrals: ReferralDesk
     index: IdentityIndex
     identity: IdentityKeys
     sources: Sources
@@ -111,6 +113,7 @@ def open_door(
     index = IdentityIndex(inbox, gateway.log, gateway, identity)
     bell = threading.Event()
     files = MemberFiles(inbox, gateway, identity, index, clock)
+    referrals = ReferralDesk(inbox, gateway, identity, index, clock, sources)
     notices = Notices(pool)
 
     def applier(onto: Gateway) -> Applier:
@@ -119,8 +122,9 @@ def open_door(
     return FrontDoor(
         inbox=inbox,
         reception=Reception(inbox, clock, ring=bell.set),
-        worker=Worker(inbox, applier(gateway), files, index, sources, clock, bell),
+        worker=Worker(inbox, applier(gateway), files, referrals, index, sources, clock, bell),
         files=files,
+        referrals=referrals,
         index=index,
         identity=identity,
         sources=sources,

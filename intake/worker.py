@@ -25,6 +25,8 @@ from intake.apply import Applier
 from intake.claims import next_messages, next_of_files
 from intake.inbox import Inbox, Row, Settlement, Status
 from intake.index import IdentityIndex
+from intake.referral_desk import TRANSPORT as REFERRAL
+from intake.referral_desk import ReferralDesk
 from intake.roster import MemberFiles
 from intake.sources import Sources
 
@@ -53,6 +55,7 @@ class Worker:
     inbox: Inbox
     applier: Applier
     files: MemberFiles
+    referrals: ReferralDesk
     index: IdentityIndex
     sources: Sources
     clock: Clock
@@ -128,11 +131,11 @@ class Worker:
                 if claim is None:
                     return 0
                 claimed = claim.row
-                if claimed.line is not None:
-                    settlement = self.files.apply(claim)
+                if claimed.line is not None or claimed.transport == REFERRAL:
+                    settlement = (self.referrals if claimed.transport == REFERRAL else self.files).apply(claim)
                     claim.settle(settlement, self.clock.now())
                     self._tell(((claimed, settlement),))
-            if claimed.line is None:
+            if claimed.line is None and claimed.transport != REFERRAL:
                 self.files.carry_on(claimed.inbox_id)
         except _ABSENCES:
             raise

@@ -45,6 +45,7 @@ from projections.deadlines import EarlierDue
 from projections.follow_up_queries import FollowUpQueries, no_contact_since
 from projections.lookup import digest, name_digests, normal_cin, words
 from projections.members import ContactPoint
+from projections.referral_queries import ReferralQueries
 from projections.staff import Absence, DoneTraining, HeldLicence, ShareOfFullTime
 from projections.words import promise
 
@@ -65,7 +66,7 @@ INBOX_STATUSES = ("received", "applied", "duplicate", "unmatched", "waiting", "i
 T = TypeVar("T")
 
 
-class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries):
+class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQueries):
     """Asks. Thread-safe. `index_key` is needed for looking members up by name, CIN or birth date."""
 
     # --- what is owed ----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from projections.messages import MESSAGES
 from projections.model import ReadModel
 from projections.policies import POLICIES
 from projections.populations import POPULATIONS
+from projections.referrals import REFERRALS
 from projections.staff import STAFF
 from projections.stays import STAYS
 from projections.tiers import TIERS
@@ -41,6 +42,7 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
         TRANSITION_CARE,
         ENROLMENTS,
         AUTHORISATIONS,
+        REFERRALS,
         ASSESSMENTS,
         CARE_PLANS,
         TIERS,

@@ -75,6 +75,7 @@ def services_of(
         inbox=door.inbox,
         reception=door.reception,
         files=door.files,
+        referrals=door.referrals,
         sources=door.sources,
         door=door,
         queries=queries_of(system),

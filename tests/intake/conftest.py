@@ -19,7 +19,7 @@ from domain.stay.decider import Course
 from eventlog import opening
 from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted, Gateway
-from eventlog.opening import OpenLog
+from eventlog.opening import OpenLog, PolicyShelf
 from intake import inbox as intake_inbox
 from intake.acks import peek
 from intake.door import FrontDoor, open_door
@@ -126,7 +126,7 @@ def open_world(url: str, sources: Sources | None = None) -> World:
     intake_inbox.create(url)
     opened = opening.open_log(url, keys_url, master_key=MASTER, facts=FACTS)
     clock = FixedClock(NOW)
-    gateway = Gateway(opened.log, clock=clock, deciders=DECIDERS, fingerprint_key=INDEX)
+    gateway = Gateway(opened.log, clock=clock, deciders=DECIDERS, fingerprint_key=INDEX, books=PolicyShelf(opened.log))
     door = open_door(url, gateway=gateway, keys=opened.keys, index_key=INDEX, clock=clock, sources=sources or load_sources())
     return World(url, opened, gateway, clock, door)
 

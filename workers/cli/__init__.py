@@ -17,6 +17,7 @@ from workers.cli import (
     policy,
     projections,
     recording,
+    referring,
     running,
     sending,
     simulating,
@@ -53,6 +54,7 @@ looking.mount(app)
 year.mount(app)
 care_papers.mount(app)
 recording.mount(app)
+referring.mount(app)
 staffing.mount(app, recording.staff)
 sending.mount(app)
 simulating.mount(app)

@@ -1,0 +1,124 @@
+"""Other ways in over HTTP and on the command line: who refers is told that it is kept, staff what it led to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from api.referrals import SERVICE_REQUEST_EXAMPLE
+from domain.staff.facts import Role
+from intake.referral import EXAMPLE
+from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
+from workers.cli import app, frame
+
+FHIR = {"Content-Type": "application/fhir+json"}
+
+
+def known() -> dict[str, Any]:
+    """A referral of the member who has an open episode."""
+    return {
+        "plan": "default",
+        "source": "community_organisation",
+        "organisation": "Harbor House",
+        "person": {"cin": CIN, "family_name": PLANTED_NAME, "birth_date": "1959-04-03"},
+    }
+
+
+def send(world: World, body: Any, role: Role = Role.CARE_MANAGER, **headers: str) -> Any:
+    return world.api.post("/v1/referrals", json=body, headers={**world.as_role(role), **headers})
+
+
+def test_a_referral_of_a_stranger_becomes_a_member_with_the_plans_clock(world: World) -> None:
+    stranger = {**EXAMPLE, "person": {**EXAMPLE["person"], "cin": "98765432D"}}
+    answer = send(world, stranger)
+    assert answer.status_code == 201, answer.text
+    told = answer.json()
+    assert (told["state"], told["status"]) == ("received", "applied")
+    # Monday 2026-11-16, five business days: 17, 18, 19, 20, 23.
+    assert told["answer_due_at"] == "2026-11-24T08:00:00Z"
+    again = send(world, stranger)
+    assert again.status_code == 200 and again.json()["state"] == "repeated"
+    answered = world.post(
+        f"/v1/episodes/{told['episode']}/referral-answers",
+        {"answer": "denied", "communicated_on": "2026-11-16", "reason": "criteria not met", "appeal_until": "2027-01-15"},
+    )
+    assert answered.status_code == 200, answered.text
+    plan_and_project(world)
+    (row,) = world.get("/v1/referrals", state="denied", names=True).json()["items"]
+    assert (row["source"], row["organisation"], row["appeal_until"]) == ("hospital", "St. Brendan Medical Center", "2027-01-15")
+    assert row["member_name"] == "Ines Okafor"
+    ways = {(w["source"], w["episodes"]) for w in world.get("/v1/ways-in").json()}
+    assert ways == {("hospital", 1), ("plan_file", 1)}
+
+
+def test_who_refers_is_not_told_who_is_a_member(world: World) -> None:
+    answer = send(world, known(), role=Role.HOSPITAL)
+    assert answer.status_code == 201
+    told = answer.json()
+    assert set(told) == {"inbox_id", "state", "problems"} and told["state"] == "received"
+    mine = world.get(f"/v1/referrals/{told['inbox_id']}/receipt", role=Role.HOSPITAL)
+    assert mine.json() == told
+    for_staff = world.get(f"/v1/referrals/{told['inbox_id']}/receipt").json()
+    assert (for_staff["reason"], for_staff["member"]) == ("added_to_open_episode", world.member)
+    assert send(world, known(), role=Role.AUDITOR).status_code == 403
+    stranger = {**EXAMPLE, "person": {**EXAMPLE["person"], "cin": "98765432D"}}
+    unknown = send(world, stranger, role=Role.HOSPITAL).json()
+    assert set(unknown) == set(told), "an unknown person's referral looks the same"
+
+
+def test_mistakes_are_named_and_values_kept_out(world: World) -> None:
+    answer = send(world, {**EXAMPLE, "person": {**EXAMPLE["person"], "cin": "91234567B"}})
+    assert answer.status_code == 422
+    assert "91234567B" not in answer.text and "cin" in answer.text
+
+
+def test_a_service_request_is_kept_and_answered_as_fhir_asks(world: World) -> None:
+    path, role = "/v1/fhir/ServiceRequest", world.as_role(Role.HOSPITAL)
+    answer = world.api.post(path, content=json.dumps(SERVICE_REQUEST_EXAMPLE), headers={**role, **FHIR})
+    assert answer.status_code == 201 and answer.json()["resourceType"] == "OperationOutcome"
+    assert world.api.get(answer.headers["Location"], headers=role).json()["state"] == "received"
+    assert world.api.post(path, content=json.dumps(SERVICE_REQUEST_EXAMPLE), headers={**role, **FHIR}).status_code == 200
+    lost = {**SERVICE_REQUEST_EXAMPLE, "subject": {"reference": "Patient/elsewhere"}}
+    refused = world.api.post(path, content=json.dumps(lost), headers={**role, **FHIR})
+    (issue,) = refused.json()["issue"]
+    assert refused.status_code == 422 and (issue["code"], issue["expression"]) == ("not-found", ["ServiceRequest.subject"])
+    assert world.api.post(path, content="{}", headers={**role, "Content-Type": "text/plain"}).status_code == 415
+    assert world.api.post(path, content="{}", headers={**world.as_role(Role.OPERATOR), **FHIR}).status_code == 403
+
+
+def test_a_file_of_referrals_over_http(world: World) -> None:
+    sheet = f"source,last name,dob,cin\nfamily,{PLANTED_NAME},1959-04-03,{CIN}\nfamily,X,someday,\n".encode()
+    told = world.api.post("/v1/referral-files?plan=default", content=sheet, headers=world.as_role(Role.OPERATOR)).json()
+    assert (told["rows"], told["accepted"], told["rejected"]) == (2, 1, 1)
+    assert {(p["row"], p["field"]) for p in told["problems"]} == {(3, "person.birth_date")}
+    broken = world.api.post("/v1/referral-files?plan=default", content=b"a,b\n", headers=world.as_role(Role.OPERATOR))
+    assert broken.status_code == 422 and broken.json()["code"] == "file_refused"
+
+
+def give(world: World, *words: str) -> Result:
+    before, frame.asked.settings = frame.asked.settings, world.system.settings
+    try:
+        return CliRunner().invoke(app, list(words))
+    finally:
+        frame.asked.settings = before
+
+
+def test_on_the_command_line(world: World, tmp_path: Path) -> None:
+    me = ("--as", world.care_manager)
+    stranger = ("--family-name", "Okafor", "--born", "1961-07-09", "--source", "physician", "--urgency", "expedited")
+    waits = give(world, "refer", *stranger, *me)
+    assert waits.exit_code == 1 and "no cin" in waits.output and "throughline inbox resolve" in waits.output
+    taken = give(world, "refer", *stranger, "--cin", "98765432D", *me)
+    assert taken.exit_code == 0 and "the plan answers by" in taken.output, taken.output
+    wrong = give(world, "refer", *stranger, "--cin", "98765432B", *me)
+    assert wrong.exit_code == 2 and "person.cin" in wrong.output
+    file = tmp_path / "referrals.csv"
+    file.write_text(f"source,last name,dob,cin\nfamily,{PLANTED_NAME},1959-04-03,{CIN}\n")
+    assert "1 rows: 1 taken" in give(world, "import-referrals", str(file), *me).output
+    plan_and_project(world)
+    listed = json.loads(give(world, "referrals", "--state", "waits", "--json").output)
+    assert [(r["source"], r["urgency"]) for r in listed["items"]] == [("physician", "expedited")]
+    assert "physician" in give(world, "ways-in").output
