@@ -128,6 +128,13 @@ class KeyRing:
         if wanted:
             self._fetched(wanted)
 
+    def make(self, key_ids: Iterable[str]) -> None:
+        """Make the keys that there are not, and bring all into the cache, in two queries: before many people are written of for the
+        first time. A key that was destroyed stays so."""
+        wanted = {k for k in key_ids if self._cached(k) is _UNKNOWN}
+        if wanted:
+            self._fetched(wanted, make=True)
+
     def _fetched(self, key_ids: Iterable[str], *, make: bool = False) -> dict[str, AESGCM | None]:
         wanted = sorted(key_ids)
         rows = self._again_while_away(lambda conn: self._rows(conn, wanted, make=make))
@@ -176,11 +183,12 @@ class KeyRing:
         rows = conn.execute(query, (key_ids,)).fetchall()
         if not make or len(rows) == len(key_ids):
             return rows
-        for key_id in set(key_ids) - {row[0] for row in rows}:
-            conn.execute(
-                "INSERT INTO data_keys (key_id, wrapped, wrapped_by) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-                (key_id, self._wrap(key_id, AESGCM.generate_key(KEY_BYTES * 8)), self._wrapped_by),
-            )
+        new = sorted(set(key_ids) - {row[0] for row in rows})  # in one order for everybody: no two makers wait for each other
+        conn.execute(
+            "INSERT INTO data_keys (key_id, wrapped, wrapped_by)"
+            " SELECT k.id, k.wrapped, %s FROM unnest(%s::text[], %s::bytea[]) AS k (id, wrapped) ON CONFLICT DO NOTHING",
+            (self._wrapped_by, new, [self._wrap(key_id, AESGCM.generate_key(KEY_BYTES * 8)) for key_id in new]),
+        )
         return conn.execute(query, (key_ids,)).fetchall()
 
     def _again_while_away(self, act: Callable[[psycopg.Connection[TupleRow]], _T]) -> _T:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -40,7 +40,6 @@ STORE_SECONDS_MAX: Final = 5.0
 
 LIST_MAX: Final = 1_000
 REPLAY_MAX: Final = 10_000
-LINES_PER_INSERT: Final = 500
 
 FLAG_CONTROL_ID_REUSED: Final = "control_id_reused"
 
@@ -76,8 +75,9 @@ class UnknownMessage(LookupError):
 
 
 class MonthlyKeys(Protocol):
-    """What the inbox needs of `eventlog.keys.KeyRing`."""
+    """What the front door needs of `eventlog.keys.KeyRing`, which keeps people's keys too."""
 
+    def make(self, key_ids: Iterable[str]) -> None: ...
     def to_seal(self, key_id: str) -> AESGCM: ...
     def to_unseal(self, key_id: str) -> AESGCM | None: ...
 
@@ -256,7 +256,7 @@ class Inbox:
 
     def __init__(self, pool: ConnectionPool[Connection[TupleRow]], keys: MonthlyKeys) -> None:
         self.pool = pool
-        self._keys = keys
+        self.keys = keys
 
     # -- receiving
 
@@ -288,7 +288,7 @@ class Inbox:
                 uuids([id for _, id in rows]),
                 *(texts(column) for column in zip(*(a.texts for a, _ in rows), strict=True)),
                 byteas([a.sha256 for a, _ in rows]),
-                byteas([self._seal(a.raw, id, key_id) for a, id in rows]),
+                byteas([self.seal(a.raw, id, key_id) for a, id in rows]),
                 booleans([a.key in reused for a, _ in rows]),
                 *(now, key_id, FLAG_CONTROL_ID_REUSED, due),
             )
@@ -298,28 +298,6 @@ class Inbox:
             raise CannotStore(type(trouble).__name__, at_fault=isinstance(trouble, psycopg.DataError)) from None
         here = {(source, control, sha): Stored(id, True, Status(status)) for source, control, sha, id, status in repeated}
         return [here.get(a.key) or Stored(id, False, a.status) for a, id in zip(arrivals, ids, strict=True)]
-
-    def store_lines(
-        self, file: UUID, lines: Sequence[tuple[int, bytes]], *, source_id: str, file_sha256: str, now: datetime, due: datetime
-    ) -> None:
-        """The rows of a file, each as a message of its own: `file_hash:line`. What is here already stays as it is."""
-        key_id = month_key(now)
-        for start in range(0, len(lines), LINES_PER_INSERT):
-            batch = []
-            for number, raw in lines[start : start + LINES_PER_INSERT]:
-                inbox_id = uuid7(now)
-                sealed = self._seal(raw, inbox_id, key_id)
-                control_id = f"{file_sha256}:{number}"
-                digest = hashlib.sha256(raw).digest()
-                batch.append((inbox_id, source_id, "file", control_id, "row", digest, sealed, key_id, now, due, file, number))
-            with self.pool.connection() as conn, conn.transaction(), conn.cursor() as cursor:
-                cursor.executemany(
-                    "INSERT INTO intake.inbox (inbox_id, source_id, transport, control_id, kind, sha256, sealed, key_id,"
-                    " received_at, status, next_attempt_at, part_of, line) VALUES"
-                    " (%s, %s, %s, %s, %s, %s, %s, %s, %s, 'received', %s, %s, %s)"
-                    " ON CONFLICT (source_id, control_id, sha256) DO NOTHING",
-                    batch,
-                )
 
     # -- working
 
@@ -421,45 +399,6 @@ class Inbox:
             ).fetchall()
         return {status: (count, max(0.0, (now - oldest).total_seconds())) for status, count, oldest in rows}
 
-    # -- files
-
-    def open_lines(self, file: UUID) -> tuple[UUID, ...]:
-        """The rows of a file that are still to be applied, in the sheet's order."""
-        with self.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT inbox_id FROM intake.inbox WHERE part_of = %s AND status = 'received' ORDER BY line", (file,)
-            ).fetchall()
-        return tuple(row[0] for row in rows)
-
-    def line_counts(self, file: UUID) -> dict[Status, int]:
-        """How many rows of a file are in each state."""
-        with self.pool.connection() as conn:
-            rows = conn.execute("SELECT status, count(*) FROM intake.inbox WHERE part_of = %s GROUP BY status", (file,)).fetchall()
-        return {Status(status): count for status, count in rows}
-
-    def line_problems(self, file: UUID, limit: int) -> tuple[dict[str, Any], ...]:
-        """What is wrong with the rows of a file that were not taken."""
-        with self.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT outcome FROM intake.inbox WHERE part_of = %s AND status IN ('dead', 'waiting') AND outcome IS NOT NULL"
-                " ORDER BY line LIMIT %s",
-                (file, limit),
-            ).fetchall()
-        return tuple(problem for (outcome,) in rows for problem in outcome.get("problems", ()))
-
-    def listed(self, plan: str) -> tuple[tuple[bytes, StreamId], ...]:
-        """The members whom a plan's files list now: (key of the CIN, member)."""
-        with self.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT cin_key, member FROM intake.roster WHERE plan = %s AND listed ORDER BY member", (plan,)
-            ).fetchall()
-        return tuple((row[0], row[1]) for row in rows)
-
-    def unlist(self, plan: str, members: Sequence[StreamId]) -> None:
-        """A full roster no longer names these members. Their episodes go on until somebody ends them."""
-        with self.pool.connection() as conn:
-            conn.execute("UPDATE intake.roster SET listed = false WHERE plan = %s AND member = ANY(%s)", (plan, list(members)))
-
     # -- an operator's word
 
     def replay(self, inbox_id: UUID, *, by: str, now: datetime) -> None:
@@ -531,13 +470,13 @@ class Inbox:
                 raise UnknownMessage(f"there is no message {inbox_id} that is unmatched or waits; see `throughline inbox`")
             tell(conn, inbox_id, now, Status.RECEIVED, reason, "", by)
 
-    def _seal(self, raw: bytes, inbox_id: UUID, key_id: str) -> bytes:
+    def seal(self, raw: bytes, inbox_id: UUID, key_id: str) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._keys.to_seal(key_id).encrypt(nonce, raw, inbox_id.bytes)
+        return nonce + self.keys.to_seal(key_id).encrypt(nonce, raw, inbox_id.bytes)
 
     def unseal(self, sealed: bytes, inbox_id: UUID, key_id: str) -> bytes | None:
         """The bytes in the clear; None where their month's key was destroyed. Raises CannotUnwrap."""
-        cipher = self._keys.to_unseal(key_id)
+        cipher = self.keys.to_unseal(key_id)
         if cipher is None:
             return None
         try:

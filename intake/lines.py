@@ -7,7 +7,7 @@ said of each member, and the waking of rows that waited for something that has c
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ from uuid import UUID
 from domain.core import Command, StreamId
 from eventlog.arrays import booleans, byteas, texts, uuids
 from eventlog.gateway import Order
-from intake.claims import Claim, Messages
+from intake.claims import INDEX_LOCK, Claim, Messages
 from intake.identity import IdentityKeys
 from intake.inbox import ROW_COLUMNS, Inbox, Row, Settlement, Status, UnknownMessage, month_key, tell, uuid7
 from intake.memberfile import AuthorisationRow, RosterRow, RowProblem
@@ -80,6 +80,7 @@ class Asked:
     notes: list[RowProblem] = field(default_factory=list)
     listing: Listing | None = None
     woken: tuple[str, ...] = ()
+    registers: bool = False
 
     def add(self, what: str, command: Command) -> None:
         inbox_id = self.reading.row.inbox_id
@@ -134,7 +135,7 @@ def next_rows(
     inbox: Inbox, now: datetime, *, limit: int = BATCH_MAX, file: UUID | None = None, after: int = 0, row: UUID | None = None
 ) -> Iterator[Rows]:
     """Rows of files, held for this caller alone until the block ends: those that are due, or those of one file below a line
-    whenever they are due, or one."""
+    whenever they are due, or one. The identity index stands still meanwhile, as for messages."""
     if row is not None:
         which = "inbox_id = %(row)s"
     elif file is not None:
@@ -142,6 +143,7 @@ def next_rows(
     else:
         which = "next_attempt_at <= %(now)s"
     with inbox.pool.connection() as conn, conn.pipeline(), conn.transaction():
+        conn.execute(f"SELECT pg_advisory_xact_lock_shared({INDEX_LOCK})")
         found = conn.execute(
             f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox"
             f" WHERE status = 'received' AND transport = 'file' AND line IS NOT NULL AND {which}"
@@ -162,6 +164,10 @@ class Rows(Messages):
             f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (claim.row.inbox_id,)
         ).fetchall()
         return cls(inbox, claim.conn, found)
+
+    def make_keys(self, members: Iterable[StreamId]) -> None:
+        """The keys of people who are about to become known, at once. Raises KeysAway."""
+        self._inbox.keys.make(members)
 
     def listings(self, asked: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], Listing]:
         """What the plans' files last said of CINs: (plan, key of the CIN)."""
@@ -225,7 +231,7 @@ class Lines:
                     (
                         file.source_id, name, kind, key_id, now, due, file.inbox_id, uuids([id for id, _, _ in batch]),
                         [number for _, number, _ in batch], byteas([hashlib.sha256(raw).digest() for _, _, raw in batch]),
-                        byteas([self._inbox._seal(raw, id, key_id) for id, _, raw in batch]),
+                        byteas([self._inbox.seal(raw, id, key_id) for id, _, raw in batch]),
                     ),
                 )  # fmt: skip
 

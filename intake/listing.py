@@ -103,6 +103,7 @@ def _listed(sight: Seen, work: Asked, said: RosterRow, registered: bool, before:
         because = "the member is reported dead; if that is wrong, a supervisor withdraws the report"
         return work.reading.waits("reported_dead", "cin", because, "tell the plan, or ask who is meant", work.member)
     if not registered:
+        work.registers = True
         work.add("register", RegisterMember(
             stream=work.member, cin_claim=work.identity.cin_claim(said.cin), cin=said.cin, family_name=said.family_name,
             given_name=said.given_name, birth_date=said.birth_date.isoformat(), language=said.language, sex=said.sex,

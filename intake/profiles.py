@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -151,6 +151,7 @@ def profile_of(id: str, text: str, file: str) -> Profile:
     return _completed(id, plan, kind, own)
 
 
+@lru_cache(maxsize=128)
 def _canonical(kind: FileKind, plan: str) -> Profile:
     own = tomllib.loads((PROFILES / CANONICAL[kind]).read_text(encoding="utf-8"))
     return Profile(

@@ -267,6 +267,8 @@ class MemberFiles:
                 settled.append((reading.row, found))
                 if found.status is Status.DUPLICATE:
                     kept[reading.plan, reading.key] = replace(before[reading.plan, reading.key], file=reading.file)
+        if new := [one.member for one in work if one.registers]:
+            rows.make_keys(new)
         woken: dict[tuple[str, ...], list[StreamId]] = {}
         for one, outcome in zip(work, self._outcomes(work), strict=True):
             settlement = self._settled(one, outcome)
