@@ -23,7 +23,7 @@ from intake.identity import IdentityKeys
 from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
 from intake.mllp import Limits, Listener
-from intake.notices import Notices
+from intake.notices import Notices, Refusals
 from intake.receive import HttpAnswer, Reception, receive_http
 from intake.receive_fhir import receive_bundle
 from intake.referral_desk import ReferralDesk
@@ -62,10 +62,14 @@ class FrontDoor:
         limits: Limits | None = None,
         plain_on_network: bool = False,
         shared: bool = False,
+        plain_port: int | None = None,
     ) -> Listener:
         """An MLLP listener that is not bound yet: `await listener.start()`, `await listener.stop()`. See `Listener`."""
         arrivals = Arrivals(self.reception, self._threads)
-        return Listener(arrivals.handle, self.sources, host, port, tls, limits or Limits(), plain_on_network, shared=shared)
+        return Listener(
+            arrivals.handle, self.sources, host, port, tls, limits or Limits(), plain_on_network, shared=shared,
+            plain_port=plain_port, refused=Refusals(self.notices, self.feeds.clock, self._threads.submit),
+        )  # fmt: skip
 
     def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
         """HL7 over HTTP: finds the source by the bearer token in `headers` (names in small letters), stores, answers."""

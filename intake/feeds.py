@@ -54,13 +54,13 @@ class FeedWatch:
         self._inbox = inbox
         self._notices = notices
         self._sources = sources
-        self._clock = clock
+        self.clock = clock
 
     def run(self, stop: threading.Event) -> None:
         """Look until told to stop. Survives PostgreSQL's absence."""
         while not stop.is_set():
             try:
-                self.look(self._clock.now())
+                self.look(self.clock.now())
             except (psycopg.Error, PoolTimeout) as away:
                 log.warning("feeds_not_watched", failure=type(away).__name__)
             stop.wait(LOOK_SECONDS)

@@ -18,6 +18,7 @@ from typing import Final, cast
 import structlog
 
 from intake.sources import Source, Sources
+from intake.tls import Handshake, named, secured
 
 START_BLOCK: Final = 0x0B
 END_BLOCK: Final = 0x1C
@@ -31,12 +32,16 @@ FRAME_SECONDS_MAX: Final = 60.0
 FRAMES_WAITING_MAX: Final = 16
 """Frames of one connection kept in memory; beyond it reading pauses, and TCP slows the sender down."""
 CONNECTIONS_MAX: Final = 1_000
+LOOPBACK: Final = "127.0.0.1"
 
 Answers = Sequence[bytes | None]
 """One for each frame, in their order; None: the sender wants none."""
 
 Handle = Callable[[Sequence[bytes], Source, str], Awaitable[Answers]]
 """(frames of one connection, source, peer) -> their answers. Raises where they could not be stored."""
+
+Refused = Callable[[str, str], None]
+"""(reason, who) of a connection that was refused, to be noticed by somebody. Does not block."""
 
 log = structlog.get_logger("intake.mllp")
 
@@ -137,10 +142,13 @@ class Listener:
     plain_on_network: bool = False
     shared: bool = False
     """Whether other listeners may be bound to the same port: the system then deals out the connections among them."""
+    plain_port: int | None = None
+    """With TLS: a second port, on the loopback only and without TLS, for senders on this machine."""
+    refused: Refused = lambda reason, who: None
 
     counts: Counts = field(default_factory=Counts)
     connections: set[Connection] = field(default_factory=set)
-    _server: asyncio.Server | None = None
+    _servers: list[asyncio.Server] = field(default_factory=list)
 
     async def start(self) -> int:
         """Binds the address and returns the port. Refuses an address that others can reach without client certificates."""
@@ -150,18 +158,34 @@ class Listener:
                     f"the HL7 listener may not be bound to {self.host} without client certificates: give it a TLS context that "
                     "requires them, or bind it to 127.0.0.1"
                 )
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self), self.host, self.port, ssl=self.tls, reuse_port=self.shared or None
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._bind(self.host, self.port, secure=self.tls is not None)
+        if self.tls is not None and self.plain_port is not None:
+            self.plain_port = await self._bind(LOOPBACK, self.plain_port, secure=False)
         return self.port
+
+    async def _bind(self, host: str, port: int, *, secure: bool) -> int:
+        make = (lambda: Handshake(self._shake)) if secure else (lambda: Connection(self))
+        server = await asyncio.get_running_loop().create_server(make, host, port, reuse_port=self.shared or None)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def _shake(self, transport: asyncio.Transport) -> None:
+        """What follows a connection to the secure port."""
+        assert self.tls is not None
+        address, *_ = transport.get_extra_info("peername") or ("",)
+        failed = await secured(transport, self.tls, lambda: Connection(self))
+        if failed is not None:
+            self.counts.refused += 1
+            log.warning("connection_refused", reason=failed.reason)
+            if failed.worth_noting:
+                self.refused(failed.reason, str(address))
 
     async def stop(self) -> None:
         """Accepts nothing more, answers what is in progress, closes what is left after the longest time an answer may take."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         for connection in tuple(self.connections):
             connection.finish()
         ended = [connection.ended for connection in tuple(self.connections)]
@@ -169,15 +193,15 @@ class Listener:
             await asyncio.wait(ended, timeout=self.limits.answer_seconds_max)
         for connection in tuple(self.connections):
             connection.abort()
-        await self._server.wait_closed()
-        self._server = None
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
 
     def source_of(self, transport: asyncio.BaseTransport) -> tuple[Source | None, str]:
         """Who is at the other end: by client certificate, else by address. Never by what the messages say."""
         peer = transport.get_extra_info("peername")
         address = str(peer[0]) if peer else ""
-        tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        certificate = _certificate(transport)
         if certificate:
             return self.sources.presenting_certificate(certificate), address
         return self.sources.at_address(address), address
@@ -207,7 +231,9 @@ class Connection(asyncio.Protocol):
         source, self._peer = self._listener.source_of(transport)
         if source is None or len(self._listener.connections) >= self._limits.connections_max:
             self._listener.counts.refused += 1
-            log.warning("connection_refused", reason="unknown_sender" if source is None else "too_many")
+            reason = "unknown_sender" if source is None else "too_many"
+            log.warning("connection_refused", reason=reason)
+            self._listener.refused(reason, who_is(transport) or self._peer)
             transport.abort()
             return
         self._transport, self._source = transport, source
@@ -342,6 +368,17 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._work is None:
             self.finish()
+
+
+def who_is(transport: asyncio.BaseTransport) -> str:
+    """The certificate at the other end, for people; empty where there is none."""
+    certificate = _certificate(transport)
+    return named(certificate) if certificate else ""
+
+
+def _certificate(transport: asyncio.BaseTransport) -> bytes | None:
+    tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
+    return tls.getpeercert(binary_form=True) if tls is not None else None
 
 
 def _is_loopback(host: str) -> bool:

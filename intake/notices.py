@@ -5,23 +5,34 @@ A notice has a kind, a source and a subject; while it is open, the same trouble 
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, LiteralString
 
+import psycopg
+import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow, class_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.core import SYSTEM
+from eventlog.clock import Clock
 
 Pool = ConnectionPool[Connection[TupleRow]]
 
 SUBJECT_CHARS_MAX: Final = 200
 LIST_MAX: Final = 1_000
+REFUSAL_SECONDS: Final = 60.0
+REFUSALS_MAX: Final = 200
+"""The same refusal is noted once a minute, and so many different ones at most."""
 REFUSED_FOR: Final = timedelta(days=1)
 """A refusal that did not come again for so long is over: somebody scanned the port, or the sender was put right."""
+
+
+log = structlog.get_logger("intake.notices")
 
 
 class Kind(StrEnum):
@@ -69,6 +80,33 @@ class Notice:
                 return f"{self.source_id}: events are missing: {self.subject}"
             case Kind.REFUSED_SENDER:
                 return f"a sender was refused at the listener: {self.subject}"
+
+
+class Refusals:
+    """Notes refused senders without holding up the listener, and without being driven by whoever knocks without end."""
+
+    def __init__(self, notices: Notices, clock: Clock, submit: Callable[[Callable[[], None]], object]) -> None:
+        self._notices = notices
+        self._clock = clock
+        self._submit = submit
+        self._noted: dict[str, float] = {}
+
+    def __call__(self, reason: str, who: str) -> None:
+        subject, now = f"{reason.replace('_', ' ')}: {who}", time.monotonic()
+        if now - self._noted.get(subject, -REFUSAL_SECONDS) < REFUSAL_SECONDS:
+            return
+        if len(self._noted) >= REFUSALS_MAX:
+            self._noted = {s: at for s, at in self._noted.items() if now - at < REFUSAL_SECONDS}
+            if len(self._noted) >= REFUSALS_MAX:
+                return
+        self._noted[subject] = now
+        self._submit(lambda: self._note(subject))
+
+    def _note(self, subject: str) -> None:
+        try:
+            self._notices.note(Kind.REFUSED_SENDER, "", subject, self._clock.now())
+        except (psycopg.Error, PoolTimeout) as away:
+            log.warning("refusal_not_noted", failure=type(away).__name__)
 
 
 class UnknownNotice(LookupError):

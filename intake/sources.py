@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
@@ -54,10 +56,12 @@ class Facility(_Row):
 class Source(_Row):
     """One sender of messages.
 
-    `token_sha256` is the hex digest of its bearer token; `certificate_sha256` the fingerprint of its client certificate.
+    `token_sha256` is the hex digest of its bearer token. Its client certificate is known by its fingerprint (`certificate_sha256`),
+    as a PEM file beside the registry (`certificates`), or by a name (`certificate_names`: the subject as RFC 4514 writes it, or a
+    DNS name) that one of its `authorities` (PEM files) or `certificate_issuers` (names) gave.
     `id_authorities` maps what messages call an assigning authority to the name that matching uses, `cin` for the state's.
     `production` = False means that test messages are acted on too. `plan_of_referrals`: the health plan of
-    referrals that name none.
+    referrals that name none. `inquiries_per_hour`: how often it may ask whether its patient is enrolled; 0: never.
 
     `expected_every_minutes`: silence longer than this, within the expected hours of the source's zone, is noticed; 0: never.
     `unmatched_days`: for so long a message waits for somebody to whom it belongs. `tells_membership`: whether the sender may see
@@ -67,7 +71,11 @@ class Source(_Row):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
     transports: tuple[Literal["mllp", "http"], ...] = ("mllp", "http")
     token_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    certificate_sha256: tuple[str, ...] = ()
+    certificate_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    certificates: tuple[str, ...] = ()
+    authorities: tuple[str, ...] = ()
+    certificate_names: tuple[str, ...] = ()
+    certificate_issuers: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     facilities: tuple[Facility, ...] = ()
     facility_fields: tuple[Literal["PV1-3.4", "MSH-4", "EVN-7", "PV1-39"], ...] = ("PV1-3.4", "MSH-4", "EVN-7", "PV1-39")
@@ -81,6 +89,7 @@ class Source(_Row):
     accept_other_types: bool = False
     production: bool = True
     plan_of_referrals: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
+    inquiries_per_hour: Annotated[int, Field(ge=0, le=10_000)] = 0
     expected_every_minutes: Annotated[int, Field(ge=0, le=60 * 24 * 31)] = 0
     expected_from: time = time(0)
     expected_until: time = time(23, 59)
@@ -108,8 +117,20 @@ class Source(_Row):
     @classmethod
     def _addresses_are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         for network in networks:
-            ipaddress.ip_network(network)
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ValueError(f"{network!r} is no network; write 10.0.0.0/8, or one address as 10.1.2.3/32") from None
         return networks
+
+    @model_validator(mode="after")
+    def _names_are_believed_of_somebody(self) -> Self:
+        if self.certificate_names and not (self.authorities or self.certificate_issuers):
+            raise ValueError(
+                "certificate_names need authorities (files) or certificate_issuers (names): else every authority that the listener "
+                "trusts could issue such a name"
+            )
+        return self
 
     @model_validator(mode="after")
     def _hours_make_a_day(self) -> Self:
@@ -148,8 +169,10 @@ class SourcesInvalid(Exception):
 class Sources:
     """The registry: finds who is sending."""
 
-    def __init__(self, rows: tuple[Source, ...]) -> None:
+    def __init__(self, rows: tuple[Source, ...], trusted: tuple[str, ...] = ()) -> None:
+        """`trusted`: certificates and authorities of the rows' files, as PEM, for the listener's TLS."""
         self.rows = rows
+        self.trusted = trusted
         self._by_name = {row.name: row for row in rows}
         if len(self._by_name) != len(rows):
             raise SourcesInvalid("two sources have one name; give each its own")
@@ -171,9 +194,25 @@ class Sources:
         digest = hashlib.sha256(token.encode()).hexdigest()
         return Sources(tuple(row.model_copy(update={"token_sha256": digest}) if row.name == name else row for row in self.rows))
 
+    @staticmethod
+    def fingerprint(certificate_der: bytes) -> str:
+        return hashlib.sha256(certificate_der).hexdigest()
+
     def presenting_certificate(self, certificate_der: bytes) -> Source | None:
-        fingerprint = hashlib.sha256(certificate_der).hexdigest()
-        return next((row for row in self.rows if "mllp" in row.transports and fingerprint in row.certificate_sha256), None)
+        """The source of a certificate that TLS has verified: by its fingerprint, else by a name that its issuer may give."""
+        fingerprint = self.fingerprint(certificate_der)
+        rows = [row for row in self.rows if "mllp" in row.transports]
+        pinned = next((row for row in rows if fingerprint in row.certificate_sha256), None)
+        if pinned is not None or not any(row.certificate_names for row in rows):
+            return pinned
+        try:
+            certificate = x509.load_der_x509_certificate(certificate_der)
+        except ValueError:
+            return None
+        names, issuer = _names_of(certificate), certificate.issuer.rfc4514_string()
+        return next(
+            (row for row in rows if issuer in row.certificate_issuers and not names.isdisjoint(row.certificate_names)), None
+        )
 
     def at_address(self, address: str) -> Source | None:
         """The source that is allowed to send from a network address without a certificate."""
@@ -204,15 +243,60 @@ def load_sources(path: Path | None = None) -> Sources:
     if not isinstance(rows, list) or not rows or len(rows) > SOURCES_MAX or set(tables) != {"source"}:
         raise SourcesInvalid(f"{path}: write 1 to {SOURCES_MAX} [[source]] tables and nothing else")
     sources: list[Source] = []
+    trusted: list[str] = []
     for number, row in enumerate(rows, start=1):
         try:
-            sources.append(Source.model_validate(row))
+            source = Source.model_validate(row)
+            sources.append(source.model_copy(update=_from_files(source, path.parent, trusted)))
+        except _FileFault as fault:
+            line = line_of(text, number, (fault.field,))
+            raise SourcesInvalid(f"{path}, line {line}: source {number}: {fault.field}: {fault}") from None
         except ValidationError as wrong:
             first = wrong.errors()[0]
             field = ".".join(str(part) for part in first["loc"]) or "the row"
             line = line_of(text, number, first["loc"])
             raise SourcesInvalid(f"{path}, line {line}: source {number}: {field}: {_remedy(first)}") from None
-    return Sources(tuple(sources))
+    return Sources(tuple(sources), tuple(trusted))
+
+
+class _FileFault(Exception):
+    """A file that a row names cannot be used."""
+
+    def __init__(self, field: str, said: str) -> None:
+        super().__init__(said)
+        self.field = field
+
+
+def _from_files(source: Source, folder: Path, trusted: list[str]) -> dict[str, object]:
+    """What the certificates that a row names as files add to it; they are appended to `trusted`."""
+    pinned = [_certificate_in(folder / name, "certificates") for name in source.certificates]
+    authorities = [_certificate_in(folder / name, "authorities") for name in source.authorities]
+    trusted += [found.public_bytes(serialization.Encoding.PEM).decode() for found in (*pinned, *authorities)]
+    prints = [found.fingerprint(hashes.SHA256()).hex() for found in pinned]
+    issuers = [found.subject.rfc4514_string() for found in authorities]
+    return {
+        "certificate_sha256": (*source.certificate_sha256, *prints), "certificate_issuers": (*source.certificate_issuers, *issuers),
+    }  # fmt: skip
+
+
+def _certificate_in(file: Path, field: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(file.read_bytes())
+    except OSError:
+        raise _FileFault(field, f"{file} cannot be read; put the file there, or write its path beside this registry") from None
+    except ValueError:
+        raise _FileFault(field, f"{file} holds no certificate; ask for one in PEM, beginning with BEGIN CERTIFICATE") from None
+
+
+def _names_of(certificate: x509.Certificate) -> set[str]:
+    """By what a certificate may be known: its whole subject as RFC 4514 writes it, and the DNS names that it is for."""
+    names = {certificate.subject.rfc4514_string()}
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names |= set(alternative.value.get_values_for_type(x509.DNSName))
+    except (x509.ExtensionNotFound, ValueError):
+        pass
+    return names
 
 
 _HEADING = re.compile(r"^\s*\[\[\s*source\s*\]\]")

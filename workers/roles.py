@@ -27,6 +27,9 @@ from eventlog import erasure
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
 from intake.door import FrontDoor
+from intake.mllp import LOOPBACK
+from intake.sources import Sources
+from intake.tls import server_context
 from projections.runner import Projector
 from workers.composition import System, connect_temporal, webhook_secret
 from workers.heartbeat import Heartbeat
@@ -115,16 +118,19 @@ async def _intake(shared: Shared) -> None:
 async def _listening(shared: Shared) -> AsyncIterator[None]:
     """The HL7 listener, and at the end the answers to what is in progress."""
     settings = shared.system.settings
-    tls = tls_of(settings)
+    tls = tls_of(settings, shared.door.sources)
     listener = shared.door.listener(
         host=settings.throughline_host,
         port=settings.throughline_hl7_port,
         tls=tls,
         plain_on_network=settings.throughline_hl7_plain,
         shared=settings.throughline_hl7_shared,
+        plain_port=settings.throughline_hl7_loopback_port,
     )
     port = await listener.start()
     shared.say(f"HL7 listener   {'mllps' if tls else 'mllp'}://{settings.throughline_host}:{port}")
+    if tls and listener.plain_port is not None:
+        shared.say(f"               mllp://{LOOPBACK}:{listener.plain_port}, for this machine")
     try:
         yield
     finally:
@@ -144,14 +150,13 @@ async def _applying(shared: Shared) -> AsyncIterator[None]:
             await asyncio.to_thread(thread.join)
 
 
-def tls_of(settings: Settings) -> ssl.SSLContext | None:
+def tls_of(settings: Settings, sources: Sources) -> ssl.SSLContext | None:
     """The listener's TLS, with client certificates required; None where no certificate is set."""
-    if settings.throughline_hl7_certificate is None:
+    certificate = settings.throughline_hl7_certificate
+    if certificate is None:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=settings.throughline_hl7_client_authorities)
-    context.load_cert_chain(settings.throughline_hl7_certificate, settings.throughline_hl7_certificate_key)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
+    key, authorities = settings.throughline_hl7_certificate_key, settings.throughline_hl7_client_authorities
+    return server_context(certificate, key, authorities, sources)
 
 
 async def _api(shared: Shared) -> None:

@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     throughline_hl7_client_authorities: Path | None = None
     """TLS of the HL7 listener (PEM): its certificate, the key to it, and who signs the certificates that hospitals must present."""
 
+    throughline_hl7_loopback_port: int | None = Field(default=None, ge=1, le=65_535)
+    """With TLS: a second port of the HL7 listener, without TLS, for senders on this machine; none: there is none."""
+
     throughline_hl7_plain: bool = False
     """Let the HL7 listener bind beyond the loopback without TLS: only where something in front of it has the certificates."""
 
