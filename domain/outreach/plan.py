@@ -63,8 +63,8 @@ from domain.outreach.facts import (
     UnableToReachProposed,
 )
 from domain.policy import Performer, Policy, PolicyBook, Rung, Satisfies, policy_tags
-from domain.remembered import Same, memory
-from domain.requests import OUT, USELESS, MessageRequested, Request, RequestState, Want, pursue
+from domain.remembered import NotingAlarm, Same, memory
+from domain.requests import OUT, USELESS, MessageRequested, Pursued, Request, RequestState, Want, pursue
 from domain.staff.decider import staff_in
 from domain.stay.decider import Stay
 from domain.stops import Stop, stop_of
@@ -83,24 +83,35 @@ BEDSIDE_DAYS = 3
 
 def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> Plan:
     """What is owed to a member who was assigned and is not enrolled yet, and the next steps."""
-    alarm = Alarm(now)
+    alarm = NotingAlarm(now, state.notebook)
     sight = _look(state, context, book, alarm)
     if sight is None:
         return Plan(waiting_for="assignment", done=True)
     if state.opened is None:
         return Plan(steps=(_open(sight),), waiting_for="opening")
 
-    climbed = tuple(_ladder(sight))
-    clocks = chain(_initial_contact(sight), _person_rungs(sight, climbed), _decisions(sight))
+    once, frame, requests = alarm.as_before, sight.frame, state.requests
+    climbed = once("ladder", lambda: tuple(_ladder(sight)), frame, requests)
+    clocks = once("clocks", lambda: _clocks(sight, climbed), frame, climbed, state.proposal)
     kept = keep(state.stream, clocks, state.clocks, alarm)
-    waits = tuple(_reviews(sight))
-    obligations = (*kept.obligations, *waits, *_calendar_ends(sight))
-    wants = (*_messages(sight, climbed), *_alerts(sight, kept.obligations))
-    sent = pursue(state.stream, wants, state.requests, lambda asked: _forbidden(sight, asked), sight.policy.messages.retry, alarm)
-    steps = (*kept.steps, *sent.steps, *_points_found_bad(sight), *_unable_to_reach(sight), *_new_episodes(sight))
+    waits = once("looks", lambda: tuple(_reviews(sight)), frame, state.new_episodes)
+    ends = once("calendar ends", lambda: tuple(_calendar_ends(sight)), frame)
+    obligations = once("owed", lambda: (*kept.obligations, *waits, *ends), kept.obligations, waits, ends)
+    wants = once(
+        "wants", lambda: (*_messages(sight, climbed), *_alerts(sight, kept.obligations)),
+        frame, climbed, kept.obligations, requests, state.clocks, state.proposal,
+    )  # fmt: skip
+    sent = once("sent", lambda: _sent(sight, wants), frame, wants, requests)
+    turns = once(
+        "turns", lambda: (*_points_found_bad(sight), *_unable_to_reach(sight), *_new_episodes(sight)),
+        frame, requests, state.proposal, state.proposals_ever, state.rejected_at, state.new_episodes,
+    )  # fmt: skip
+    steps = (*kept.steps, *sent.steps, *turns)
 
-    busy = bool(steps or sent.effects or sent.waiting or any(o.state is ObligationState.OPEN for o in obligations))
-    owed = busy or sight.stop is None or any(_announced(sight))
+    waiting = once("waiting", lambda: any(o.state is ObligationState.OPEN for o in obligations), obligations)
+    announced = once("announced", lambda: any(_announced(sight)), sight.stays)
+    busy = bool(steps or sent.effects or sent.waiting or waiting)
+    owed = busy or sight.stop is None or announced
     ending = tuple(_ending(sight, owed, bool(steps)))
     return Plan(
         steps=(*steps, *ending),
@@ -112,6 +123,15 @@ def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> P
         turn=len(sight.attempts),
         turns_max=sight.policy.outreach.unable_to_reach.attempts_min,
     )
+
+
+def _clocks(sight: Sight, climbed: tuple[Climbed, ...]) -> tuple[Clock, ...]:
+    return (*_initial_contact(sight), *_person_rungs(sight, climbed), *_decisions(sight))
+
+
+def _sent(sight: Sight, wants: tuple[Want, ...]) -> Pursued:
+    state, retry = sight.state, sight.policy.messages.retry
+    return pursue(state.stream, wants, state.requests, lambda asked: _forbidden(sight, asked), retry, sight.alarm)
 
 
 # --- what is in sight ----------------------------------------------------------------------------------------------------------
@@ -131,7 +151,8 @@ class Sight:
     """Everything that the plan looks at, as far as it has happened by now.
 
     `versions` are the policies that clocks keep: the one of the opening, then each that a person re-applied; `policy` is the last.
-    `guard` is the one in force now, for what protects the member."""
+    `guard` is the one in force now, for what protects the member. `dated` are the instants of all that was said of episode and
+    member. `frame`: all that every clock rests on."""
 
     state: Outreach
     episode: Episode
@@ -140,18 +161,29 @@ class Sight:
     versions: tuple[Version, ...]
     guard: Policy
     alarm: Alarm
+    dated: frozenset[Instant]
     attempts: Timeline
     contacts: Timeline
     unapproved: Timeline
+    referred: Timeline
+    enrolled: tuple[EventId, Instant] | None
+    closure: tuple[EventId, Instant, ClosureReason] | None
     stop: Stop | None
     rests: tuple[Span, ...]
     lost: tuple[Span, ...]
+    lead: StreamId | None
     to: Recipients
     stays: tuple[tuple[StreamId, EventId, Instant, Stay], ...]
+    frame: tuple[Any, ...]
 
     @property
     def now(self) -> Instant:
         return self.alarm.now
+
+    @property
+    def moment(self) -> Instant:
+        """Now, for what nothing changes but what is said of episode and member."""
+        return self.alarm.turning_at(self.dated)
 
     @property
     def policy(self) -> Policy:
@@ -177,37 +209,84 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
     episode: Episode = loaded.state
     assignment = episode.assignment
     assert assignment is not None
-    member = the_person(assignment.member, context)
-    now = alarm.now
-    alarm.reached(book.next_change(assignment.plan, now))
-    versions = tuple(_versions(state, episode, book, alarm))
-    policy = versions[-1].policy
-    guard = book.in_force(assignment.plan, now)
-    for entry in chain(episode.said, member.allowed, member.deaths, member.coverage, *(p.said for p in member.points.values())):
-        alarm.reached(entry.at)
-    for point in member.points.values():
-        alarm.reached(point.since)
-    attempts, contacts, unapproved = _counted(state, episode, policy, alarm)
-    stop = _stop(episode, member, policy, alarm)
-    stopped_at = stop.at if stop is not None else None
-    lost = before(merged(_lost(episode, member), alarm), stopped_at)
-    rests = (*_lost(episode, member), *episode.holds(), *_deferrals(episode, member))
+    member, once = the_person(assignment.member, context), alarm.as_before
+    ground = once(
+        "ground", lambda: _ground(state, episode, member, book, alarm),
+        state.opened, state.said, state.requests, assignment, episode.said, member, book,
+    )  # fmt: skip
+    lead = once("lead", lambda: episode.leads_now(alarm), episode.said)
+    person = staff_in(context, lead)
+    boss = staff_in(context, person.supervisor)
+    to = once("to", lambda: recipients(lead, context, alarm, unled=ANY_CARE_MANAGER), lead, person, boss)
+    stays = tuple(_stays(member, context))
+    frame = (ground, lead, to, stays, member, assignment, episode.assigned_by, episode.assigned_known_at)
     return Sight(
         state=state,
         episode=episode,
         assignment=assignment,
         member=member,
-        versions=versions,
-        guard=guard,
+        versions=ground.versions,
+        guard=ground.guard,
         alarm=alarm,
+        dated=ground.dated,
+        attempts=ground.attempts,
+        contacts=ground.contacts,
+        unapproved=ground.unapproved,
+        referred=ground.referred,
+        enrolled=ground.enrolled,
+        closure=ground.closure,
+        stop=ground.stop,
+        rests=ground.rests,
+        lost=ground.lost,
+        lead=lead,
+        to=to,
+        stays=stays,
+        frame=once("frame", lambda: frame, frame),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What was said and done of the search, and what begins, ends and rests it: see `Sight`."""
+
+    versions: tuple[Version, ...]
+    guard: Policy
+    dated: frozenset[Instant]
+    attempts: Timeline
+    contacts: Timeline
+    unapproved: Timeline
+    referred: Timeline
+    enrolled: tuple[EventId, Instant] | None
+    closure: tuple[EventId, Instant, ClosureReason] | None
+    stop: Stop | None
+    rests: tuple[Span, ...]
+    lost: tuple[Span, ...]
+
+
+def _ground(state: Outreach, episode: Episode, member: Member, book: PolicyBook, alarm: Alarm) -> Ground:
+    points = member.points.values()
+    said = chain(episode.said, member.allowed, member.deaths, member.coverage, *(p.said for p in points))
+    dated = frozenset((*(entry.at for entry in said), *(point.since for point in points)))
+    now = alarm.turning_at(dated)
+    versions = tuple(_versions(state, episode, book, alarm))
+    policy = versions[-1].policy
+    attempts, contacts, unapproved = _counted(state, episode, policy, alarm)
+    stop = _stop(episode, member, policy, alarm)
+    stopped_at = stop.at if stop is not None else None
+    rests = (*_lost(episode, member), *episode.holds(), *_deferrals(episode, member))
+    return Ground(
+        versions=versions,
+        guard=book.in_force_now(episode.plan, alarm),
+        dated=dated,
         attempts=attempts,
         contacts=contacts,
         unapproved=unapproved,
+        referred=tuple(e for e in so_far(episode.said, alarm) if isinstance(e.fact, ReferralReceived)),
+        enrolled=episode.enrolled(),
+        closure=episode.closure(now),
         stop=stop,
         rests=before(merged(rests, alarm), stopped_at),
-        lost=lost,
-        to=recipients(episode.lead_care_manager(alarm.now), context, alarm, unled=ANY_CARE_MANAGER),
-        stays=tuple(_stays(member, context)),
+        lost=before(merged(_lost(episode, member), alarm), stopped_at),
     )
 
 
@@ -272,7 +351,7 @@ def _stays(member: Member, context: Context) -> Iterator[tuple[StreamId, EventId
 
 
 def _owed_by(sight: Sight) -> str:
-    return sight.episode.lead_care_manager(sight.now) or ANY_CARE_MANAGER
+    return sight.lead or ANY_CARE_MANAGER
 
 
 # --- the 10-day rule -----------------------------------------------------------------------------------------------------------
@@ -481,7 +560,7 @@ def _fallen(sight: Sight, rung: Climbed, until: Instant | None) -> Climbed:
     elif last is not None and last.state is RequestState.FAILED and len(turns) >= sight.policy.messages.turns_max:
         reason, since = last.code or "failed", last.changed_at
     else:
-        reason, since = _unusable_since(sight, rung.rung.channel, rung.opens_at, min(sight.now, rung.expires_at - ONE_SECOND))
+        reason, since = _unusable_since(sight, rung.rung.channel, rung.opens_at, min(sight.moment, rung.expires_at - ONE_SECOND))
         if not reason and sight.alarm.reached(rung.expires_at):
             reason, since = "expired", rung.expires_at
     return replace(rung, fallen=reason, fallen_at=since) if reason and (until is None or since < until) else rung
@@ -551,7 +630,7 @@ def _suggestion(sight: Sight, wanted: Channel) -> str:
     last = [e.fact.channel for e in tried[-spacing.same_channel_failures_max :]]
     tired = len(last) == spacing.same_channel_failures_max and len(set(last)) == 1
     order = dict.fromkeys((wanted, Channel.VISIT, Channel.MEETING, Channel.CALL))
-    usable = [c for c in order if not _unusable(sight, c, sight.now) and not (tired and c is last[0])]
+    usable = [c for c in order if not _unusable(sight, c, sight.moment) and not (tired and c is last[0])]
     channel = usable[0] if usable else Channel.MEETING
     hour = _least_tried_hour(sight, [e.at for e in tried])
     parts = [channel.value, f"around {hour:%H:%M}"]
@@ -595,7 +674,7 @@ def _messages(sight: Sight, climbed: Iterable[Climbed]) -> Iterator[Want]:
         if not rung.by_machine or rung.fallen:
             continue
         moment = max(sight.now, _moment(sight, rung))
-        points = sight.member.usable_points(rung.rung.channel, sight.now)
+        points = sight.member.usable_points(rung.rung.channel, sight.moment)
         yield Want(
             key=rung.want,
             kind=rung.rung.channel.value,
@@ -622,13 +701,13 @@ def _forbidden(sight: Sight, asked: MessageRequested) -> str:
     """Why a message to the member may not begin to be sent now; staff alerts are always allowed."""
     if asked.kind == ALERT:
         return ""
-    if sight.member.opted_out(Channel(asked.kind), sight.now):
+    if sight.member.opted_out(Channel(asked.kind), sight.moment):
         return "opted_out"
-    if sight.member.contact_refused(sight.now):
+    if sight.member.contact_refused(sight.moment):
         return "consent_withdrawn"
     if sight.stop is not None:
         return sight.stop.reason
-    if asked.point and asked.point not in {p.id for p in sight.member.usable_points(Channel(asked.kind), sight.now)}:
+    if asked.point and asked.point not in {p.id for p in sight.member.usable_points(Channel(asked.kind), sight.moment)}:
         return "contact_point_bad"
     return ""
 
@@ -639,7 +718,7 @@ def _points_found_bad(sight: Sight) -> Iterator[Step]:
         point = sight.member.points.get(request.asked.point)
         if request.state not in USELESS or point is None or any(e.at >= request.changed_at for e in point.said):
             continue
-        if not point.bad(sight.now):
+        if not point.bad(sight.moment):
             yield _mark_bad(sight, request)
 
 
@@ -774,7 +853,7 @@ def _waits(sight: Sight) -> Iterator[tuple[EventId, Instant, str, str]]:
         yield entry.event_id, entry.recorded_at if entry.recorded_at <= sight.now else sight.now, "approval", sight.to.supervisor
     for proposed in _pending_new_episodes(sight):
         yield proposed.fact.cause, proposed.at, "new_episode", sight.to.supervisor
-    closed = sight.episode.closure(sight.now) is not None
+    closed = sight.closure is not None
     if sight.stop is not None:
         if not closed and sight.stop.reason != "enrolled":
             yield sight.stop.by, sight.stop.at, f"close_{sight.stop.reason}", sight.to.supervisor
@@ -802,12 +881,12 @@ def _new_episodes(sight: Sight) -> Iterator[Step]:
 
 def _reappearances(sight: Sight) -> tuple[tuple[EventId, Instant], ...]:
     """Where the member was heard or seen, or referred, after an unsuccessful end, if no later episode answered that."""
-    closure = sight.episode.closure(sight.now)
-    if closure is None or closure[2] is ClosureReason.DECEASED or sight.episode.enrolled() is not None or not _last_episode(sight):
+    closure = sight.closure
+    if closure is None or closure[2] is ClosureReason.DECEASED or sight.enrolled is not None or not _last_episode(sight):
         return ()
     heard = ((e.event_id, e.at) for e in sight.contacts if not isinstance(e.fact, MemberDeclined))
     seen = ((attributed, at) for _, attributed, _, state in sight.stays for at in _came(sight, state))
-    referred = ((e.event_id, e.at) for e in so_far(sight.episode.said, sight.alarm) if isinstance(e.fact, ReferralReceived))
+    referred = ((e.event_id, e.at) for e in sight.referred)
     found = chain(heard, seen, referred)
     return tuple(sorted(((cause, at) for cause, at in found if at > closure[1]), key=lambda found: found[::-1]))
 

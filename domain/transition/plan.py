@@ -40,6 +40,7 @@ from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.member.person import in_context, the_person
 from domain.policy import ChecklistItem, Evidence, Policy, PolicyBook, policy_tags
+from domain.remembered import NotingAlarm
 from domain.requests import USELESS, MessageRequested, Request, Requests, RequestState, Want, pursue
 from domain.staff.decider import staff_in
 from domain.stay.course import Admission, Course
@@ -80,32 +81,47 @@ STAYS_MAX = 120
 
 def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) -> Plan:
     """What is owed after the stays of an enrolled member, and the next steps."""
-    alarm = Alarm(now)
+    alarm = NotingAlarm(now, state.notebook)
     sight = _look(state, context, book, alarm)
     if sight is None:
         return Plan(waiting_for="enrolment", wake_at=alarm.at, done=alarm.at is None)
     if openings := tuple(_openings(sight)):
         return Plan(steps=openings, wake_at=alarm.at, waiting_for="opening")
 
-    left = tuple(departures(sight.visits, alarm))
-    clocks = chain(_notices(sight), *(_checklist(sight, departure) for departure in left))
+    once, frame = alarm.as_before, sight.frame
+    left = once("departures", lambda: tuple(departures(sight.visits, alarm)), sight.visits)
+    notices = once("notices", lambda: tuple(_notices(sight)), frame, state.requests)
+    items = once("items", lambda: _items_owed(sight, left), frame, left, sight.records, sight.void)
+    clocks = once("clocks", lambda: (*notices, *items), notices, items)
     kept = keep(state.stream, clocks, _in_sight(sight), alarm)
-    waits = tuple(_looks(sight, left))
-    obligations = (*kept.obligations, *waits)
-    wants = tuple(_alerts(sight, kept.obligations, waits))
-    sent = pursue(state.stream, wants, state.requests, lambda asked: "", sight.guard.messages.retry, alarm)
+    waits = once(
+        "looks", lambda: tuple(_looks(sight, left)),
+        frame, left, sight.records, sight.void, sight.unapproved, sight.reviews,
+    )  # fmt: skip
+    obligations = once("owed", lambda: (*kept.obligations, *waits), kept.obligations, waits)
+    wants = once(
+        "wants", lambda: tuple(_alerts(sight, kept.obligations, waits)),
+        frame, kept.obligations, waits, state.clocks, state.requests,
+    )  # fmt: skip
+    retry = sight.guard.messages.retry
+    sent = once(
+        "sent", lambda: pursue(state.stream, wants, state.requests, lambda asked: "", retry, alarm), wants, state.requests, retry
+    )
     steps = (*kept.steps, *sent.steps, *_entrusted(sight))
 
-    supported = [departure for departure in left if not alarm.reached(_support_ends(sight, departure))]
+    supported = once(
+        "supported", lambda: [departure for departure in left if not alarm.reached(_support_ends(sight, departure))], frame, left
+    )
+    waiting, summary = once("waiting", lambda: _waiting(sight, obligations, supported), obligations, supported, sight.stop)
     busy = bool(steps or sent.effects or sent.waiting or waits)
-    owed = busy or sight.ahead or bool(supported) or any(o.state is ObligationState.OPEN for o in obligations)
+    owed = busy or sight.ahead or bool(supported) or waiting
     ending = tuple(_ending(sight, owed))
     return Plan(
         steps=(*steps, *ending),
         effects=sent.effects,
         obligations=obligations,
         wake_at=alarm.at,
-        waiting_for=_waiting_for(sight, obligations, supported),
+        waiting_for=summary,
         done=not owed and not ending,
     )
 
@@ -120,7 +136,8 @@ class Sight:
     `guard` is the policy in force now, for what protects the member and the staff; each visit has its own, which its clocks keep.
     `reapplied` are the versions to which a person moved what was open then. `known` are the stays of which something was said,
     `visits` those that concern the episode; `ahead`: one is announced that has not begun. `records` are what people did;
-    `unapproved` waits for a supervisor; `void` names done items that were reopened."""
+    `unapproved` waits for a supervisor; `void` names done items that were reopened. `frame`: all that every clock rests on but what
+    was recorded here."""
 
     state: Transition
     episode: Episode
@@ -141,6 +158,7 @@ class Sight:
     lead: StreamId | None
     boss: StreamId | None
     to: Recipients
+    frame: tuple[Any, ...]
 
     @property
     def now(self) -> Instant:
@@ -153,38 +171,94 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
     enrolled = episode.enrolled()
     if episode.assignment is None or enrolled is None or not alarm.reached(enrolled[1]):
         return None
-    member = the_person(episode.member, context)
-    for entry in chain(episode.said, member.deaths, member.coverage):
-        alarm.reached(entry.at)
-    alarm.reached(book.next_change(episode.plan, alarm.now))
-    guard = book.in_force(episode.plan, alarm.now)
+    member, once = the_person(episode.member, context), alarm.as_before
     courses = tuple(_courses(state, member, context))
-    stop = _stop(episode, member, courses, book, alarm)
-    known = tuple(_known(courses, state, episode, book, alarm))
-    said = so_far(state.said, alarm)
-    counts, unapproved = records.counted(said, RECORDS)
-    lead = episode.lead_care_manager(alarm.now)
+    ground = once(
+        "ground", lambda: _ground(state, episode, member, enrolled[1], courses, book, alarm),
+        state.opened, episode.assignment, episode.said, member.deaths, member.coverage, courses, book,
+    )  # fmt: skip
+    said = once("said", lambda: _said(state.said, alarm), state.said)
+    lead = once("lead", lambda: episode.leads_now(alarm), episode.said)
+    person = staff_in(context, lead)
+    boss = staff_in(context, person.supervisor)
+    to = once("to", lambda: recipients(lead, context, alarm), lead, person, boss)
+    frame = (ground, to, lead, enrolled[1], member.timezone, episode.member)
     return Sight(
         state=state,
         episode=episode,
         member=member,
         enrolled_at=enrolled[1],
+        guard=ground.guard,
+        reapplied=ground.reapplied,
+        alarm=alarm,
+        known=ground.known,
+        visits=ground.visits,
+        ahead=ground.ahead,
+        records=said.records,
+        unapproved=said.unapproved,
+        reviews=said.reviews,
+        void=said.void,
+        stop=ground.stop,
+        rests=ground.rests,
+        lead=lead,
+        boss=person.supervisor,
+        to=to,
+        frame=once("frame", lambda: frame, frame),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What begins, ends and rests the promises of every stay: see `Sight`."""
+
+    guard: Policy
+    reapplied: tuple[tuple[Instant, Policy], ...]
+    known: tuple[Visit, ...]
+    visits: tuple[Visit, ...]
+    ahead: bool
+    stop: Stop | None
+    rests: tuple[Span, ...]
+
+
+def _ground(
+    state: Transition,
+    episode: Episode,
+    member: Member,
+    enrolled_at: Instant,
+    courses: tuple[tuple[StreamId, Course, Instant], ...],
+    book: PolicyBook,
+    alarm: Alarm,
+) -> Ground:
+    for entry in chain(episode.said, member.deaths, member.coverage):
+        alarm.reached(entry.at)
+    guard = book.in_force_now(episode.plan, alarm)
+    stop = _stop(episode, member, courses, book, alarm)
+    known = tuple(_known(courses, state, episode, book, alarm))
+    return Ground(
         guard=guard,
         reapplied=tuple(_reapplied(episode, book, alarm)),
-        alarm=alarm,
         known=known,
-        visits=tuple(visit for visit in known if _concerns(visit, enrolled[1], stop, alarm)),
+        visits=tuple(visit for visit in known if _concerns(visit, enrolled_at, stop, alarm)),
         ahead=any(not alarm.reached(since) for _, _, since in courses),
-        records=counts,
-        unapproved=unapproved,
-        reviews=tuple(e for e in said if isinstance(e.fact, StayReviewed)),
-        void=reopened(said),
         stop=stop,
         rests=merged((*episode.holds(), *member.uncovered(), *member.wrongly_dead(), *episode.closed_by_mistake()), alarm),
-        lead=lead,
-        boss=staff_in(context, lead).supervisor,
-        to=recipients(lead, context, alarm),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What people recorded here, sorted by what it is for."""
+
+    records: Timeline
+    unapproved: Timeline
+    reviews: Timeline
+    void: frozenset[EventId]
+
+
+def _said(timeline: Timeline, alarm: Alarm) -> Said:
+    said = so_far(timeline, alarm)
+    counts, unapproved = records.counted(said, RECORDS)
+    return Said(counts, unapproved, tuple(e for e in said if isinstance(e.fact, StayReviewed)), reopened(said))
 
 
 def _courses(state: Transition, member: Member, context: Context) -> Iterator[tuple[StreamId, Course, Instant]]:
@@ -374,6 +448,10 @@ def _lost(request: Request) -> bool:
 
 
 # --- the checklist after a discharge -------------------------------------------------------------------------------------------
+
+
+def _items_owed(sight: Sight, left: tuple[Departure, ...]) -> tuple[Clock, ...]:
+    return tuple(chain.from_iterable(_checklist(sight, departure) for departure in left))
 
 
 def _checklist(sight: Sight, departure: Departure) -> Iterator[Clock]:
@@ -716,14 +794,14 @@ def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
         yield _carry(sight, f"resumed/{generation}", TransitionalCareResumed(reason="owed_again"))
 
 
-def _waiting_for(sight: Sight, obligations: tuple[Obligation, ...], supported: list[Departure]) -> str:
-    """The summary of the timer: a rule or a reason, never anything about the member."""
+def _waiting(sight: Sight, obligations: tuple[Obligation, ...], supported: list[Departure]) -> tuple[bool, str]:
+    """Whether anything is open; and the summary of the timer: a rule or a reason, never anything about the member."""
     pending = [o for o in obligations if o.state is ObligationState.OPEN]
     if pending:
-        return min(pending, key=lambda o: o.window.due).because.rule
+        return True, min(pending, key=lambda o: o.window.due).because.rule
     if supported:
-        return "support"
-    return sight.stop.reason if sight.stop is not None else "nothing"
+        return False, "support"
+    return False, sight.stop.reason if sight.stop is not None else "nothing"
 
 
 def _carry(sight: Sight, key: str, fact: Fact) -> Step:
