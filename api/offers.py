@@ -10,7 +10,7 @@ from api.offering import CARE, EPISODE, EVENT, LEADING, MEMBER, OFFICE, RUNNING,
 from api.offers_of_follow_up import OFFERS_OF_FOLLOW_UP
 from api.offers_of_the_year import OFFERS_OF_THE_YEAR
 from domain import alerts, records
-from domain.episode import closing, enrolment, holds, leads
+from domain.episode import closing, enrolment, holds, leads, rosters
 from domain.episode import decider as episode
 from domain.member import decider as member
 from domain.outreach import decider as outreach
@@ -64,6 +64,9 @@ _PROGRAMME: tuple[Offer, ...] = (
           "The plan sends the assignment again; no clock is reset", OFFICE, {"received_at": "2026-11-24T09:00:00-08:00"}),
     Offer("episodes", "assignment-withdrawals", "withdraw-assignment", closing.WithdrawAssignment, "The plan takes the member back",
           LEADING, {"reason": "assigned elsewhere"}),
+    Offer("episodes", "roster-absences", "settle-roster-absence", rosters.SettleRosterAbsence,
+          "What the plan says of a member who is missing from its full list: the assignment stands, or is withdrawn", LEADING,
+          {"assignment": "stands", "reason": "left out by mistake, says the plan"}),
     Offer("episodes", "lead-care-managers", "assign", leads.AssignLeadCareManager, "Assign the lead care manager", RUNNING,
           {"staff": STAFF}),
     Offer("episodes", "hand-overs", "hand-over", leads.HandOver, "Hand the member over; open clocks keep their dues", CARE,

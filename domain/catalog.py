@@ -13,7 +13,7 @@ from domain.caseload import decider as caseload
 from domain.caseload import facts as caseload_facts
 from domain.clocks import DeadlineMissed, DueSet, DueWithdrawn, MissWithdrawn
 from domain.core import Decider, Fact, Process, StreamId
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment, referrals
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, referrals, rosters
 from domain.episode import decider as episode
 from domain.episode import facts as episode_facts
 from domain.followup import decider as followup
@@ -89,6 +89,8 @@ FACTS: tuple[Entry, ...] = (
     Entry("member.consent-withdrawn", 1, member_facts.ConsentWithdrawn),
     Entry("member.coverage-lost", 1, member_facts.CoverageLost),
     Entry("member.coverage-restored", 1, member_facts.CoverageRestored),
+    Entry("member.listed-by-plan", 1, member_facts.ListedByPlan),
+    Entry("member.taken-off-by-plan", 1, member_facts.TakenOffByPlan),
     Entry("member.death-reported", 1, member_facts.DeathReported),
     Entry("member.death-report-withdrawn", 1, member_facts.DeathReportWithdrawn),
     Entry("member.stay-attributed", 1, member_facts.StayAttributed),
@@ -162,6 +164,10 @@ FACTS: tuple[Entry, ...] = (
     Entry("episode.step-down-agreed", 1, closing.StepDownAgreed),
     Entry("episode.warm-hand-off-made", 1, closing.WarmHandOffMade),
     Entry("episode.notice-of-action-received", 1, closing.NoticeOfActionReceived),
+    Entry("episode.missed-on-roster", 1, rosters.MissedOnRoster),
+    Entry("episode.named-on-roster-again", 1, rosters.NamedOnRosterAgain),
+    Entry("episode.roster-absence-settled", 1, rosters.RosterAbsenceSettled),
+    Entry("episode.plan-populations-reported", 1, rosters.PlanPopulationsReported),
     Entry("outreach.opened", 1, outreach_facts.OutreachOpened),
     Entry("outreach.attempt-made", 1, outreach_facts.AttemptMade),
     Entry("outreach.contact-made", 1, outreach_facts.ContactMade),

@@ -30,6 +30,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.episode.rosters import MissedOnRoster, NamedOnRosterAgain, PlanPopulationsReported, RosterAbsenceSettled
 from domain.member.facts import (
     ChannelOptedIn,
     ChannelOptedOut,
@@ -45,11 +46,13 @@ from domain.member.facts import (
     EpisodeBegun,
     IdentityCorrected,
     LanguageChosen,
+    ListedByPlan,
     MemberRegistered,
     MemberRelocated,
     PersonalDataErased,
     StayAttributed,
     StayDetached,
+    TakenOffByPlan,
 )
 from domain.member.identity import (
     CinReplaced,
@@ -259,6 +262,10 @@ def _of_the_member(fact: Fact) -> str:
             return "Coverage lost"
         case CoverageRestored():
             return "Coverage restored"
+        case ListedByPlan(plan=plan, first_day=first_day):
+            return f"The plan {plan} lists the member as its own" + (f", from {first_day}" if first_day else "")
+        case TakenOffByPlan(plan=plan, reason=reason):
+            return f"The plan {plan} no longer lists the member" + (f" ({plain(reason)})" if reason else "")
         case DeathReported(source=source):
             return f"Death reported (by {plain(source)})"
         case DeathReportWithdrawn():
@@ -343,6 +350,14 @@ def _of_the_episode(fact: Fact) -> str:
             return f"Assigned by the plan {plan}"
         case AssignmentResent():
             return "The plan listed the member again"
+        case MissedOnRoster():
+            return "Missing from the plan's full list; nothing ends by that"
+        case NamedOnRosterAgain():
+            return "The plan's list names the member again"
+        case RosterAbsenceSettled(stands=stands, reason=reason):
+            return f"Asked the plan: the assignment {'stands' if stands else 'is withdrawn'} ({reason})"
+        case PlanPopulationsReported(populations=populations):
+            return f"Populations of focus as the plan says: {', '.join(map(plain, populations))}"
         case AssignmentWithdrawn(reason=reason):
             return f"Assignment withdrawn ({plain(reason)})"
         case LeadCareManagerAssigned():

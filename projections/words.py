@@ -24,6 +24,7 @@ _PROMISES = {
     "provider_change": "settle the change of provider",
     "approval": "approve a record dated back",
     "conflict": "settle a conflict",
+    "missing_from_roster": "missing from the plan's list: ask whether the assignment stands",
     "population": "confirm or reject a population of focus",
     "enrolment_steps": "finish the steps of the enrolment",
     "silence": "decide how to go on, nobody was reached",

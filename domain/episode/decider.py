@@ -11,7 +11,7 @@ from typing import Any
 
 from domain import records
 from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads, referrals
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads, referrals, rosters
 from domain.episode.assessments import AssessmentCommand
 from domain.episode.authorisations import (
     AuthorisationCommand,
@@ -47,6 +47,14 @@ from domain.episode.facts import MEMBER_SAID_NO, AssignmentReceived, AssignmentR
 from domain.episode.holds import Hold, HoldCommand, Resume
 from domain.episode.leads import AssignLeadCareManager, LeadCommand, ReleaseLeadCareManager
 from domain.episode.referrals import AnswerReferral, ReceiveReferral, ReferralCommand, WithdrawReferral
+from domain.episode.rosters import (
+    MissOnRoster,
+    NameOnRosterAgain,
+    ReportPlanPopulations,
+    RosterCommand,
+    SettleRosterAbsence,
+    Standing,
+)
 from domain.episode.state import Episode, claim_on_open_episode, evolve, evolve_all
 from domain.member.decider import CARERS, OFFICE, Claim, Member
 from domain.member.facts import Claimed, EpisodeBegun
@@ -99,6 +107,9 @@ FromFeeds = (
     | RecordNoticeOfAction
     | AnswerReferral
     | WithdrawReferral
+    | MissOnRoster
+    | NameOnRosterAgain
+    | ReportPlanPopulations
 )
 """What a plan's file, or who referred the member, may say without a person of ours."""
 
@@ -162,12 +173,23 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
             return closing.decide_before(command, state, context, now)
         case _ if isinstance(command, ClosingCommand):
             return closing.decide(command, state, context, book, now)
+        case _ if isinstance(command, RosterCommand):
+            return _on_the_roster(command, state, context, book, now)
         case ReapplyPolicy(policy=policy, reason=reason):
             if book.named(policy) is None:
                 return Refusal("unknown_policy", f"policy: {policy!r} was never adopted; see `throughline policy list`")
             return () if state.reapplied(at) == policy else (PolicyReapplied(policy=policy, reason=reason),)
         case _:
             raise AssertionError(f"episode does not know {type(command).__name__}")
+
+
+def _on_the_roster(command: RosterCommand, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
+    told = rosters.decide(command, state)
+    if isinstance(told, Refusal) or not isinstance(command, SettleRosterAbsence) or command.assignment is Standing.STANDS:
+        return told
+    withdraw = WithdrawAssignment(stream=command.stream, by=command.by, occurred_at=command.occurred_at, reason=command.reason)
+    closed = closing.decide(withdraw, state, context, book, now)
+    return closed if isinstance(closed, Refusal) else (*told, *closed)
 
 
 def _untimely(command: Any, state: Episode, context: Context, book: PolicyBook, at: Instant, now: Instant) -> Refusal | None:
@@ -191,7 +213,7 @@ def _who_may(command: Any) -> tuple[Role, ...]:
     match command:
         case CloseEpisode(reason=reason) if reason in SUPERVISED:
             return (Role.SUPERVISOR,)
-        case Hold() | Resume() | ReapplyPolicy() | ReinstateEpisode() | WithdrawAssignment():
+        case Hold() | Resume() | ReapplyPolicy() | ReinstateEpisode() | WithdrawAssignment() | SettleRosterAbsence():
             return (Role.SUPERVISOR,)
         case AssignLeadCareManager() | ReleaseLeadCareManager():
             return (Role.SUPERVISOR, Role.OPERATOR)
@@ -269,7 +291,7 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
             return actor
         case _ if isinstance(command, LeadCommand):
             return (*actor, *leads.reads(command, state))
-        case _ if isinstance(command, ClosingCommand | ReinstateEpisode):
+        case _ if isinstance(command, ClosingCommand | ReinstateEpisode | SettleRosterAbsence):
             lead = leads.carried_again(command.stream, state) if isinstance(command, ReinstateEpisode) else leads.carried(state)
             return (*actor, state.member, claim_on_open_episode(state.member), closing.outreach_of(command.stream), *lead)
         case CarryOver(previous=previous) if previous.startswith("episode-"):

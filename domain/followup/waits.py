@@ -9,6 +9,7 @@ from domain.core import Because, EventId, Instant, Obligation, ObligationState, 
 from domain.episode.authorisations import care_to_carry_over
 from domain.episode.enrolment import open_conflicts, undone_steps
 from domain.episode.milestones import to_consider
+from domain.episode.rosters import missing
 from domain.followup.approvals import standing_denials
 from domain.followup.cadence import Link
 from domain.followup.facts import FollowUpReviewed, PopulationProposed
@@ -73,6 +74,9 @@ def _waits(sight: Sight, silent: Link | None, count: Count | None) -> Iterator[W
         appeal = f", appeal until {until.isoformat()}" if until is not None else ""
         how = f"the plan said no{appeal}: decide how to go on"
         yield _wait(sight, "referral_denied", refused.id, (refused.answered_by,), refused.answered_at, sight.to.owner, how)
+    if (absent := missing(sight.told)) is not None:
+        how = "ask the plan: the member is missing from its full list; say whether the assignment stands"
+        yield _wait(sight, "missing_from_roster", absent[1], (absent[1],), absent[0], sight.to.supervisor, how)
     yield from _populations(sight)
     yield from _carried_over(sight)
     resting = next((span for span in sight.rests if span.until is None), None)

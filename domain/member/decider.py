@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -28,6 +28,7 @@ from domain.member.facts import (
     EpisodeBegun,
     IdentityCorrected,
     LanguageChosen,
+    ListedByPlan,
     MemberRegistered,
     MemberRelocated,
     PersonalDataErased,
@@ -35,6 +36,7 @@ from domain.member.facts import (
     Released,
     StayAttributed,
     StayDetached,
+    TakenOffByPlan,
 )
 from domain.member.identity import CinReplaced, CinReplacementWithdrawn, Identity, IdentityCommand, IdentityFact
 from domain.member.sharing import Sharing, SharingCommand, SharingFact
@@ -135,6 +137,19 @@ class RestoreCoverage(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListByPlan(Command):
+    plan: str
+    first_day: date | None = None
+    last_day: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOffByPlan(Command):
+    plan: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportDeath(Command):
     source: str
 
@@ -211,6 +226,7 @@ class Member:
     points: Mapping[str, ContactPoint] = field(default_factory=dict)
     allowed: Timeline = ()
     coverage: Timeline = ()
+    listed: Timeline = ()
     deaths: Timeline = ()
     stays: Mapping[StreamId, Attribution] = field(default_factory=dict)
     episodes: tuple[StreamId, ...] = ()
@@ -232,6 +248,16 @@ class Member:
         """Whether the member withdrew consent to being contacted by messages at all."""
         said = [e.fact for e in self.allowed if e.at <= now and getattr(e.fact, "scope", None) == CONTACT]
         return bool(said) and isinstance(said[-1], ConsentWithdrawn)
+
+    def plans(self, now: Instant) -> Mapping[str, ListedByPlan]:
+        """The plans whose files name the member as theirs, with what each said last."""
+        found: dict[str, ListedByPlan] = {}
+        for entry in self.listed:
+            if entry.at <= now and isinstance(entry.fact, ListedByPlan):
+                found[entry.fact.plan] = entry.fact
+            elif entry.at <= now:
+                found.pop(entry.fact.plan, None)
+        return found
 
     def death(self) -> tuple[EventId, Instant] | None:
         """The earliest report of death that still stands."""
@@ -320,6 +346,8 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             return replace(state, allowed=put(state.allowed, recorded))
         case CoverageLost() | CoverageRestored():
             return replace(state, coverage=put(state.coverage, recorded))
+        case ListedByPlan() | TakenOffByPlan():
+            return replace(state, listed=put(state.listed, recorded))
         case DeathReported() | DeathReportWithdrawn():
             return replace(state, deaths=put(state.deaths, recorded))
         case StayAttributed() as f:
@@ -410,6 +438,11 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
             return () if _covered_said(state, at) is CoverageLost else (CoverageLost(reason=reason),)
         case RestoreCoverage(reason=reason):
             return (CoverageRestored(reason=reason),) if _covered_said(state, at) is CoverageLost else ()
+        case ListByPlan(plan=plan, first_day=first_day, last_day=last_day):
+            listed = ListedByPlan(plan=plan, first_day=first_day, last_day=last_day)
+            return () if state.plans(at).get(plan) == listed else (listed,)
+        case TakeOffByPlan(plan=plan, reason=reason):
+            return (TakenOffByPlan(plan=plan, reason=reason),) if plan in state.plans(at) else ()
         case ReportDeath(source=source):
             return () if state.death() is not None else (DeathReported(source=source),)
         case WithdrawDeathReport(report=report, reason=reason):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 from domain.core import EventId, Fact, StreamId, personal
@@ -122,6 +123,24 @@ class CoverageLost(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoverageRestored(Fact):
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedByPlan(Fact):
+    """A health plan's file names the member as its own, from `first_day` on where it says so. Two plans may; which assignment
+    governs is another question: one episode is open at a time (domain.md scenario 7)."""
+
+    plan: str
+    first_day: date | None = None
+    last_day: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenOffByPlan(Fact):
+    """A health plan's file says that the member is no longer its own."""
+
+    plan: str
     reason: str = ""
 
 
