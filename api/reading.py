@@ -33,6 +33,7 @@ from projections.answers import (
     WorkItem,
 )
 from projections.answers_of_the_year import ContactRow, FollowUpRow, PopulationRow
+from projections.disclosure_queries import Disclosure
 from projections.queries import Page, Queries
 from projections.referral_queries import ReferralAnswer
 
@@ -124,6 +125,7 @@ QUESTIONS = (
     Question("/episodes", "episodes", EpisodeRow, "Episodes, by the day of assignment", "Episodes"),
     Question("/follow-ups", "follow_ups", FollowUpRow, "Where each member stands in the year after enrolment", "Follow-up"),
     Question("/referrals", "referrals", ReferralAnswer, "Referrals, the newest first, and what the plan said to them", "Ways in"),
+    Question("/disclosures", "disclosures", Disclosure, "What hospitals were told of members, or were not told", "Audit"),
     Question("/populations", "populations", PopulationRow, "Populations of focus, and what staff said of them", "Follow-up"),
     Question("/contacts", "contacts", ContactRow, "Every exchange and every try, the newest first", "Follow-up"),
     Question("/staff", "staff", StaffRow, "Who works here", "Staff"),

@@ -13,6 +13,7 @@ from eventlog.gateway import Gateway
 from intake.door import FrontDoor
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
+from intake.inquiries import Inquiries
 from intake.receive import Reception
 from intake.referral_desk import ReferralDesk
 from intake.roster import MemberFiles
@@ -57,10 +58,13 @@ class Services:
     reception: Reception
     files: MemberFiles
     referrals: ReferralDesk
+    inquiries: Inquiries
     sources: Sources
     door: FrontDoor
     queries: Queries
     ready: Callable[[], tuple[Dependency, ...]]
     feedback: Feedback | None = None
+    programme: tuple[str, str] = ("", "")
+    """The programme's name and phone number, for hospitals whose patient has no care manager with a number."""
     hosts: tuple[str, ...] = ()
     """Host names under which the API may be called; none: any."""

@@ -19,7 +19,7 @@ from domain.episode import facts as episode_facts
 from domain.followup import decider as followup
 from domain.followup import facts as followup_facts
 from domain.followup import plan as followup_plan
-from domain.member import circumstances, identity
+from domain.member import circumstances, disclosures, identity
 from domain.member import decider as member
 from domain.member import facts as member_facts
 from domain.outreach import decider as outreach
@@ -121,6 +121,8 @@ FACTS: tuple[Entry, ...] = (
     Entry("member.message-disowned", 1, identity.MessageDisowned),
     Entry("member.contact-point-proposed", 1, identity.ContactPointProposed),
     Entry("member.contact-point-proposal-rejected", 1, identity.ContactPointProposalRejected),
+    Entry("member.enrolment-disclosed", 1, disclosures.EnrolmentDisclosed),
+    Entry("member.enrolment-withheld", 1, disclosures.EnrolmentWithheld),
     Entry("episode.assignment-received", 1, episode_facts.AssignmentReceived),
     Entry("episode.assignment-resent", 1, episode_facts.AssignmentResent),
     Entry("episode.assignment-withdrawn", 1, episode_facts.AssignmentWithdrawn),

@@ -22,6 +22,7 @@ from intake.feeds import FeedWatch
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
+from intake.inquiries import Inquiries
 from intake.mllp import Limits, Listener
 from intake.notices import Notices, Refusals
 from intake.receive import HttpAnswer, Reception, receive_http
@@ -44,6 +45,7 @@ class FrontDoor:
     worker: Worker
     files: MemberFiles
     referrals: ReferralDesk
+    inquiries: Inquiries
     index: IdentityIndex
     identity: IdentityKeys
     sources: Sources
@@ -129,6 +131,7 @@ def open_door(
         worker=Worker(inbox, applier(gateway), files, referrals, index, sources, clock, bell),
         files=files,
         referrals=referrals,
+        inquiries=Inquiries(inbox, gateway, identity, index, clock),
         index=index,
         identity=identity,
         sources=sources,

@@ -116,6 +116,16 @@ CREATE TABLE IF NOT EXISTS intake.roster (
 -- The contact points that the plan knows of: what it does not have yet is reported to it.
 ALTER TABLE intake.roster ADD COLUMN IF NOT EXISTS points text[] NOT NULL DEFAULT '{}';
 
+-- Who asked whether somebody is enrolled, and whether they were told: the access log. It says nothing of whom; what was told of a
+-- member stands on their own stream, under the inquiry's id. Written before the answer leaves.
+CREATE TABLE IF NOT EXISTS intake.inquiries (
+    inquiry_id      uuid        NOT NULL PRIMARY KEY,
+    source_id       text        NOT NULL,
+    asked_at        timestamptz NOT NULL,
+    answer          text        NOT NULL CHECK (answer IN ('unanswered', 'told', 'nothing_to_tell'))
+);
+CREATE INDEX IF NOT EXISTS inquiries_of_source ON intake.inquiries (source_id, asked_at);
+
 -- What somebody has to look at beside single messages: a feed that fell silent, missed events, a certificate that was refused.
 -- One open row a trouble; it ends when the trouble does, or when a person says so.
 CREATE TABLE IF NOT EXISTS intake.notices (

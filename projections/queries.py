@@ -42,6 +42,7 @@ from projections.care_papers import CarePaperQueries
 from projections.caseload_queries import CaseloadQueries
 from projections.counts import FactCount
 from projections.deadlines import EarlierDue
+from projections.disclosure_queries import DisclosureQueries
 from projections.follow_up_queries import FollowUpQueries, no_contact_since
 from projections.lookup import digest, name_digests, normal_cin, words
 from projections.members import ContactPoint
@@ -66,7 +67,7 @@ INBOX_STATUSES = ("received", "applied", "duplicate", "unmatched", "waiting", "i
 T = TypeVar("T")
 
 
-class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQueries):
+class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQueries, DisclosureQueries):
     """Asks. Thread-safe. `index_key` is needed for looking members up by name, CIN or birth date."""
 
     # --- what is owed ----------------------------------------------------------------------------------------------------------

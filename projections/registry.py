@@ -12,6 +12,7 @@ from projections.caseloads import CASELOAD_RULES, CASES
 from projections.contacts import CONTACTS
 from projections.counts import FACT_COUNTS
 from projections.deadlines import DEADLINES
+from projections.disclosures import DISCLOSURES
 from projections.enrolments import ENROLMENTS
 from projections.episodes import EPISODES
 from projections.follow_ups import FOLLOW_UPS
@@ -43,6 +44,7 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
         ENROLMENTS,
         AUTHORISATIONS,
         REFERRALS,
+        DISCLOSURES,
         ASSESSMENTS,
         CARE_PLANS,
         TIERS,

@@ -31,6 +31,7 @@ from domain.episode.facts import (
     PolicyReapplied,
 )
 from domain.episode.rosters import MissedOnRoster, NamedOnRosterAgain, PlanPopulationsReported, RosterAbsenceSettled
+from domain.member.disclosures import EnrolmentDisclosed, EnrolmentWithheld
 from domain.member.facts import (
     ChannelOptedIn,
     ChannelOptedOut,
@@ -278,6 +279,11 @@ def _of_the_member(fact: Fact) -> str:
             return "An episode of this member began"
         case fact if isinstance(fact, IdentityFact):
             return _of_identity(fact)
+        case EnrolmentDisclosed(to=to, lead=lead):
+            who = "the lead care manager was named" if lead else "nobody leads yet"
+            return f"Told to {plain(to)}, which asked: enrolled; {who}"
+        case EnrolmentWithheld(to=to, why=why):
+            return f"Asked by {plain(to)} and told nothing ({plain(why)})"
         case PersonalDataErased():
             return "Personal data erased"
         case MemberAdmitted(stay_class=stay_class):

@@ -76,6 +76,8 @@ def services_of(
         reception=door.reception,
         files=door.files,
         referrals=door.referrals,
+        inquiries=door.inquiries,
+        programme=(system.settings.throughline_organisation, system.settings.throughline_callback),
         sources=door.sources,
         door=door,
         queries=queries_of(system),

@@ -11,7 +11,7 @@ from typing import Any
 
 from domain import records
 from domain.core import Command, Context, Decider, Decision, Instant, On, Refusal, StreamId
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads, referrals, rosters
+from domain.episode import assessments, authorisations, care_plans, closing, disclosing, enrolment, holds, leads, referrals, rosters
 from domain.episode.assessments import AssessmentCommand
 from domain.episode.authorisations import (
     AuthorisationCommand,
@@ -32,6 +32,7 @@ from domain.episode.closing import (
     StepDownCommand,
     WithdrawAssignment,
 )
+from domain.episode.disclosing import DiscloseEnrolment
 from domain.episode.enrolment import (
     AnswerScreening,
     Defer,
@@ -110,8 +111,9 @@ FromFeeds = (
     | MissOnRoster
     | NameOnRosterAgain
     | ReportPlanPopulations
+    | DiscloseEnrolment
 )
-"""What a plan's file, or who referred the member, may say without a person of ours."""
+"""What a plan's file, or a hospital that referred the member or asks about them, may say without a person of ours."""
 
 AfterClosure = GrantAuthorisation | DenyAuthorisation | RecordNoticeOfAction | AnswerReferral
 """The plan's word on days and rights, which may come when the episode is over."""
@@ -147,6 +149,8 @@ def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now
         return (AssignmentResent(received_at=command.received_at),)
     if isinstance(command, ReinstateEpisode):
         return closing.reinstate(command, state, context, book, now)
+    if isinstance(command, DiscloseEnrolment):
+        return disclosing.decide(command, state, context, book, now)
     if (closed := state.closure(now)) is not None and not isinstance(command, AfterClosure):
         if isinstance(command, ClosingCommand) and closing.says(command, state) is closed[2]:
             return ()
@@ -289,6 +293,8 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
             return (*actor, *everybody, *map(claim_on_open_episode, everybody))
         case _ if not state.member:
             return actor
+        case DiscloseEnrolment():
+            return (*actor, *disclosing.reads(state.member, context))
         case _ if isinstance(command, LeadCommand):
             return (*actor, *leads.reads(command, state))
         case _ if isinstance(command, ClosingCommand | ReinstateEpisode | SettleRosterAbsence):

@@ -17,6 +17,7 @@ from domain.followup import facts as followup
 from domain.followup.facts import CadenceAgreed, FollowUpContactMade, Ground, PopulationProposed, TierFound, TierOverridden
 from domain.interactions import Interaction, SpokenTo
 from domain.member.circumstances import Circumstance, CircumstanceNoted, DataSharingAuthorised, VisitKind, VisitReported
+from domain.member.disclosures import EnrolmentDisclosed, EnrolmentWithheld
 from projections.sentences import sentence
 from projections.words import listed, promise, several
 
@@ -41,6 +42,10 @@ SAID: tuple[tuple[Fact, str], ...] = (
                       appeal_until=date(2027, 1, 23)),
      "The plan denied the referral, told on 2026-11-24, appeal until 2027-01-23 (criteria not met)"),
     (ReferralWithdrawn(referral="r-1", reason="sent twice"), "The referral was withdrawn (sent twice)"),
+    (EnrolmentDisclosed(inquiry="i-1", to="valley-general", episode="episode-1", lead="staff-1"),
+     "Told to valley general, which asked: enrolled; the lead care manager was named"),
+    (EnrolmentWithheld(inquiry="i-1", to="valley-general", episode="episode-1", why="part_2_not_authorised"),
+     "Asked by valley general and told nothing (part 2 not authorised)"),
     (CarePlanWritten(version=2, goals=(Goal(goal="g-1", topic="housing", state=GoalState.MET), Goal(goal="g-2", topic="pain")),
                      tasks=(Task(task="t-1", goal="g-2", owner="member"),), member_took_part="in_person"),
      "Care plan, version 2: 2 goals (1 met), 1 task; the member took part (in person)"),

@@ -1,4 +1,4 @@
-"""`refer`, `import-referrals`, `referrals`, `ways-in`: people who come to the programme other than by a plan's file."""
+"""Other ways in (`refer`, `import-referrals`, `referrals`, `ways-in`), and what goes back to hospitals (`member disclosures`)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.looking import Plan, note
 from workers.cli.people import actor, stream_of
 from workers.cli.recording import As
+from workers.cli.year import member_app
 from workers.services import door_of, queries_of
 
 PANEL = "Ways in"
@@ -197,8 +198,43 @@ def _noon(day: str, at: time = time(12)) -> datetime:
         raise Stop("is no day.", field="--received-on", remedy="write 2026-11-20", status=f.USAGE) from None
 
 
+def disclosures(
+    member: Annotated[str | None, typer.Argument(help="A member: an id or a CIN; left out: everybody's.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only what this hospital asked.")] = None,
+    answer: Annotated[str | None, typer.Option(help="told or withheld.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """Who asked whether a member is enrolled, and what they were told: each answer, with its number in the access log.
+
+    Examples:
+
+        throughline member disclosures 91234567A
+
+        throughline member disclosures --answer withheld --json
+    """
+    with f.opened() as system:
+        page = queries_of(system).disclosures(
+            member=stream_of(system, member, kind="member") if member else None, source=source, status=answer, limit=limit,
+            cursor=cursor, names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(page)
+            return
+        rows = [
+            (d.answered_at, d.asked_by, d.member_name or f.short(d.member), f.coloured(d.answer), plain(d.why),
+             d.lead_name or f.short(d.lead), d.evidence.replace("+", ", "), d.inquiry)
+            for d in page.items
+        ]  # fmt: skip
+        columns = ("answered", "asked by", "member", "answer", "why not", "care manager named", "known by", "inquiry")
+        f.table("Disclosures", columns, rows, empty="Nobody was told anything.", note=note(system, page))
+
+
 def mount(app: typer.Typer) -> None:
     app.command("refer", rich_help_panel=PANEL)(refer)
     app.command("import-referrals", rich_help_panel=PANEL)(import_referrals)
     app.command("referrals", rich_help_panel=PANEL)(referrals)
     app.command("ways-in", rich_help_panel=PANEL)(ways_in)
+    member_app.command("disclosures")(disclosures)
