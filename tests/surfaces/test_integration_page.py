@@ -1,0 +1,125 @@
+"""What docs/integration.md says is what happens: its registry is loaded, its messages are sent, its answers are compared."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from api import tokens
+from domain.staff.facts import Role
+from eventlog.clock import FixedClock
+from intake.mllp import framed
+from intake.sources import load_sources
+from intake.tls import server_context
+from tests.intake.certificates import Authority
+from tests.surfaces.conftest import MONDAY, World, open_world
+
+PAGE = (Path(__file__).parents[2] / "docs" / "integration.md").read_text()
+
+
+def blocks(kind: str) -> list[str]:
+    """The fenced blocks of the page with this heading."""
+    return re.findall(rf"^```{re.escape(kind)}\n(.*?)^```$", PAGE, flags=re.M | re.S)
+
+
+def segments(block: str) -> list[str]:
+    return block.strip("\n").split("\n")
+
+
+def comparable(answer: list[str]) -> list[str]:
+    """An acknowledgement without its own number."""
+    header = answer[0].split("|")
+    assert re.fullmatch(r"T[0-9a-f]{16}", header[9]), header[9]
+    return ["|".join([*header[:9], "", *header[10:]]), *answer[1:]]
+
+
+@pytest.fixture
+def connected(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[World, Authority, Path]]:
+    """The page's registry in use, with the certificates that it names."""
+    authority, folder = Authority(tmp_path, "programme"), tmp_path / "registry"
+    folder.mkdir()
+    hospital = authority.signs("st-brendan")
+    (folder / "st-brendan.pem").write_bytes(hospital.pem.read_bytes())
+    (folder / "county.pem").write_bytes(authority.held.pem.read_bytes())
+    (registry,) = blocks("toml registry")
+    (folder / "sources.toml").write_text(registry)
+    monkeypatch.setenv("THROUGHLINE_SOURCES", str(folder / "sources.toml"))
+    for world in open_world(database, FixedClock(MONDAY)):
+        yield world, authority, hospital.pem
+
+
+def test_what_the_page_pastes_over_mllp_and_tls_is_answered_as_it_says(connected: tuple[World, Authority, Path]) -> None:
+    world, authority, pem = connected
+    sent, expected = blocks("hl7 sent mllp"), blocks("hl7 answered mllp")
+    assert len(sent) == len(expected) == 3
+
+    async def talk() -> list[list[str]]:
+        context = server_context(authority.held.pem, authority.held.key, None, world.door.sources)
+        listener = world.door.listener(tls=context, plain_port=0)
+        await listener.start()
+        client = authority.trusted()
+        client.load_cert_chain(pem, pem.with_suffix(".key"))
+        said = []
+        for port, tls in ((listener.plain_port, None), (listener.port, client)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls)
+            for message in sent:
+                writer.write(framed(message.encode()))
+                answer = (await asyncio.wait_for(reader.readuntil(b"\x1c\r"), 10))[1:-2].decode()
+                said.append(answer.rstrip("\r").split("\r"))
+            writer.close()
+        await listener.stop()
+        return said
+
+    said = [comparable(answer) for answer in asyncio.run(talk())]
+    assert said == [comparable(segments(block)) for block in expected] * 2
+    assert {row.source_id for row in world.door.inbox.find()} == {"st-brendan"}
+    assert [row.repeats for row in world.door.inbox.find()] == [1, 1, 1]
+
+
+def test_what_the_page_sends_over_http_and_fhir_is_answered_as_it_says(connected: tuple[World, Authority, Path]) -> None:
+    world, _, _ = connected
+    _, shown = tokens.mint(
+        world.system.pool, role=Role.HOSPITAL, subject="source:st-brendan", now=world.clock.now(), life=timedelta(days=1)
+    )
+    token = {"Authorization": f"Bearer {shown}"}
+
+    def post(path: str, body: str | bytes, kind: str) -> Any:
+        assert path in PAGE and kind in PAGE
+        return world.api.post(path, content=body, headers={**token, "Content-Type": kind})
+
+    for _ in range(2):
+        answer = post("/v1/hl7", blocks("hl7 sent mllp")[0], "application/hl7-v2")
+    assert answer.status_code == 200
+    (expected,) = blocks("hl7 answered http")
+    assert comparable(answer.text.rstrip("\r").split("\r")) == comparable(segments(expected))
+    world.door.worker.work_off()
+    followed = world.api.get("/v1/sent-messages?control_id=SB-000001", headers=token).json()
+    (page,) = blocks("json followed")
+    assert [row | {"receipt": ""} for row in followed] == [row | {"receipt": ""} for row in json.loads(page)]
+    assert followed[0]["receipt"] == answer.headers["Throughline-Receipt"]
+
+    (bundle,) = blocks("json sent fhir")
+    taken = post("/v1/fhir/$process-message", bundle, "application/fhir+json")
+    assert (taken.status_code, taken.content) == (200, b"") and taken.headers["Throughline-Receipt"]
+    world.door.worker.work_off()
+    (row,) = world.door.inbox.find(inbox_id=UUID(taken.headers["Throughline-Receipt"]))
+    assert row.kind == "notification-discharge" and row.status.value in ("unmatched", "waiting")
+    refused = post("/v1/fhir/$process-message", bundle.replace('"type": "message"', '"type": "batch"', 1), "application/fhir+json")
+    (outcome,) = blocks("json answered fhir 400")
+    assert refused.status_code == 400 and refused.json() == json.loads(outcome)
+
+
+def test_the_pages_registry_is_read_as_it_says(connected: tuple[World, Authority, Path]) -> None:
+    brendan, county = connected[0].door.sources.rows
+    assert (brendan.name, len(brendan.certificate_sha256), brendan.expected_every_minutes) == ("st-brendan", 1, 120)
+    assert county.certificate_issuers == ("CN=programme",) and county.certificate_names == ("hl7.county.example",)
+    described = set(brendan.model_fields_set) | set(county.model_fields_set)
+    assert described <= set(type(brendan).model_fields) and load_sources().rows[0].name == "valley-general"
