@@ -5,6 +5,9 @@ A row about somebody whom we do not know, or do not serve for this plan, waits u
 
 from __future__ import annotations
 
+from typing import Final
+
+from domain.calendar import local_date
 from domain.core import Command, StreamId
 from domain.episode.authorisations import (
     AuthorisationBasis,
@@ -12,14 +15,20 @@ from domain.episode.authorisations import (
     DenyAuthorisation,
     GrantAuthorisation,
 )
+from domain.episode.referrals import AnswerReferral, PlanAnswer, referrals
 from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.decider import Member
+from domain.staff.decider import OFFICE_ZONE
 from intake.identifiers import names_agree
 from intake.identity import IdentityKeys
 from intake.inbox import Settlement, Status
 from intake.lines import Asked, Reading, not_taken
 from intake.listing import NOT_ASSIGNED, Seen, member_of
 from intake.memberfile import AuthorisationRow
+
+NO_REASON: Final = "the plan gave no reason"
+_ANSWERS: Final = {"approved": PlanAnswer.APPROVED, "denied": PlanAnswer.DENIED}
+"""What an authorisation file says to a referral that waits for the plan's word."""
 
 
 def asked(sight: Seen, identity: IdentityKeys, reading: Reading) -> Asked | Settlement:
@@ -45,6 +54,7 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading) -> Asked | Sett
     if isinstance(command, Settlement):
         return command
     work.add("authorisation", command)
+    work.may_have("authorisation")
     return work
 
 
@@ -81,6 +91,15 @@ def _episode(sight: Seen, member: StreamId, state: Member, plan: str) -> StreamI
 def _command(work: Asked, said: AuthorisationRow, stream: StreamId, episode: Episode) -> Command | Settlement:
     granted = {e.fact.number: e.fact for e in episode.said if isinstance(e.fact, AuthorisationGranted) and e.fact.number}
     known = granted.get(said.number)
+    waiting = [r for r in referrals(episode.said) if r.waits]
+    if said.decision in _ANSWERS and len(waiting) == 1 and known is None and not said.request:
+        yes = said.decision == "approved"
+        told_on = said.decided_on or local_date(work.reading.row.received_at, OFFICE_ZONE)
+        return AnswerReferral(
+            stream=stream, answer=_ANSWERS[said.decision], communicated_on=told_on, referral=waiting[0].id, number=said.number,
+            first_day=said.first_day if yes else None, last_day=said.last_day if yes else None,
+            reason="" if yes else said.reason or NO_REASON, **work.said(),
+        )  # fmt: skip
     match said.decision:
         case "denied":
             assert said.decided_on is not None

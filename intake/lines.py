@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from psycopg.rows import class_row
+
 from domain.core import Command, StreamId
 from eventlog.arrays import booleans, byteas, texts, uuids
 from eventlog.gateway import Order
@@ -42,6 +44,12 @@ class Reading:
     said: RosterRow | AuthorisationRow
     key: bytes
     digest: bytes
+    slot: bytes = b""
+
+    @property
+    def subject(self) -> bytes:
+        """What the row is about: a later row about the same takes its place where it waits."""
+        return self.slot or self.key
 
     @property
     def plan(self) -> str:
@@ -67,7 +75,8 @@ class Reading:
 class Asked:
     """What a row asks of the log: the commands in the order in which they have to be decided, and what is to be kept of it.
 
-    `ids` are all commands that the row may ever have asked for: by them it is known what an attempt that broke off has done."""
+    `waiting`: the rest of the row waits, and what is asked for does not. `ids` are all commands that the row may ever have asked
+    for: by them it is known what an attempt that broke off has done."""
 
     reading: Reading
     identity: IdentityKeys
@@ -81,6 +90,7 @@ class Asked:
     listing: Listing | None = None
     woken: tuple[str, ...] = ()
     registers: bool = False
+    waiting: Settlement | None = None
 
     def add(self, what: str, command: Command) -> None:
         inbox_id = self.reading.row.inbox_id
@@ -198,6 +208,16 @@ class Rows(Messages):
             ),
         )
 
+    def supersede(self, subjects: Mapping[bytes, UUID], now: datetime) -> None:
+        """Rows of earlier files that wait about these subjects give way to the rows of this file."""
+        rows = self.conn.execute(
+            "UPDATE intake.inbox i SET status = 'ignored', reason = 'superseded_by_later_file', settled_at = %s"
+            " FROM unnest(%s::bytea[], %s::uuid[]) AS s (subject, file) WHERE i.semantic_hash = s.subject"
+            " AND i.status IN ('waiting', 'unmatched') AND i.transport = 'file' AND i.part_of < s.file RETURNING i.inbox_id",
+            (now, byteas(list(subjects)), uuids(list(subjects.values()))),
+        ).fetchall()
+        self._tell([(id, now, Status.IGNORED.value, "superseded_by_later_file", "", "system") for (id,) in rows])
+
     def wake(self, members: Sequence[StreamId], reasons: Sequence[str], now: datetime) -> int:
         """Rows about these members that waited for one of these reasons are taken up again; how many they were."""
         rows = self.conn.execute(
@@ -261,6 +281,15 @@ class Lines:
             ).fetchall()
         return tuple((row[0], row[1]) for row in rows)
 
+    def knows(self, plan: str, *, after: StreamId = "", limit: int = TOLD_MAX) -> tuple[tuple[StreamId, tuple[str, ...]], ...]:
+        """The members whom a plan lists, in the order of their ids, with the contact points that its files named last."""
+        with self._inbox.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT member, points FROM intake.roster WHERE plan = %s AND listed AND member > %s ORDER BY member LIMIT %s",
+                (plan, after, limit),
+            ).fetchall()
+        return tuple((member, tuple(points)) for member, points in rows)
+
     def unlist(self, plan: str, members: Sequence[StreamId]) -> None:
         """A full roster no longer names these members. Their episodes go on until somebody ends them."""
         with self._inbox.pool.connection() as conn:
@@ -290,3 +319,36 @@ class Lines:
             if found is None:
                 raise UnknownMessage(f"there is no file {file} that waits for somebody's word; see `throughline files list`")
             tell(conn, file, now, Status.RECEIVED, reason, "", by)
+
+    def reject(self, file: UUID, *, reason: str, by: str, now: datetime) -> None:
+        """A person says that nothing is to follow from a file which stopped. Raises UnknownMessage where it does not wait."""
+        with self._inbox.pool.connection() as conn, conn.transaction():
+            found = conn.execute(
+                "UPDATE intake.inbox SET status = 'ignored', reason = %s, settled_at = %s"
+                " WHERE inbox_id = %s AND status = 'waiting' AND line IS NULL AND transport = 'file' RETURNING inbox_id",
+                (reason, now, file),
+            ).fetchone()
+            if found is None:
+                raise UnknownMessage(f"there is no file {file} that waits for somebody's word; see `throughline files list`")
+            tell(conn, file, now, Status.IGNORED, reason, "", by)
+
+    def file(self, file: UUID) -> Row | None:
+        """A file's own row, without its bytes."""
+        with self._inbox.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
+            return cursor.execute(
+                f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s AND transport = 'file' AND line IS NULL", (file,)
+            ).fetchone()
+
+    def files(
+        self, *, plan: str = "", status: Status | None = None, before: UUID | None = None, limit: int = 100
+    ) -> tuple[Row, ...]:
+        """The files themselves, without their rows, the newest first; `before`: the id after which the next page begins."""
+        source, state = f"plan-{plan}" if plan else None, status.value if status else None
+        wanted = {"source": source, "status": state, "before": before, "limit": limit}
+        with self._inbox.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
+            return tuple(cursor.execute(
+                f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE transport = 'file' AND line IS NULL"
+                " AND (%(source)s::text IS NULL OR source_id = %(source)s) AND (%(status)s::text IS NULL OR status = %(status)s)"
+                " AND (%(before)s::uuid IS NULL OR inbox_id < %(before)s) ORDER BY inbox_id DESC LIMIT %(limit)s",
+                wanted,
+            ).fetchall())  # fmt: skip

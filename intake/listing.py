@@ -9,16 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from domain.calendar import local_date
 from domain.core import StreamId
-from domain.episode.closing import WithdrawAssignment
+from domain.episode.closing import CloseEpisode, WithdrawAssignment
 from domain.episode.decider import ReceiveAssignment, ResendAssignment
 from domain.episode.enrolment import Conflict, RaiseConflict, ReportPlanTier, plan_tier
 from domain.episode.facts import MEMBER_SAID_NO, ClosureReason
+from domain.episode.referrals import AnswerReferral, PlanAnswer, referrals
+from domain.episode.rosters import NameOnRosterAgain, ReportPlanPopulations, missing, plan_populations
 from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.circumstances import Circumstance, CircumstanceNoted, LearnCounty, NoteCircumstance, county_named
 from domain.member.decider import Claim as ClaimState
-from domain.member.decider import CorrectIdentity, LearnContactPoint, Member, RegisterMember, ReportDeath
-from domain.member.facts import PointKind
+from domain.member.decider import (
+    CorrectIdentity,
+    LearnContactPoint,
+    ListByPlan,
+    Member,
+    RegisterMember,
+    ReportDeath,
+    TakeOffByPlan,
+)
+from domain.member.facts import ListedByPlan, PointKind
+from domain.staff.decider import OFFICE_ZONE
 from intake.apply import Sight
 from intake.identifiers import names_agree
 from intake.identity import IdentityKeys
@@ -49,17 +61,24 @@ class Seen(Sight):
 
 
 def needed(sight: Seen, identity: IdentityKeys, readings: Sequence[Reading]) -> None:
-    """Loads what rows of members are decided on, in three round trips."""
+    """Loads what rows of members are decided on, in a few round trips."""
     sight.fetch(identity.cin_claim(r.said.cin) for r in readings)
+    sight.fetch(_holder(sight, identity, r.said.cin) for r in readings)
     people = [member_of(sight, identity, r.said.cin)[0] for r in readings]
     sight.fetch((*people, *map(claim_on_open_episode, people)))
     sight.fetch(holder for p in people if (holder := sight.holder(claim_on_open_episode(p))) is not None)
 
 
 def member_of(sight: Seen, identity: IdentityKeys, cin: str) -> tuple[StreamId, bool]:
-    """(whose CIN it is, whether they are registered)."""
+    """(whose CIN it is, whether they are registered): where two members were found to be one person, who goes on."""
     holder = sight.holder(identity.cin_claim(cin))
-    return (holder, True) if holder is not None else (identity.member(cin), False)
+    if holder is None:
+        return identity.member(cin), False
+    return sight.member(holder).identity.survivor or holder, True
+
+
+def _holder(sight: Seen, identity: IdentityKeys, cin: str) -> StreamId:
+    return sight.holder(identity.cin_claim(cin)) or identity.member(cin)
 
 
 def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing | None) -> Asked | Settlement:
@@ -68,7 +87,8 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
     assert isinstance(said, RosterRow)
     member, registered = member_of(sight, identity, said.cin)
     work = Asked(reading, identity, member, f"source:plan-{reading.plan}", notes=list(said.notes))
-    if registered and (conflict := _identity_conflict(work, said, sight.member(member))) is not None:
+    own = _holder(sight, identity, said.cin)
+    if registered and (conflict := _identity_conflict(work, said, own, sight.member(own))) is not None:
         return conflict
     match said.action:
         case "add" if _over(reading, said):
@@ -81,6 +101,8 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
             refused = _not_to_be_served(sight, work, said, registered)
     if refused is not None:
         return refused
+    if work.waiting is not None:
+        return work
     listed = said.action == "add" and not _over(reading, said)
     points = tuple(identity.contact_point(member, kind.value, value) for kind, value in _points(said))
     work.listing = Listing(member, reading.digest, listed, reading.file, points)
@@ -111,6 +133,12 @@ def _listed(sight: Seen, work: Asked, said: RosterRow, registered: bool, before:
         ))  # fmt: skip
     else:
         work.may_have("register")
+    listing = ListedByPlan(plan=work.reading.plan, first_day=said.effective_on, last_day=said.ends_on)
+    if state.plans(work.reading.row.received_at).get(work.reading.plan) != listing:
+        work.add("listed", ListByPlan(
+            stream=work.member, plan=listing.plan, first_day=listing.first_day, last_day=listing.last_day, **work.said()
+        ))  # fmt: skip
+    work.may_have("listed")
     _contact(work, said, state)
     _life(work, said, state)
     return _assigned(sight, work, said, before)
@@ -143,10 +171,10 @@ def _life(work: Asked, said: RosterRow, state: Member) -> None:
     counties = [county_named(e.fact.county) for e in state.life.counties if e.fact.learned_from == PLAN_FILE]
     if county_named(said.county) and county_named(said.county) != (counties[-1] if counties else ""):
         work.add("county", LearnCounty(stream=work.member, county=said.county, **from_plan))
-    work.may_have("homeless", "county", "identity", "tier", "assign", "resend")
+    work.may_have("homeless", "county", "identity", "tier", "populations", "assign", "resend", "again", "referral")
 
 
-def _identity_conflict(work: Asked, said: RosterRow, state: Member) -> Settlement | None:
+def _identity_conflict(work: Asked, said: RosterRow, own: StreamId, state: Member) -> Settlement | None:
     """A CIN that stands for somebody else here waits for a person; a new last or first name alone is taken over."""
     reading = work.reading
     if state.erased:
@@ -163,47 +191,77 @@ def _identity_conflict(work: Asked, said: RosterRow, state: Member) -> Settlemen
             return reading.waits("identity_conflict", "last_name", because, "ask the plan who holds it", work.member)
     if not (dates and families is not False and givens is not False):
         work.add("identity", CorrectIdentity(
-            stream=work.member, family_name=said.family_name, given_name=said.given_name,
+            stream=own, family_name=said.family_name, given_name=said.given_name,
             birth_date=said.birth_date.isoformat(), reason=PLAN_FILE, **work.said(),
         ))  # fmt: skip
     return None
 
 
 def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None) -> Settlement | None:
-    reading, received_at = work.reading, work.reading.row.received_at
+    reading = work.reading
     claim = sight.claim(claim_on_open_episode(work.member))
     listed_before = before is not None and before.listed
-    if claim.holder is not None:
-        episode = sight.episode(claim.holder)
-        if episode.plan != reading.plan:
-            because = "the member has an open episode under another plan"
-            return reading.waits(ANOTHER_PLAN, "plan_id", because, "settle with both plans whose it is", work.member)
-        if said.tier and said.tier != plan_tier(episode, received_at):
-            work.add("tier", ReportPlanTier(stream=claim.holder, tier=said.tier, **work.said()))
-        if before is not None and listed_before and before.file != reading.file:
-            work.add("resend", ResendAssignment(stream=claim.holder, received_at=received_at, **work.said()))
-        return None
-    if claim.released_because in MEMBER_SAID_NO:
+    if claim.holder is not None and sight.episode(claim.holder).plan == reading.plan:
+        _listed_again(work, said, claim.holder, sight.episode(claim.holder), before)
+    elif claim.holder is not None and not reading.row.released_by:
+        because = "the member has an open episode under another plan; one assignment governs at a time"
+        work.waiting = reading.waits(
+            ANOTHER_PLAN, "plan_id", because, "settle with both plans from when on whose it is", work.member
+        )
+    elif claim.holder is not None:
+        changed = {**work.said(), "by": reading.row.released_by}
+        work.add("changed", CloseEpisode(stream=claim.holder, reason=ClosureReason.CHANGED_PLAN, **changed))
+        _assign(work, said)
+    elif claim.released_because in MEMBER_SAID_NO:
         work.reason = "declined_before"
         work.note("cin", "the member said no to us and is not taken on again by a list", "take them off it, or refer them anew")
     elif claim.last_holder is not None and listed_before and claim.released_because != ClosureReason.ASSIGNMENT_WITHDRAWN:
         work.reason = "closed_before"  # the plan has not taken our closure in yet: still listing is not listing anew
         work.note("cin", "the episode was closed; listing the member still does not open another", "take in our return file")
     else:
-        work.woken = (NOT_ASSIGNED,)
-        work.add("assign", ReceiveAssignment(
-            stream=work.identity.episode(reading.row.inbox_id), member=work.member, plan=reading.plan, received_at=received_at,
-            effective_on=said.effective_on, authorized_on=said.authorized_on, referral_source=said.referral_source,
-            plan_tier=said.tier, **work.said(),
-        ))  # fmt: skip
+        _assign(work, said)
     return None
+
+
+def _assign(work: Asked, said: RosterRow) -> None:
+    reading = work.reading
+    episode = work.identity.episode(reading.row.inbox_id)
+    work.woken = (NOT_ASSIGNED,)
+    work.add("assign", ReceiveAssignment(
+        stream=episode, member=work.member, plan=reading.plan, received_at=reading.row.received_at,
+        effective_on=said.effective_on, authorized_on=said.authorized_on, referral_source=said.referral_source,
+        plan_tier=said.tier, **work.said(),
+    ))  # fmt: skip
+    if said.populations:
+        work.add("populations", ReportPlanPopulations(stream=episode, populations=said.populations, **work.said()))
+
+
+def _listed_again(work: Asked, said: RosterRow, stream: StreamId, episode: Episode, before: Listing | None) -> None:
+    """The plan lists the member whom we serve for it: no clock restarts (domain.md 2.3). What was asked of the plan is answered."""
+    reading, received_at = work.reading, work.reading.row.received_at
+    if said.tier and said.tier != plan_tier(episode, received_at):
+        work.add("tier", ReportPlanTier(stream=stream, tier=said.tier, **work.said()))
+    if said.populations and said.populations != plan_populations(episode.said):
+        work.add("populations", ReportPlanPopulations(stream=stream, populations=said.populations, **work.said()))
+    if missing(episode.said) is not None:
+        work.add("again", NameOnRosterAgain(stream=stream, file=str(reading.file), **work.said()))
+    elif before is not None and before.listed and before.file != reading.file:
+        work.add("resend", ResendAssignment(stream=stream, received_at=received_at, **work.said()))
+    if len(waiting := [r for r in referrals(episode.said) if r.waits]) == 1:
+        told_on = local_date(received_at, OFFICE_ZONE)
+        work.add("referral", AnswerReferral(
+            stream=stream, answer=PlanAnswer.APPROVED, communicated_on=told_on, referral=waiting[0].id,
+            first_day=said.authorized_on, **work.said(),
+        ))  # fmt: skip
 
 
 def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str) -> Settlement | None:
     open_ = sight.holder(claim_on_open_episode(work.member))
+    work.may_have("withdraw", "taken_off")
+    if work.reading.plan in sight.member(work.member).plans(work.reading.row.received_at):
+        work.add("taken_off", TakeOffByPlan(stream=work.member, plan=work.reading.plan, reason=reason, **work.said()))
     if open_ is None or sight.episode(open_).plan != work.reading.plan:
-        work.may_have("withdraw")
-        if said.action == "add":
+        if said.action == "add" and not work.orders:
             because = "the assignment had ended before the file came, and we have none of this plan's"
             return work.reading.left_out("assignment_over", "assignment_end_date", because, "leave it out, or correct the end date")
         work.reason = "not_assigned"

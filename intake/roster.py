@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
@@ -18,20 +18,23 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from domain.core import Refusal, StreamId
+from domain.episode.rosters import MissOnRoster
+from domain.episode.state import claim_on_open_episode
 from eventlog.clock import Clock
-from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway
+from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
 from intake import grants, listing
 from intake.apply import Busy
 from intake.claims import Claim, next_of_files
 from intake.identity import IdentityKeys
-from intake.inbox import Arrival, Inbox, Row, Settlement, Status
+from intake.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 from intake.index import IdentityIndex
-from intake.lines import REJECTED, ROW_PARSER, UNCHANGED, Asked, Lines, Listing, Reading, Rows, next_rows, not_taken
+from intake.lines import BATCH_MAX, REJECTED, ROW_PARSER, UNCHANGED, Asked, Lines, Listing, Reading, Rows, next_rows, not_taken
 from intake.listing import Seen
 from intake.memberfile import READERS, RosterRow, RowProblem, Sheet, is_cin, read_sheet
 from intake.profiles import FileKind, Profile, Profiles
+from intake.reports import Outcome, ReportLine, lines_of, said_of, totals
 from intake.tables import FileRefused
 
 TAKEOVER: Final = timedelta(minutes=10)
@@ -76,6 +79,22 @@ class Receipt:
     missing: tuple[StreamId, ...] = ()
     flags: tuple[str, ...] = ()
     profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would become of a file. `stops`: so many members would be missing that a person would be asked first."""
+
+    profile: str
+    lines: tuple[ReportLine, ...]
+    missing: tuple[StreamId, ...] = ()
+    stops: bool = False
+    flags: tuple[str, ...] = ()
+    unknown_headers: tuple[str, ...] = ()
+
+    @property
+    def totals(self) -> dict[Outcome, int]:
+        return totals(self.lines)
 
 
 class MemberFiles:
@@ -158,9 +177,9 @@ class MemberFiles:
         self._store_lines(row, profile, sheet)
         self._work_off(row.inbox_id, len(sheet.rows) + len(sheet.too_wide), progress)
         if full:
-            self._lines.unlist(profile.plan, [member for _, member in missing])
+            self._miss(row, profile.plan, [member for _, member in missing])
         self._index.catch_up(self._clock.now())
-        return self._finish(row, self._tally(row, profile, sheet, tuple(member for _, member in missing)))
+        return self._finish(row, self._tally(row, profile, tuple(member for _, member in missing), sheet.flags))
 
     def _store_lines(self, row: Row, profile: Profile, sheet: Sheet) -> None:
         unread = [(p.row, {_UNREAD: json.dumps(asdict(p))}) for p in sheet.too_wide]
@@ -181,6 +200,89 @@ class MemberFiles:
         plan = plan_of(row.source_id)
         profile = self.profiles.with_id(layout, kind) if layout else self.profiles.of(plan, kind)
         return profile, what == FULL_ROSTER_KIND
+
+    def confirm(self, file_id: UUID, *, reason: str, by: str, progress: Progress = _quiet) -> Receipt:
+        """A person's word that a file which stopped is right; it then goes on. `reason` is a code. Raises UnknownMessage."""
+        self._lines.confirm(file_id, reason=reason, by=by, now=self._clock.now())
+        return self.carry_on(file_id, progress=progress)
+
+    def reject(self, file_id: UUID, *, reason: str, by: str) -> None:
+        """A person's word that nothing is to follow from a file which stopped. `reason` is a code. Raises UnknownMessage."""
+        self._lines.reject(file_id, reason=reason, by=by, now=self._clock.now())
+
+    def files(self, *, plan: str = "", waiting: bool = False, before: UUID | None = None, limit: int = 100) -> tuple[Row, ...]:
+        """The files themselves, the newest first."""
+        return self._lines.files(plan=plan, status=Status.WAITING if waiting else None, before=before, limit=limit)
+
+    def receipt(self, file_id: UUID) -> Receipt:
+        """What became of a file, as its rows stand now. Raises UnknownMessage."""
+        row = self._file(file_id)
+        profile, _ = self._profile_of(row)
+        told = _receipt(row)
+        if row.status is Status.WAITING or not self._lines.counts(file_id):
+            return told
+        missing = tuple((row.outcome or {}).get("missing", ()))
+        return self._tally(row, profile, missing, flags=tuple(row.flags))
+
+    def report(self, file_id: UUID, *, after: int = 0, only_remarkable: bool = False) -> Iterator[ReportLine]:
+        """What became of each row of a file below a line, in the sheet's order. Raises UnknownMessage."""
+        self._file(file_id)
+        return lines_of(self._lines, file_id, after=after, only_remarkable=only_remarkable)
+
+    def _file(self, file_id: UUID) -> Row:
+        row = self._lines.file(file_id)
+        if row is None:
+            raise UnknownMessage(f"{file_id} is no file; see `throughline files list`")
+        return row
+
+    def preview(
+        self, raw: bytes, *, plan: str, kind: FileKind = FileKind.MEMBERS, file_name: str = "", full_roster: bool | None = None
+    ) -> Preview:
+        """What would become of a file, by what is known now. Nothing is written, and nothing of it is kept. Raises FileRefused."""
+        profile = self.profiles.of(plan, kind, file_name=file_name)
+        sheet = read_sheet(raw, profile)
+        full = profile.full_roster if full_roster is None else full_roster
+        missing = self._missing(plan, sheet) if full else ()
+        listed = len(self._lines.listed(plan)) if full else 0
+        lines = [line for p in sheet.too_wide for line in said_of(p.row, Status.DEAD, REJECTED, {"problems": [asdict(p)]})]
+        seen: dict[bytes, bytes] = {}
+        for start in range(0, len(sheet.rows), BATCH_MAX):
+            lines += self._rehearsed(sheet.rows[start : start + BATCH_MAX], profile, seen)
+        return Preview(
+            profile=profile.id,
+            lines=tuple(sorted(lines, key=lambda line: line.row)),
+            missing=tuple(member for _, member in missing),
+            stops=full and len(missing) > profile.drop_share_max * listed,
+            flags=sheet.flags,
+            unknown_headers=sheet.unknown_headers,
+        )
+
+    def _rehearsed(
+        self, rows: Sequence[tuple[int, Mapping[str, str]]], profile: Profile, seen: dict[bytes, bytes]
+    ) -> Iterator[ReportLine]:
+        now, readings = self._clock.now(), list[Reading]()
+        for number, cells in rows:
+            said = READERS[profile.kind](number, cells, profile, now.date())
+            if isinstance(said, tuple):
+                yield from said_of(number, Status.DEAD, REJECTED, {"problems": [asdict(problem) for problem in said]})
+                continue
+            reading = self._reading(_imagined(number, now), profile, said)
+            if seen.get(reading.subject) == reading.digest:
+                yield from said_of(number, Status.DUPLICATE, "said_twice_in_this_file", {})
+            else:
+                seen[reading.subject] = reading.digest
+                readings.append(reading)
+        with self._inbox.pool.connection() as conn:
+            before = Rows(self._inbox, conn, ()).listings([(r.plan, r.key) for r in readings if isinstance(r.said, RosterRow)])
+        for reading, found in self._asked(readings, before):
+            line = reading.row.line or 0
+            if isinstance(found, Settlement):
+                yield from said_of(line, found.status, found.reason, found.outcome or {})
+            elif found.waiting is not None:
+                yield from said_of(line, found.waiting.status, found.waiting.reason, found.waiting.outcome or {})
+            else:
+                status = Status.APPLIED if found.orders else Status.DUPLICATE
+                yield from said_of(line, status, found.reason, {"notes": [asdict(note) for note in found.notes]})
 
     # -- rows
 
@@ -250,9 +352,12 @@ class MemberFiles:
         return self._reading(row, profile, said)
 
     def _reading(self, row: Row, profile: Profile, said: Any) -> Reading:
+        digest, plan = self._identity.digest, profile.plan
+        about = "" if isinstance(said, RosterRow) else said.number
         return Reading(
-            row, profile, said, self._identity.cin(said.cin), self._identity.digest(profile.kind, profile.plan, repr(said))
-        )
+            row, profile, said, self._identity.cin(said.cin), digest(profile.kind, plan, repr(said)),
+            digest("about", profile.kind, plan, said.cin, about),
+        )  # fmt: skip
 
     def _wave(self, rows: Rows, wave: Sequence[Reading]) -> list[tuple[Row, Settlement]]:
         """Rows of which none bears on another."""
@@ -279,9 +384,11 @@ class MemberFiles:
                 woken.setdefault(one.woken, []).append(one.member)
         if kept:
             rows.keep(kept)
+        rows.supersede({r.subject: r.file for r in wave}, self._clock.now())
         for reasons, members in woken.items():
             rows.wake(members, reasons, self._clock.now())
-        return settled
+        about = {r.row.inbox_id: r.subject for r in wave}
+        return [(row, replace(to, semantic_hash=about[row.inbox_id])) for row, to in settled]
 
     def _asked(
         self, wave: Sequence[Reading], before: Mapping[tuple[str, bytes], Listing]
@@ -338,6 +445,9 @@ class MemberFiles:
             said, _, remedy = (because if mark else outcome.because).partition("; ")
             return one.reading.waits(outcome.code, field if mark else "row", said, remedy or "see the member", one.member)
         caused = [recorded for accepted in outcome for recorded in accepted.facts] or self._caused_before(one)
+        named = tuple((recorded, self._gateway.log.codec.name_of(recorded.fact)) for recorded in caused)
+        if one.waiting is not None:
+            return replace(one.waiting, caused=named)
         return Settlement(
             status=Status.APPLIED if caused else Status.DUPLICATE,
             reason=one.reason or ("" if caused else UNCHANGED),
@@ -345,7 +455,7 @@ class MemberFiles:
             evidence=one.evidence,
             parser=ROW_PARSER,
             outcome={"notes": [asdict(note) for note in one.notes]} if one.notes else None,
-            caused=tuple((recorded, self._gateway.log.codec.name_of(recorded.fact)) for recorded in caused),
+            caused=named,
         )
 
     def _caused_before(self, one: Asked) -> list[Any]:
@@ -362,7 +472,33 @@ class MemberFiles:
         named = {self._identity.cin(cin) for _, cells in sheet.rows if (cin := is_cin(cells.get("cin", ""))) is not None}
         return tuple((key, member) for key, member in self._lines.listed(plan) if key not in named)
 
-    def _tally(self, row: Row, profile: Profile, sheet: Sheet, missing: tuple[StreamId, ...]) -> Receipt:
+    def _miss(self, row: Row, plan: str, members: Sequence[StreamId]) -> None:
+        """Says of each that a full roster no longer names them. Their episodes go on until somebody ends them (scenario 9)."""
+        for start in range(0, len(members), ORDERS_MAX):
+            some = members[start : start + ORDERS_MAX]
+            sight = Seen(self._gateway)
+            sight.fetch(map(claim_on_open_episode, some))
+            open_ = [episode for member in some if (episode := sight.holder(claim_on_open_episode(member))) is not None]
+            sight.fetch(open_)
+            orders = [
+                Order(
+                    command=MissOnRoster(
+                        stream=episode, by=f"source:{row.source_id}", occurred_at=row.received_at, message_id=str(row.inbox_id),
+                        file=str(row.inbox_id),
+                    ),
+                    command_id=self._identity.command(row.inbox_id, f"missing|{episode}"),
+                    causation=str(row.inbox_id),
+                    correlation=str(row.inbox_id),
+                )
+                for episode in open_ if sight.episode(episode).plan == plan
+            ]  # fmt: skip
+            if orders and not isinstance(self._gateway.handle_many(orders), tuple):
+                for order in orders:  # somebody closed one of the episodes in this moment
+                    if isinstance(self._gateway.handle_many((order,)), Conflict):
+                        raise Busy
+            self._lines.unlist(plan, some)
+
+    def _tally(self, row: Row, profile: Profile, missing: tuple[StreamId, ...], flags: tuple[str, ...]) -> Receipt:
         counts = self._lines.counts(row.inbox_id)
         told = self._lines.told(row.inbox_id, only_remarkable=True)
         problems = tuple(RowProblem(**p) for one in told for p in one.outcome.get("problems", ()))
@@ -376,7 +512,7 @@ class MemberFiles:
             waiting=sum(counts.get(status, 0) for status in (Status.WAITING, Status.UNMATCHED, Status.RECEIVED)),
             problems=problems,
             missing=missing,
-            flags=sheet.flags,
+            flags=flags,
             profile=profile.id,
         )
 
@@ -430,6 +566,18 @@ def _unchanged(reading: Reading, member: StreamId) -> Settlement:
     return Settlement(
         status=Status.DUPLICATE, reason=UNCHANGED, member=member, parser=ROW_PARSER, outcome={"notes": notes} if notes else None
     )
+
+
+def _imagined(number: int, now: datetime) -> Row:
+    """A row that stands in no inbox."""
+    return Row(
+        inbox_id=_NOWHERE, source_id="", transport="file", peer="", control_id="", kind="", sha256=b"", received_at=now, charset="",
+        status=Status.RECEIVED, reason="", flags=[], error="", attempts=0, next_attempt_at=now, settled_at=None, parser="",
+        trace="", repeats=0, stay=None, member=None, evidence="", proposed=[], released_by="", part_of=None, line=number, outcome=None,
+    )  # fmt: skip
+
+
+_NOWHERE: Final = UUID(int=0)
 
 
 def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:

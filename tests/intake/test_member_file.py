@@ -11,6 +11,7 @@ import pytest
 from domain.episode.closing import Decline
 from domain.episode.enrolment import PlanTierReported
 from domain.episode.facts import AssignmentReceived, AssignmentResent, EpisodeClosed
+from domain.episode.rosters import MissedOnRoster
 from domain.episode.state import Episode
 from domain.member.circumstances import Circumstance, EndCircumstance, LearnCounty
 from domain.member.decider import MarkContactPoint
@@ -286,7 +287,9 @@ def test_28_a_full_roster_that_lost_most_members_stops_and_asks(world: World) ->
     confirmed = world.register(*people[:4], full_roster=True, confirmed=True)
     assert not confirmed.stopped
     assert (totals(confirmed), len(confirmed.missing)) == ((4, 0, 4, 0), 6)
-    assert len(world.facts()) == before, "absence ends nobody's episode"
+    assert len(world.facts()) == before + 6
+    assert len([f for f in world.facts("episode-") if isinstance(f, MissedOnRoster)]) == 6
+    assert not [f for f in world.facts("episode-") if isinstance(f, EpisodeClosed)], "absence ends nobody's episode"
 
 
 def test_a_few_missing_are_shown_and_nothing_stops(world: World) -> None:
