@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
@@ -17,28 +16,27 @@ from uuid import UUID
 from opentelemetry import trace as otel
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from domain.core import Command, Instant, Recorded, Refusal, StreamId
-from domain.episode.state import Episode, claim_on_open_episode
+from domain.core import Instant, Recorded, Refusal, StreamId
+from domain.episode.state import Episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
-from domain.member.decider import Claim as ClaimState
+from domain.member.identity import MoveStay
 from domain.stay.course import Course
 from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import MemberDischarged, StayClass, order_of
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
-from intake.claims import Heard, Messages, Question
+from intake import person_orders
+from intake.claims import PARTS_OPEN, Heard, Messages
 from intake.er7 import DELETED
-from intake.forms import NotRead, read_stored
+from intake.forms import NotRead, Parts, read_stored
 from intake.identity import IdentityKeys
 from intake.inbox import Row, Settlement, Status
 from intake.index import IdentityIndex
-from intake.matching import Candidate, Match, Matched, Reason, Review, Unmatched, match
-from intake.notification import (
-    Ignored,
-    Kind,
-    MemberKeys,
-    Notification,
-)
+from intake.matching import Matched, Reason, Review, Unmatched
+from intake.notification import Ignored, Kind, Notification
+from intake.persons import PersonNotice
+from intake.readings import Reading, Sight, Wanted
 from intake.receive import traceparent_of
+from intake.recognising import Asked, Recogniser, Seen
 from intake.sources import Source, Sources
 from intake.statements import occurred_at_of, statements_of
 
@@ -58,92 +56,13 @@ class Busy(Exception):
     """The streams stayed busy; the message is to be tried again."""
 
 
-class Sight:
-    """The streams that messages need to be seen, each loaded once, as many as possible in one round trip."""
-
-    __slots__ = ("_gateway", "_states")
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._states: dict[StreamId, Any] = {}
-
-    def fetch(self, streams: Iterable[StreamId]) -> None:
-        wanted = [stream for stream in dict.fromkeys(streams) if stream not in self._states]
-        if wanted:
-            self._states |= {stream: loaded.state for stream, loaded in self._gateway.load_many(wanted).items()}
-
-    def of(self, stream: StreamId) -> Any:
-        if stream not in self._states:
-            self.fetch((stream,))
-        return self._states[stream]
-
-    def member(self, stream: StreamId) -> Member:
-        state = self.of(stream)
-        assert isinstance(state, Member)
-        return state
-
-    def holder(self, claim: StreamId) -> StreamId | None:
-        """Who holds a claim now."""
-        state = self.of(claim)
-        assert isinstance(state, ClaimState)
-        return state.holder
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A match; `erased` where the data of the person whom it is about was destroyed."""
-
-    match: Match
-    erased: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """A message that could be read, and what it is about. `trace` is the span in which it is worked off.
-
-    `stay` is the one for which the message counts; `renumbered` the stay of a number that turned out to be the same visit's; `left`
-    the stay in another facility that the member was moved from."""
-
-    row: Row
-    source: Source
-    said: Notification | Ignored
-    parser: str
-    semantic: bytes
-    trace: str
-    stay: StreamId | None = None
-    statement_key: bytes | None = None
-    renumbered: StreamId | None = None
-    left: StreamId | None = None
-
-    @property
-    def question(self) -> Question:
-        return Question(self.row, self.semantic, self.stay, self.statement_key)
-
-    def settled(self, status: Status, reason: str = "", flags: Sequence[str] = (), **more: Any) -> Settlement:
-        return Settlement(
-            status=status, reason=reason, flags=tuple(flags), stay=self.stay, semantic_hash=self.semantic,
-            parser=self.parser, **more,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What a message asks of the log: whose it is, on which evidence, and the commands that say so."""
-
-    reading: Reading
-    flags: tuple[str, ...]
-    member: StreamId
-    evidence: str
-    orders: tuple[Order, ...]
-
-
 class Applier:
     """Works off batches of messages. Thread-safe."""
 
     def __init__(self, gateway: Gateway, identity: IdentityKeys, index: IdentityIndex) -> None:
         self._gateway = gateway
         self._identity = identity
-        self._index = index
+        self._recogniser = Recogniser(identity, index)
 
     def apply(self, batch: Messages, sources: Sources, now: Instant) -> Iterable[tuple[Row, Settlement]]:
         """Settle every message of the batch; what became of each. Raises Busy, LogAway, CannotUnwrap: then they are tried again.
@@ -153,7 +72,7 @@ class Applier:
         with ExitStack() as spans:
             pending: list[Reading] = []
             for row in batch.rows:
-                found = self._read(batch, row, sources, spans.enter_context(_span(row)))
+                found = self._read(batch, row, sources, spans.enter_context(_span(row)), now)
                 if isinstance(found, Settlement):
                     settled.append((row, found))
                 else:
@@ -166,9 +85,10 @@ class Applier:
                 done = self._wave(batch, wave, now)
                 batch.settle(done, now)
                 settled += done
+            batch.settle_wholes({row.part_of for row, _ in settled if row.part_of is not None}, now)
         return settled
 
-    def _read(self, batch: Messages, row: Row, sources: Sources, trace: str) -> Settlement | Reading:
+    def _read(self, batch: Messages, row: Row, sources: Sources, trace: str, now: Instant) -> Settlement | Reading:
         source = sources.named(row.source_id)
         if source is None:
             return Settlement(status=Status.WAITING, reason="source_unknown")
@@ -178,9 +98,12 @@ class Applier:
         found = read_stored(raw, row, source)
         if isinstance(found, NotRead):
             return Settlement(status=Status.DEAD, reason=found.reason, parser=found.parser)
+        if isinstance(found, Parts):
+            batch.take_apart(row, found.parts, now)
+            return Settlement(status=Status.WAITING, reason=PARTS_OPEN, parser=found.parser)
         said, semantic = found.said, self._identity.digest("message", *found.content)
         reading = Reading(row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace)
-        if isinstance(said, Ignored):
+        if not isinstance(said, Notification):
             return reading
         stay, renumbered, left = self._identity.stay(said.visit.scope, said.visit.value), None, None
         if said.prior_visit is not None:
@@ -205,11 +128,11 @@ class Applier:
     def _wave(self, batch: Messages, wave: Sequence[Reading], now: Instant) -> list[tuple[Row, Settlement]]:
         """Messages of which none bears on another."""
         heard = batch.heard([r.question for r in wave])
-        sight = self._sight(batch, wave, heard)
+        seen = self._seen(batch, wave, heard)
         settled: list[tuple[Row, Settlement]] = []
         wanted: list[Wanted] = []
         for reading in wave:
-            found = self._asked(sight, reading, heard[reading.row.inbox_id])
+            found = self._asked(seen, reading, heard[reading.row.inbox_id])
             if isinstance(found, Wanted):
                 wanted.append(found)
             else:
@@ -218,26 +141,24 @@ class Applier:
             settled += self._carried_out(batch, wanted, now)
         return settled
 
-    def _sight(self, batch: Messages, wave: Sequence[Reading], heard: Mapping[UUID, Heard]) -> _Seen:
-        """Everybody whom the messages may be about, and their open episodes, in three round trips."""
-        said = [r.said.member for r in wave if isinstance(r.said, Notification)]
-        people = {(m.family_name, m.birth_date) for m in said if m.family_name and m.birth_date is not None}
-        named = self._index.named(batch.conn, people)
-        sight = Sight(self._gateway)
-        claims = [self._identity.cin_claim(cin) for m in said for cin in m.cins]
-        sight.fetch(claims)
-        holders = [holder for claim in claims if (holder := sight.holder(claim)) is not None]
-        of_stays = [h.member for h in heard.values() if h.member is not None]
-        by_hand = [r.row.member for r in wave if r.row.released_by and r.row.member]
-        members = (*holders, *of_stays, *by_hand, *(member for found in named.values() for member in found))
-        sight.fetch((*members, *(claim_on_open_episode(member) for member in members)))
-        return _Seen(sight, named)
+    def _seen(self, batch: Messages, wave: Sequence[Reading], heard: Mapping[UUID, Heard]) -> Seen:
+        """Everybody whom the messages may be about."""
+        asked = []
+        for r in wave:
+            by_hand = r.row.member if r.row.released_by and r.row.member else None
+            if isinstance(r.said, Notification):
+                asked.append(Asked(r.said.member, heard[r.row.inbox_id].member, by_hand))
+            elif isinstance(r.said, PersonNotice):
+                asked.append(Asked(r.said.member, None, by_hand, r.said.retired, r.said.retired_cins))
+        return self._recogniser.see(batch.conn, Sight(self._gateway), asked)
 
-    def _asked(self, seen: _Seen, reading: Reading, heard: Heard) -> Wanted | Settlement:
+    def _asked(self, seen: Seen, reading: Reading, heard: Heard) -> Wanted | Settlement:
         row, said, source = reading.row, reading.said, reading.source
         flags = (FLAG_PROBABLE_RESEND,) if heard.resent else ()
         if isinstance(said, Ignored):
             return reading.settled(Status.IGNORED, said.reason, flags)
+        if isinstance(said, PersonNotice):
+            return person_orders.asked(self._recogniser, self._identity, seen, reading, (*flags, *said.flags))
         assert reading.stay is not None
         flags = (*flags, *said.flags, *((FLAG_DISCHARGE_TIME_DELETED,) if said.discharged is DELETED else ()))
         if heard.member is None and said.stay_class == StayClass.OUTPATIENT and said.kind in _ABOUT_A_STAY_ONLY:
@@ -245,30 +166,39 @@ class Applier:
         if row.released_by and row.member:
             who, evidence, by = row.member, BY_HAND, _actor(row.released_by, source)
         else:
-            found = self._match(seen, said.member, heard.member)
+            found = self._recogniser.recognise(seen, said.member, heard.member, str(row.inbox_id), row.received_at.date())
             if found.erased:
                 return reading.settled(Status.IGNORED, Reason.ERASED.value, flags)
             match found.match:
                 case Matched(member=who, evidence=evidence):
                     by = f"source:{source.name}"
-                case Review(reason=why, proposed=proposed):
-                    return reading.settled(Status.WAITING, why.value, flags, proposed=proposed)
-                case Unmatched(reason=why, proposed=proposed):
-                    lookup = self._lookup_keys(said.member)
-                    return reading.settled(Status.UNMATCHED, why.value, flags, proposed=proposed, lookup=lookup)
+                case Review(reason=why):
+                    return reading.settled(Status.WAITING, why.value, flags, proposed=found.proposed, outcome=found.outcome)
+                case Unmatched(reason=why):
+                    return reading.settled(
+                        Status.UNMATCHED, why.value, flags, proposed=found.proposed, outcome=found.outcome,
+                        lookup=self._recogniser.lookup(said.member),
+                    )  # fmt: skip
         if heard.said_before:
             return reading.settled(Status.DUPLICATE, "said_before", flags, member=who, evidence=evidence)
         anew = self._reading_anew(seen.sight, reading, said) if row.parser else 0
         if anew:
             flags = (*flags, FLAG_REPLAY_DIFFERS)
-        orders = tuple(self._orders(seen.sight, reading, said, who, evidence, by, anew))
-        return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=orders)
+        orders = [*self._orders(seen.sight, reading, said, who, evidence, by, anew, heard.member)]
+        told = {"occurred_at": occurred_at_of(said, row.received_at), "said_at": said.said_at, "message_id": str(row.inbox_id)}
+        for taught in self._recogniser.taught(seen, reading, said.member, who, **told):
+            if isinstance(taught, str):
+                flags = (*flags, taught)
+            else:
+                orders.append(taught)
+        return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=tuple(orders))
 
     def _orders(
-        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int
-    ) -> Iterable[Order]:
+        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int,
+        before: StreamId | None,
+    ) -> Iterable[Order]:  # fmt: skip
         """The statements for the stay; and for the member that the stay is theirs, where that is not known yet. `anew`: which
-        reading of the message this is, where an earlier one said something else."""
+        reading of the message this is, where an earlier one said something else; `before`: whose the stay was until now."""
         row, source, stay = reading.row, reading.source, reading.stay
         assert stay is not None
         occurred_at = occurred_at_of(said, row.received_at)
@@ -276,22 +206,33 @@ class Applier:
         feed = f"source:{source.name}"
         if reading.renumbered is not None:
             join = JoinStay(stream=stay, by=feed, other=reading.renumbered, source=source.name, trigger=said.trigger, **told)
-            yield self._order(reading, "join", join)
+            yield reading.order(self._identity, "join", join)
         order, which = _order_of(said, row), f"|{anew}" if anew else ""
         order += f"|~{anew:04d}" if anew else ""  # ranks right above what this message was understood to say before
         for n, statement in enumerate(statements_of(said, source, row.received_at, order)):
-            yield self._order(reading, f"statement|{n}{which}", RecordStatement(stream=stay, by=feed, statement=statement, **told))
+            record = RecordStatement(stream=stay, by=feed, statement=statement, **told)
+            yield reading.order(self._identity, f"statement|{n}{which}", record)
         if reading.left is not None:
             left = MemberDischarged(
                 order=order, received_at=row.received_at, source=source.name, facility=said.prior_facility,
                 discharged_at=occurred_at, disposition=TO_ANOTHER_HOSPITAL, trigger=said.trigger,
             )  # fmt: skip
-            yield self._order(reading, f"left{which}", RecordStatement(stream=reading.left, by=feed, statement=left, **told))
+            record = RecordStatement(stream=reading.left, by=feed, statement=left, **told)
+            yield reading.order(self._identity, f"left{which}", record)
+        if before is not None and before not in sight.person(member):
+            sight.fetch((before,))
+            numbers = tuple(key.hex() for key in self._recogniser.numbers(said.member.record_numbers))
+            moved = MoveStay(
+                stream=before, by=by, stay=stay, to=member, episode=sight.open_episode(member), numbers=numbers, reason=evidence,
+                message_id=str(row.inbox_id),
+            )  # fmt: skip
+            yield reading.order(self._identity, f"moved|{before}|{member}", moved)
+            return
         for concerned in (stay,) if reading.left is None else (reading.left, stay):
             attribution = self._attribution(sight, member, concerned, occurred_at)
             if attribution is not None:
                 (episode,) = attribution
-                yield self._order(reading, f"attribution|{member}|{concerned}|{episode}", AttributeStay(
+                yield reading.order(self._identity, f"attribution|{member}|{concerned}|{episode}", AttributeStay(
                     stream=member, by=by, stay=concerned, episode=episode, evidence=evidence, **told,
                 ))  # fmt: skip
 
@@ -321,6 +262,8 @@ class Applier:
         return found
 
     def _outcomes_of(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:
+        if not any(w.orders for w in wanted):
+            return {w.reading.row.inbox_id: () for w in wanted}
         if len(wanted) > 1:
             together = self._gateway.handle_many([order for w in wanted for order in w.orders])
             if isinstance(together, tuple):
@@ -328,7 +271,7 @@ class Applier:
                 return {w.reading.row.inbox_id: tuple(islice(rest, len(w.orders))) for w in wanted}
         found: dict[UUID, tuple[Accepted, ...] | Refusal] = {}
         for w in wanted:
-            outcome = self._gateway.handle_many(w.orders)
+            outcome = self._gateway.handle_many(w.orders) if w.orders else ()
             if isinstance(outcome, Conflict):
                 raise Busy
             found[w.reading.row.inbox_id] = outcome
@@ -343,11 +286,12 @@ class Applier:
                     statement_key=reading.statement_key,
                 )  # fmt: skip
             return reading.settled(Status.WAITING, outcome.code, w.flags, member=w.member, evidence=w.evidence)
-        assert reading.stay is not None and isinstance(reading.said, Notification)
-        course = courses[reading.stay]
         caused = [recorded for accepted in outcome for recorded in accepted.facts]
-        caused += self._report_death(reading, course, w.member, reading.said)
-        doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
+        doubts: dict[str, str] = {}
+        if reading.stay is not None and isinstance(reading.said, Notification):
+            course = courses[reading.stay]
+            caused += self._report_death(reading, course, w.member, reading.said)
+            doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
         mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), "")
         return reading.settled(
             Status.WAITING if mine and not row.released_by else Status.APPLIED,
@@ -358,28 +302,6 @@ class Applier:
             statement_key=reading.statement_key,
             caused=tuple((recorded, self._gateway.log.codec.name_of(recorded.fact)) for recorded in caused),
         )
-
-    # -- whose it is
-
-    def _match(self, seen: _Seen, said: MemberKeys, of_stay: StreamId | None) -> Found:
-        sight = seen.sight
-        holders = [h for cin in said.cins if (h := sight.holder(self._identity.cin_claim(cin))) is not None]
-        by_cin = [_candidate(sight, member) for member in dict.fromkeys(holders)]
-        if any(erased for _, erased in by_cin):
-            return Found(Unmatched(Reason.ERASED), erased=True)
-        by_name: list[Candidate] = []
-        if said.family_name and said.birth_date is not None:
-            by_name = [_candidate(sight, member)[0] for member in seen.named[said.family_name, said.birth_date]]
-        of_visit = _candidate(sight, of_stay) if of_stay is not None else None
-        if of_visit is not None and of_visit[1]:
-            return Found(Unmatched(Reason.ERASED), erased=True)
-        return Found(match(said, [c for c, _ in by_cin], by_name, of_visit[0] if of_visit else None))
-
-    def _lookup_keys(self, said: MemberKeys) -> tuple[bytes, ...]:
-        keys = [self._identity.cin(cin) for cin in said.cins]
-        if said.family_name and said.birth_date is not None:
-            keys.append(self._identity.name_and_birth_date(said.family_name, said.birth_date))
-        return tuple(keys)
 
     # -- what it says
 
@@ -417,7 +339,7 @@ class Applier:
 
         A stay that was nobody's episode goes to the one that is open now, if the news is not older than that episode.
         """
-        known, open_episode = sight.member(member).stays.get(stay), sight.holder(claim_on_open_episode(member))
+        known, open_episode = sight.member(member).stays.get(stay), sight.open_episode(member)
         if known is None:
             return (open_episode,)
         if known.episode is not None or open_episode is None:
@@ -441,28 +363,10 @@ class Applier:
             stream=member, by=f"source:{reading.source.name}", occurred_at=death.at, said_at=said.said_at,
             message_id=str(reading.row.inbox_id), source="hospital",
         )  # fmt: skip
-        outcome = self._gateway.handle_many((self._order(reading, f"death|{death.event_id}", command),))
+        outcome = self._gateway.handle_many((reading.order(self._identity, f"death|{death.event_id}", command),))
         if isinstance(outcome, Conflict):
             raise Busy
         return () if isinstance(outcome, Refusal) else tuple(r for accepted in outcome for r in accepted.facts)
-
-    def _order(self, reading: Reading, what: str, command: Command) -> Order:
-        row = reading.row
-        return Order(
-            command=command,
-            command_id=self._identity.command(row.inbox_id, what),
-            causation=str(row.inbox_id),
-            correlation=str(row.inbox_id),
-            trace=reading.trace or None,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was loaded for a wave: the streams, and who has which last name and birth date."""
-
-    sight: Sight
-    named: Mapping[tuple[str, date], tuple[StreamId, ...]]
 
 
 def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
@@ -500,13 +404,6 @@ def _span(row: Row) -> Iterator[str]:
         yield traceparent_of(span) or row.trace
     finally:
         span.end()
-
-
-def _candidate(sight: Sight, stream: StreamId) -> tuple[Candidate, bool]:
-    """What matching needs of a member, and whether their data was erased."""
-    member = sight.member(stream)
-    born = date.fromisoformat(member.birth_date) if member.birth_date else None
-    return Candidate(stream, member.cin, member.family_name, member.given_name, born), member.erased
 
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)

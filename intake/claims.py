@@ -25,6 +25,9 @@ RESEND_WITHIN: Final = timedelta(hours=72)
 """The same content under another control id within this time is a probable resend."""
 
 CAUSED_MAX: Final = 64
+PARTS_OPEN: Final = "parts_open"
+"""Why a message about several people waits: for what is said of each of them."""
+
 NUMBERS_MAX: Final = 8
 """How often a visit may get another number before somebody has to look."""
 _VISIT_LOCK_CLASS: Final = 0x7669
@@ -167,6 +170,22 @@ class Messages:
             (now, list(standing), list(besides), [stay for stay, _ in doubts], [code for _, code in doubts]),
         ).fetchall()
         self._tell([(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for (inbox_id,) in rows])
+
+    def take_apart(self, row: Row, parts: Sequence[bytes], now: datetime) -> None:
+        """A message about several people goes on as one for each, in the order in which it names them; again with every replay."""
+        self._inbox.store_parts(self.conn, row, parts, now)
+
+    def settle_wholes(self, wholes: Iterable[UUID], now: datetime) -> None:
+        """A message that was taken apart is applied once all its parts are settled; it waits as long as one of them does."""
+        if not (ids := list(wholes)):
+            return
+        rows = self.conn.execute(
+            "UPDATE intake.inbox w SET status = 'applied', reason = 'parts_settled', settled_at = %s WHERE inbox_id = ANY(%s)"
+            " AND status = 'waiting' AND reason = %s AND NOT EXISTS (SELECT FROM intake.inbox p WHERE p.part_of = w.inbox_id"
+            " AND p.status NOT IN ('applied', 'duplicate', 'ignored')) RETURNING inbox_id",
+            (now, ids, PARTS_OPEN),
+        ).fetchall()
+        self._tell([(inbox_id, now, Status.APPLIED.value, "parts_settled", "", "system") for (inbox_id,) in rows])
 
     def _tell(self, told: Sequence[tuple[UUID, datetime, str, str, str, str]]) -> None:
         """How messages came to be where they are."""

@@ -10,12 +10,18 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from intake import er7, fhir, notification
+from intake import er7, fhir, notification, persons
 from intake.inbox import Row
 from intake.notification import Ignored, Notification
+from intake.persons import PersonNotice
 from intake.sources import Source
 
 FHIR_TRANSPORT: Final = "fhir"
+
+GROUPED: Final = frozenset({"A17", "A18", "A34", "A36", "A40", "A41", "A44", "A45", "A47"})
+"""Triggers whose messages may be about several people, or several numbers (messages.md 1.1)."""
+
+GROUPS_MAX: Final = 200
 
 _MERELY_RESENT: Final = {"MSH": (6, 9), "EVN": (2,)}
 """What differs in an ER7 message that is sent again: MSH-7, MSH-10, EVN-2 (positions after the segment's name)."""
@@ -28,7 +34,7 @@ _ENVELOPE: Final = frozenset({"id", "timestamp", "meta"})
 class Read:
     """What a message says, who read it, and its content without what differs in a mere resend."""
 
-    said: Notification | Ignored
+    said: Notification | PersonNotice | Ignored
     parser: str
     content: tuple[str, ...]
 
@@ -41,7 +47,15 @@ class NotRead:
     parser: str
 
 
-def read_stored(raw: bytes, row: Row, source: Source) -> Read | NotRead:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A message about several people, one after the other: a message about each of them, in the character set of the whole."""
+
+    parts: tuple[bytes, ...]
+    parser: str
+
+
+def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
     """What a message says."""
     if row.transport == FHIR_TRANSPORT:
         bundle = fhir.read(raw)
@@ -51,7 +65,27 @@ def read_stored(raw: bytes, row: Row, source: Source) -> Read | NotRead:
     message = er7.read(raw, row.charset or source.charset or None)
     if isinstance(message, er7.Unreadable):
         return NotRead("not_hl7", notification.PARSER_VERSION)
-    return Read(notification.normalise(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
+    _, trigger = notification.trigger_of(message)
+    if row.part_of is None and trigger in GROUPED and len(parts := _groups(message)) > 1:
+        return Parts(parts, notification.PARSER_VERSION)
+    read = persons.normalise if trigger in persons.KINDS else notification.normalise
+    return Read(read(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
+
+
+def _groups(message: er7.Message) -> tuple[bytes, ...]:
+    """A message for each patient (A17), or for each pair of numbers (MRG) of a patient, under the same header."""
+    lines = message.lines
+    first = next((n for n, line in enumerate(lines) if line.startswith("PID")), len(lines))
+    groups: list[list[str]] = []
+    for line in lines[first:]:
+        if line.startswith("PID"):
+            groups.append([line])
+        elif line.startswith("MRG") and any(known.startswith("MRG") for known in groups[-1]):
+            groups.append([*(known for known in groups[-1] if known.startswith("PID")), line])
+        else:
+            groups[-1].append(line)
+    texts = ("\r".join([*lines[:first], *group, ""]) for group in groups[:GROUPS_MAX])
+    return tuple(text.encode(message.charset.name, "replace") for text in texts)
 
 
 def _of_er7(message: er7.Message) -> tuple[str, ...]:

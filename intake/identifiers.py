@@ -17,6 +17,7 @@ CIN_LETTERS_NEVER: Final = frozenset("BIJKLOPQRS")
 _CIN = re.compile(r"9\d{7}[A-Z]")
 _CARD_TAIL = re.compile(r"\d(?:\d{4})?")
 _BLANKS = re.compile(r"[\s\-\u00a0]+")
+_ZIP = re.compile(r"(?<!\d)(\d{5})(?:-?\d{4})?$")
 _NOT_LETTERS = re.compile(r"[^A-Z]+")
 _NOBODY: Final = ("UNK", "UNKNOWN")
 _SUFFIXES: Final = frozenset({"JR", "SR", "II", "III", "IV"})
@@ -86,6 +87,12 @@ def phone_key(text: str | None) -> str:
     """A phone number for comparing: its last ten digits; empty where there are fewer."""
     digits = re.sub(r"\D", "", text or "")
     return digits[-10:] if len(digits) >= 10 else ""
+
+
+def zip_key(text: str | None) -> str:
+    """The five digits of a postal code, in what is one or ends with one; empty where there is none."""
+    found = _ZIP.search((text or "").strip())
+    return found[1] if found else ""
 
 
 def plausible_birth_date(day: date, today: date) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -48,6 +49,20 @@ class IdentityKeys:
 
     def name_and_birth_date(self, family_name: str, birth_date: date) -> bytes:
         return self.digest("name+birth_date", name_key(family_name), birth_date.isoformat())
+
+    def hints(self, family_name: str, given_name: str, birth_date: date | None, phones: Iterable[str]) -> tuple[bytes, ...]:
+        """Under what somebody may be found who is meant, though something is written otherwise: never a proof of anything."""
+        family, given = name_key(family_name), name_key(given_name)
+        found = [self.digest("phone", key) for phone in phones if (key := phone_key(phone))]
+        if given and birth_date is not None:
+            found.append(self.digest("given+birth_date", given, birth_date.isoformat()))
+        if family and given:
+            found.append(self.digest("names", family, given))
+        return tuple(found)
+
+    def pair(self, *keys: bytes) -> str:
+        """The name of what speaks for two members' being one person: the same for the same numbers."""
+        return self.digest("pair", *(key.hex() for key in sorted(keys))).hex()[:16]
 
     def member(self, cin: str) -> StreamId:
         """The stream of a person who is registered under this CIN for the first time: the same however often it is tried."""

@@ -299,6 +299,24 @@ class Inbox:
         here = {(source, control, sha): Stored(id, True, Status(status)) for source, control, sha, id, status in repeated}
         return [here.get(a.key) or Stored(id, False, a.status) for a, id in zip(arrivals, ids, strict=True)]
 
+    def store_parts(self, conn: Connection[TupleRow], whole: Row, parts: Sequence[bytes], now: datetime) -> None:
+        """The parts of a message as messages of their own. Those that are here already are taken up again."""
+        key_id = month_key(now)
+        for line, raw in enumerate(parts, start=1):
+            inbox_id = uuid7(now)
+            conn.execute(
+                "INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, sha256, sealed, key_id, charset,"
+                " received_at, status, next_attempt_at, trace, part_of, line)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'received', %s, %s, %s, %s)"
+                " ON CONFLICT (source_id, control_id, sha256) DO UPDATE SET status = 'received', reason = 'replayed', attempts = 0,"
+                " next_attempt_at = EXCLUDED.next_attempt_at, settled_at = NULL WHERE inbox.status <> 'received'",
+                (
+                    inbox_id, whole.source_id, whole.transport, whole.peer, f"{whole.sha256.hex()}:{line}", whole.kind,
+                    hashlib.sha256(raw).digest(), self.seal(raw, inbox_id, key_id), key_id, whole.charset, whole.received_at, now,
+                    whole.trace, whole.inbox_id, line,
+                ),
+            )  # fmt: skip
+
     # -- working
 
     def has_work(self, now: datetime) -> bool:
@@ -455,6 +473,32 @@ class Inbox:
         for (inbox_id,) in rows:
             tell(conn, inbox_id, now, Status.RECEIVED, "member_became_known", "", "system")
         return len(rows)
+
+    def wake_waiting(self, conn: Connection[TupleRow], members: Sequence[StreamId], reasons: Iterable[str], now: datetime) -> int:
+        """Somebody decided something about who these members are: the messages that wait with one of them proposed are taken up."""
+        rows = conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = 'identity_decided', attempts = 0, next_attempt_at = %s,"
+            " settled_at = NULL WHERE status IN ('waiting', 'unmatched') AND transport <> 'file' AND reason = ANY(%s)"
+            " AND proposed && %s::text[] RETURNING inbox_id",
+            (now, list(reasons), list(members)),
+        ).fetchall()
+        for (inbox_id,) in rows:
+            tell(conn, inbox_id, now, Status.RECEIVED, "identity_decided", "", "system")
+        return len(rows)
+
+    def recognised(self, conn: Connection[TupleRow], inbox_id: UUID, member: StreamId | None, *, by: str, now: datetime) -> int:
+        """Somebody said whose a message is (None: whose not), and it is taken up again if it still is open."""
+        reason = "disowned_by_hand" if member is None else "resolved_by_hand"
+        found = conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = %s, released_by = CASE WHEN %s::text IS NULL THEN released_by"
+            " ELSE %s END, member = coalesce(%s, member), attempts = 0, next_attempt_at = %s, settled_at = NULL"
+            " WHERE inbox_id = %s AND status IN ('unmatched', 'waiting') RETURNING inbox_id",
+            (reason, member, by, member, now, inbox_id),
+        ).fetchone()
+        if found is None:
+            return 0
+        tell(conn, inbox_id, now, Status.RECEIVED, reason, "", by)
+        return 1
 
     # -- inside
 

@@ -1,7 +1,9 @@
-"""Indexes beside the log, filled from its facts: who has this last name and birth date, whose a stay is, as which it goes on.
+"""Indexes beside the log, filled from its facts: who has this last name and birth date, whom a hospital calls by this number, whose
+a stay is, as which it goes on.
 
 They propose and they speed up; who holds a CIN is asked of the log itself (its claim streams). Dropped, they are rebuilt from
-position 0. New members found here wake the messages that wait for them, whoever registered those members.
+position 0. What becomes known here wakes the messages that wait for it, whoever made it known: new members and numbers, and what a
+person decided about who somebody is.
 """
 
 from __future__ import annotations
@@ -9,13 +11,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Final
+from uuid import UUID
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
-from domain.member.facts import IdentityCorrected, MemberRegistered, PersonalDataErased, StayAttributed, StayDetached
+from domain.member.facts import (
+    ContactPointLearned,
+    IdentityCorrected,
+    MemberRegistered,
+    PersonalDataErased,
+    PointKind,
+    StayAttributed,
+    StayDetached,
+)
+from domain.member.identity import (
+    CinReplaced,
+    CinReplacementWithdrawn,
+    MembersKeptApart,
+    MembersMerged,
+    MembersSeparated,
+    MessageDisowned,
+    MessageRecognised,
+    RecordNumberForgotten,
+    RecordNumberLearned,
+    RecordNumberRetired,
+)
 from domain.stay.facts import StayContinuedElsewhere
 from eventlog.arrays import texts
 from eventlog.gateway import Gateway
@@ -23,8 +46,11 @@ from eventlog.log import ROW_COLUMNS, Log
 from intake.claims import INDEX_LOCK
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
+from intake.matching import IDENTITY_REASONS
 
-INDEX_NAME: Final = "intake"
+INDEX_NAME: Final = "intake/2"
+"""Another name, another content: an index under a former one is filled anew."""
+
 BATCH: Final = 500
 PROPOSED_MAX: Final = 10
 
@@ -51,6 +77,7 @@ class IdentityIndex:
                     facts = self._indexed(position, bound)
                     if learned := self._take_all(conn, facts):
                         woken += self._inbox.wake_unmatched(conn, learned, now)
+                    woken += sum(self._decided(conn, recorded, now) for recorded in facts)
                     reached = facts[-1].position if len(facts) == BATCH else bound
                     if reached != position:
                         conn.execute(
@@ -66,6 +93,19 @@ class IdentityIndex:
     def has_news(self) -> bool:
         """Whether the log has gained something since `catch_up` last looked from here: a cheap question. Raises LogAway."""
         return self._log.watermark() != self._taken_in
+
+    def called(self, conn: Connection[TupleRow], keys: Iterable[bytes]) -> dict[bytes, tuple[StreamId, ...]]:
+        """The members who are found under each of some keys (of record numbers, hints), in one round trip."""
+        wanted = list(dict.fromkeys(keys))
+        if not wanted:
+            return {}
+        rows = conn.execute(
+            "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (wanted,)
+        ).fetchall()
+        found: dict[bytes, list[StreamId]] = {}
+        for key, member in rows:
+            found.setdefault(key, []).append(member)
+        return {key: tuple(members[:PROPOSED_MAX]) for key, members in found.items()}
 
     def named(self, conn: Connection[TupleRow], people: Iterable[tuple[str, date]]) -> dict[tuple[str, date], tuple[StreamId, ...]]:
         """The members of each last name and birth date, in one round trip."""
@@ -121,18 +161,49 @@ class IdentityIndex:
         """The look-up keys under which a member became known with this fact."""
         match recorded.fact:
             case MemberRegistered() | IdentityCorrected():
-                member = self._gateway.load(recorded.stream).state
-                if not member.family_name or not member.birth_date:
-                    return []
-                conn.execute("DELETE FROM intake.member_lookup WHERE member = %s", (recorded.stream,))
-                key = self._identity.name_and_birth_date(member.family_name, date.fromisoformat(member.birth_date))
-                conn.execute("INSERT INTO intake.member_lookup VALUES (%s, %s) ON CONFLICT DO NOTHING", (key, recorded.stream))
-                return [key, self._identity.cin(member.cin)] if member.cin else [key]
+                return self._named(conn, recorded.stream)
+            case ContactPointLearned(kind=PointKind.PHONE, value=value) if value:
+                _keep(conn, recorded.stream, HINT, self._identity.hints("", "", None, (value,)))
+            case RecordNumberLearned(key=key) | RecordNumberRetired(key=key):
+                _keep(conn, recorded.stream, NUMBER, (bytes.fromhex(key),))
+                return [bytes.fromhex(key)]
+            case RecordNumberForgotten(key=key):
+                conn.execute(
+                    "DELETE FROM intake.member_lookup WHERE member = %s AND key = %s", (recorded.stream, bytes.fromhex(key))
+                )
+            case CinReplaced(claim=claim):
+                return [bytes.fromhex(claim.partition("-")[2])]
             case PersonalDataErased():
                 conn.execute("DELETE FROM intake.member_lookup WHERE member = %s", (recorded.stream,))
             case StayContinuedElsewhere(stay=stay):
                 conn.execute("INSERT INTO intake.stay_continued VALUES (%s, %s) ON CONFLICT DO NOTHING", (recorded.stream, stay))
         return []
+
+    def _named(self, conn: Connection[TupleRow], stream: StreamId) -> list[bytes]:
+        """Somebody is registered, or called otherwise now."""
+        member = self._gateway.load(stream).state
+        born = date.fromisoformat(member.birth_date) if member.birth_date else None
+        conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind = %s", (stream, NAME))
+        hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())
+        keys = [] if not member.family_name or born is None else [self._identity.name_and_birth_date(member.family_name, born)]
+        _keep(conn, stream, NAME, (*keys, *hints))
+        return [*keys, *map(self._identity.cin, member.cins())]
+
+    def _decided(self, conn: Connection[TupleRow], recorded: Recorded, now: datetime) -> int:
+        """What a person decided about who somebody is; how many messages that wakes."""
+        match recorded.fact:
+            case MembersMerged(survivor=one, retired=other) | MembersSeparated(survivor=one, retired=other):
+                return self._inbox.wake_waiting(conn, (one, other), IDENTITY_REASONS, now)
+            case MembersKeptApart(other=other):
+                return self._inbox.wake_waiting(conn, (recorded.stream, other), IDENTITY_REASONS, now)
+            case CinReplaced() | RecordNumberForgotten() | CinReplacementWithdrawn():
+                return self._inbox.wake_waiting(conn, (recorded.stream,), IDENTITY_REASONS, now)
+            case MessageRecognised(message=message):
+                return self._inbox.recognised(conn, UUID(message), recorded.stream, by=recorded.actor, now=now)
+            case MessageDisowned(message=message):
+                return self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now)
+            case _:
+                return 0
 
 
 def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId]) -> None:
@@ -145,7 +216,21 @@ def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId])
         )
 
 
+def _keep(conn: Connection[TupleRow], member: StreamId, kind: str, keys: Iterable[bytes]) -> None:
+    for key in keys:
+        conn.execute(
+            "INSERT INTO intake.member_lookup (key, member, kind) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (key, member, kind)
+        )
+
+
+NAME, NUMBER, HINT = "name", "number", "hint"
+"""What a key was made of: a name is replaced by the next, a number stays until it is forgotten, a hint proves nothing."""
+
+_DECIDED: Final = (
+    MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, MessageRecognised, MessageDisowned,
+)  # fmt: skip
 _INDEXED: Final = (
     MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,
+    ContactPointLearned, RecordNumberLearned, RecordNumberRetired, RecordNumberForgotten, *_DECIDED,
 )  # fmt: skip
 _NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

@@ -31,12 +31,12 @@ from domain.member.decider import (
 )
 from domain.member.facts import ListedByPlan, PointKind
 from domain.staff.decider import OFFICE_ZONE
-from intake.apply import Sight
 from intake.identifiers import names_agree
 from intake.identity import IdentityKeys
 from intake.inbox import Settlement
 from intake.lines import Asked, Listing, Reading
 from intake.memberfile import RosterRow
+from intake.readings import Sight
 
 PLAN_FILE: Final = "plan_file"
 ANOTHER_PLAN: Final = "assigned_under_another_plan"

@@ -1,12 +1,13 @@
 """Whose message is this? A pure answer, with its evidence (messages.md 5, Match).
 
-A match needs the CIN *and* something else that agrees with it. A name alone only ever proposes somebody to a person. To attach a
-message to the wrong member is the worst thing that the front door can do, so every doubt ends with a human.
+A match needs a CIN, or a record number that we know of that very sender, *and* something else that agrees with it. A name alone
+only ever proposes somebody to a person (scoring.py). To attach a message to the wrong member is the worst thing that the front door
+can do, so every doubt ends with a human.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -31,18 +32,46 @@ class Reason(StrEnum):
     NEWBORN = "newborn"
     OTHER_GENERATION = "other_generation"
     VISIT_OF_ANOTHER = "visit_of_another_member"
+    NUMBER_OF_ANOTHER = "number_of_another_member"
+    NUMBER_CONTRADICTED = "number_contradicted"
+    OTHER_CIN = "another_cin"
+    MERGE_OF_TWO = "merge_of_two_members"
+    PERSON_DELETED = "person_deleted"
     ERASED = "member_erased"
+
+
+IDENTITY_REASONS: Final = frozenset(reason.value for reason in Reason) - {Reason.ERASED.value}
+"""Why a message waits for somebody to say whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A registered member as far as matching needs them; None and empty where it is not known."""
+    """A registered member as far as matching needs them; None and empty where it is not known.
+
+    `former_cins` are frozen ones that still mean them. `also` are the other members who are the same person: what agrees with one
+    of them agrees with all."""
 
     member: StreamId
     cin: str | None
     family_name: str | None
     given_name: str | None
     birth_date: date | None
+    former_cins: tuple[str, ...] = ()
+    sex: str = ""
+    phones: tuple[str, ...] = ()
+    zips: tuple[str, ...] = ()
+    also: tuple[Candidate, ...] = ()
+
+    @property
+    def person(self) -> frozenset[StreamId]:
+        """The members who are this one person."""
+        return frozenset((self.member, *(other.member for other in self.also)))
+
+    @property
+    def cins(self) -> frozenset[str]:
+        """Every CIN that means this person."""
+        own = frozenset((*((self.cin,) if self.cin is not None else ()), *self.former_cins))
+        return own.union(*(other.cins for other in self.also))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +101,66 @@ class Unmatched:
 Match = Matched | Review | Unmatched
 
 
-def match(said: MemberKeys, by_cin: Sequence[Candidate], by_name: Sequence[Candidate], of_visit: Candidate | None = None) -> Match:
+def match(
+    said: MemberKeys,
+    by_cin: Sequence[Candidate],
+    by_name: Sequence[Candidate],
+    of_visit: Candidate | None = None,
+    by_number: Sequence[Candidate] = (),
+) -> Match:
     """Whose message it is.
 
     `by_cin` are the members who hold one of the message's CINs, `by_name` those with its last name and birth date, `of_visit` the
-    member to whom the same stay was attributed already.
+    member to whom the same stay was attributed already, `by_number` those whom its sender calls by one of its record numbers.
     """
-    holders = {candidate.member: candidate for candidate in by_cin if candidate.cin in said.cins}
-    if len(holders) > 1 or (len(said.cins) > 1 and holders):
-        return Review(Reason.TWO_MEMBERS, tuple(holders))
-    found = _by_cin(said, next(iter(holders.values()))) if holders else None
+    holders = _people(candidate for candidate in by_cin if candidate.cins & set(said.cins))
+    if len(holders) > 1 or (holders and not holders[0].cins >= set(said.cins)):
+        return Review(Reason.TWO_MEMBERS, tuple(holder.member for holder in holders))
+    found = _by_cin(said, holders[0]) if holders else None
+    called = _people(by_number)
+    if found is not None and isinstance(found, Matched):
+        strangers = [c for c in called if found.member not in c.person and agreement(said, c) == (True, True)]
+        if strangers:
+            return Review(Reason.NUMBER_OF_ANOTHER, (found.member, *(c.member for c in strangers)))
     if of_visit is not None:
+        others = [c.member for c in called if of_visit.member not in c.person and agreement(said, c) == (True, True)]
+        if found is None and others:
+            return Review(Reason.VISIT_OF_ANOTHER, (of_visit.member, *others))
         return _with_visit(said, of_visit, found)
     if found is not None:
         return found
+    if called:
+        return _by_number(said, called)
     proposed = tuple(dict.fromkeys(c.member for c in by_name if agreement(said, c) == (True, True)))
     return Unmatched(Reason.NO_SUCH_CIN if said.cins else Reason.NO_CIN, proposed)
 
 
+def _people(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """One of each person, the first that was found."""
+    found: list[Candidate] = []
+    for candidate in candidates:
+        if not any(candidate.member in other.person for other in found):
+            found.append(candidate)
+    return found
+
+
 def agreement(said: MemberKeys, candidate: Candidate) -> tuple[bool | None, bool | None]:
     """(birth dates agree, last names agree); None where one side does not say."""
+    dates, names = _own_agreement(said, candidate)
+    for other in candidate.also:
+        theirs = _own_agreement(said, other)
+        dates, names = _best(dates, theirs[0]), _best(names, theirs[1])
+    return dates, names
+
+
+def _own_agreement(said: MemberKeys, candidate: Candidate) -> tuple[bool | None, bool | None]:
     dates = None if said.birth_date is None or candidate.birth_date is None else said.birth_date == candidate.birth_date
     names = [names_agree(name, candidate.family_name) for name in (said.family_name, *said.other_family_names)]
     return dates, True if True in names else False if False in names else None
+
+
+def _best(one: bool | None, other: bool | None) -> bool | None:
+    return True if one or other else False if one is False or other is False else None
 
 
 def _by_cin(said: MemberKeys, holder: Candidate) -> Matched | Review:
@@ -104,7 +170,7 @@ def _by_cin(said: MemberKeys, holder: Candidate) -> Matched | Review:
     if dates:
         return Matched(holder.member, "cin+birth_date")
     if names:
-        if dates is False and said.newborn:
+        if said.newborn:  # under the mother's number, with or without a birth date
             return Review(Reason.NEWBORN, (holder.member,))
         if dates is False and _other_generation(said, holder):
             return Review(Reason.OTHER_GENERATION, (holder.member,))
@@ -114,13 +180,40 @@ def _by_cin(said: MemberKeys, holder: Candidate) -> Matched | Review:
     return Review(Reason.CONTRADICTED, (holder.member,))
 
 
+def _by_number(said: MemberKeys, called: Sequence[Candidate]) -> Matched | Review:
+    """The sender knows the person by a number that we learned from it: birth date and names have to agree as far as they are said,
+    the first name too, because twins come by each other's numbers."""
+    proposed = tuple(candidate.member for candidate in called)
+    if len(called) > 1:
+        return Review(Reason.TWO_MEMBERS, proposed)
+    (only,) = called
+    if said.cins and only.cins and not only.cins & set(said.cins):
+        return Review(Reason.OTHER_CIN, proposed)
+    dates, names = agreement(said, only)
+    if dates is None and names is None:
+        return Review(Reason.UNCONFIRMED, proposed)
+    if said.newborn and not dates:
+        return Review(Reason.NEWBORN, proposed)
+    if dates is False or names is False or _other_first_name(said, only):
+        return Review(Reason.NUMBER_CONTRADICTED, proposed)
+    return Matched(only.member, "+".join(["number", *(["birth_date"] if dates else []), *(["name"] if names else [])]))
+
+
+def _other_first_name(said: MemberKeys, candidate: Candidate) -> bool:
+    """Whether both sides have a first name and neither begins like the other: Marisol and M. are no contradiction."""
+    ours = [name_key(c.given_name) for c in (candidate, *candidate.also)]
+    theirs = name_key(said.given_name)
+    known = [name for name in ours if name]
+    return bool(theirs and known) and not any(a.startswith(theirs) or theirs.startswith(a) for a in known)
+
+
 def _with_visit(said: MemberKeys, known: Candidate, found: Matched | Review | None) -> Match:
     """A later message of a stay whose member is known: it need not carry the CIN, but it may not speak against that member."""
     if found is not None:
-        if isinstance(found, Matched) and found.member != known.member:
+        if isinstance(found, Matched) and found.member not in known.person:
             return Review(Reason.VISIT_OF_ANOTHER, (known.member, found.member))
         return found
-    if said.cins and known.cin is not None and known.cin not in said.cins:
+    if said.cins and known.cins and not known.cins & set(said.cins):
         return Review(Reason.VISIT_OF_ANOTHER, (known.member,))
     dates, names = agreement(said, known)
     if dates is False or names is False:

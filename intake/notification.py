@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from intake.dispositions import Disposition, disposition_table
-from intake.er7 import DELETED, Deleted, Message, Segment
-from intake.identifiers import cin_of, name_key, phone_key, plausible_birth_date
+from intake.er7 import DELETED, Deleted, Message, Repetition, Segment
+from intake.identifiers import cin_of, name_key, phone_key, plausible_birth_date, zip_key
 from intake.sources import Source
 from intake.times import Precision, Time, Zone, offset_of, parse
 
@@ -26,6 +26,9 @@ FUTURE_MAX: Final = timedelta(hours=24)
 """An event further ahead of its receipt waits for a person (messages.md 1.4)."""
 
 NEWBORN_DAYS_MAX: Final = 60
+NO_RECORD_NUMBERS: Final = frozenset({"SS", "SSN", "DL", "PPN", "VN", "AN", "XX", "BC", "TAX"})
+"""Types of identifier (table 0203) by which no hospital keeps its patients' records: never taken for a record number."""
+
 _NEWBORN_NAMES = ("BABYBOY", "BABYGIRL", "BABY", "NEWBORN", "INFANT", "BOY", "GIRL", "BB", "BG")
 
 FLAG_SENT_TIME_DOUBTFUL: Final = "sent_time_doubtful"
@@ -79,6 +82,7 @@ KINDS: Final = {
     "A14": Kind.ANNOUNCED,
     "A15": Kind.ANNOUNCED,
     "A16": Kind.ANNOUNCED,
+    "A17": Kind.MOVED,
     "A21": Kind.LEAVE_BEGUN,
     "A22": Kind.LEAVE_ENDED,
     "A23": Kind.ADMISSION_CANCELLED,
@@ -86,9 +90,14 @@ KINDS: Final = {
     "A26": Kind.CALLED_OFF,
     "A27": Kind.CALLED_OFF,
     "A38": Kind.CALLED_OFF,
+    "A41": Kind.RENUMBERED,
+    "A44": Kind.RENUMBERED,
     "A45": Kind.RENUMBERED,
 }
 """What each trigger says of a stay (messages.md 1.1)."""
+
+ACCOUNTS: Final = ("A41", "A44")
+"""Accounts that become one, or go to another patient: where visits are known by their account, these are about a visit."""
 
 MOVES: Final = {
     "A05": "admission",
@@ -153,6 +162,7 @@ class MemberKeys:
     birth_date: date | None = None
     sex: str = ""
     phone: str = ""
+    zip: str = ""
     newborn: bool = False
 
 
@@ -271,11 +281,13 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     if died and disposition is not None and disposition.mapped and disposition.code not in ("20", "40", "41", "42"):
         flags.append(FLAG_DEATH_CONTRADICTED)
 
-    member, member_flags = _member(message, source, received_at)
+    member, member_flags = member_keys(message, source, received_at)
     flags.extend(member_flags)
     facility, visit, visit_flags = _visit(message, source, member, began or occurred)
     flags.extend(visit_flags)
     prior_facility, prior_visit = _prior(message, source, what, facility, visit)
+    if what is Kind.RENUMBERED and visit.basis is VisitKeyBasis.SYNTHETIC:
+        return Ignored("no_visit_named")
     return Notification(
         kind=what,
         trigger=trigger,
@@ -329,6 +341,9 @@ def _prior(message: Message, source: Source, what: Kind, facility: str, visit: V
         if left is None or left.id == facility:
             return "", None
         return left.id, VisitKey(f"facility:{left.id}", visit.value, visit.basis)
+    if trigger_of(message)[1] in ACCOUNTS and visit.basis is VisitKeyBasis.ACCOUNT:
+        number = message.first("MRG").text(3)
+        return "", VisitKey(visit.scope, number, visit.basis) if number and number != visit.value else None
     if what in (Kind.BECAME, Kind.RENUMBERED):
         number = message.first("MRG").text(5) or pv1.text(50)
         if number and number != visit.value:
@@ -341,7 +356,15 @@ def _stay_class(said: str, source: Source) -> str:
     return _CLASSES.get(alias.upper(), UNKNOWN_CLASS)
 
 
-def _member(message: Message, source: Source, received_at: datetime) -> tuple[MemberKeys, list[str]]:
+def record_number(said: Repetition, authority: str) -> tuple[str, str] | None:
+    """(authority, number) of an identifier by which a hospital keeps records; None for others, and for what stands for nothing."""
+    number = said.text(1)
+    means_nothing = len(set(number)) < 2 or (not name_key(number) and not any(c.isdigit() for c in number))
+    return None if means_nothing or said.text(5).upper() in NO_RECORD_NUMBERS else (authority, number)
+
+
+def member_keys(message: Message, source: Source, received_at: datetime) -> tuple[MemberKeys, list[str]]:
+    """Whom PID and IN1 name, and what is odd about it."""
     pid = message.first("PID")
     flags: list[str] = []
     cins: dict[str, None] = {}
@@ -356,8 +379,8 @@ def _member(message: Message, source: Source, received_at: datetime) -> tuple[Me
             cins[found] = None
         elif authority == "cin" or said.text(5).upper() in ("MA", "MC"):
             flags.append(FLAG_CIN_INVALID)
-        else:
-            numbers[(authority, value)] = None
+        elif (number := record_number(said, authority)) is not None:
+            numbers[number] = None
     for field in (18, 19):
         found = cin_of(pid.text(field))
         if isinstance(found, str):
@@ -394,6 +417,7 @@ def _member(message: Message, source: Source, received_at: datetime) -> tuple[Me
             birth_date=birth_date,
             sex=pid.text(8).upper()[:1],
             phone=phone_key(pid.text(13)) or phone_key(pid.text(13, 12)),
+            zip=zip_key(pid.text(11, 5)),
             newborn=newborn,
         ),
         flags,

@@ -18,9 +18,10 @@ from domain.stay.facts import StayStatement
 from eventlog.gateway import Accepted, Conflict, Gateway, Order
 from intake.apply import Applier
 from intake.claims import Messages
-from intake.forms import NotRead, read_stored
+from intake.forms import NotRead, Parts, read_stored
 from intake.inbox import REPLAY_MAX, REPLAYED, ROW_COLUMNS, Inbox, Row, Status, UnknownMessage
 from intake.notification import Ignored, Notification
+from intake.persons import PersonNotice
 from intake.sources import Sources
 
 REHEARSED_MAX: Final = 200
@@ -181,12 +182,12 @@ class Rehearsal:
     def _caused(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Recorded, ...]:
         return tuple(stored.recorded for stored in self._gateway.log.at([row[0] for row in rows]))
 
-    def _said(self, raw: bytes | None, row: Row) -> Notification | Ignored | None:
+    def _said(self, raw: bytes | None, row: Row) -> Notification | PersonNotice | Ignored | None:
         source = self._sources.named(row.source_id)
         if raw is None or source is None:
             return None
         found = read_stored(raw, row, source)
-        return None if isinstance(found, NotRead) else found.said
+        return None if isinstance(found, NotRead | Parts) else found.said
 
 
 class _Dry(Gateway):
@@ -251,9 +252,9 @@ def _text(value: Any) -> str:
             return str(value)
 
 
-def _person(said: Notification | Ignored | None) -> dict[str, int]:
+def _person(said: Notification | PersonNotice | Ignored | None) -> dict[str, int]:
     """How many keys to a person the message has, of each kind."""
-    if not isinstance(said, Notification):
+    if said is None or isinstance(said, Ignored):
         return {}
     keys = asdict(said.member)
     return {

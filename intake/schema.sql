@@ -84,6 +84,7 @@ CREATE TABLE IF NOT EXISTS intake.member_lookup (
     member          text        NOT NULL,
     PRIMARY KEY (key, member)
 );
+ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'name';
 CREATE INDEX IF NOT EXISTS member_lookup_member ON intake.member_lookup (member);
 
 CREATE TABLE IF NOT EXISTS intake.stay_member (

@@ -15,7 +15,7 @@ from workflows.shell import Shell
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programme:
     """What differs between the real programme and a toy of the tests. `ends` tells whether a process's own fact says that it ended
-    (True), that it is open (False), or neither. `ties` names the streams whose facts concern whatever the fact's own stream does."""
+    (True), that it is open (False), or neither. `ties` names the streams whose facts concern whatever a fact's own stream does."""
 
     facts: tuple[NamedFact, ...]
     deciders: Mapping[str, Decider]

@@ -61,7 +61,7 @@ def test_1_an_admission_is_stored_as_sent_and_becomes_one_fact(world: World) -> 
     shown = world.door.inbox.show(row.inbox_id)
     assert shown.raw == raw.encode()
     assert shown.row.status is Status.APPLIED
-    assert [c.fact for c in shown.caused] == ["stay.member-admitted", "member.stay-attributed"]
+    assert [c.fact for c in shown.caused] == ["stay.member-admitted", "member.stay-attributed", "member.record-number-learned"]
     assert [t.status for t in shown.transitions] == ["received", "applied"]
     (admitted,) = world.facts("stay-")
     assert isinstance(admitted, MemberAdmitted)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from intake import apply
+from intake import recognising
 from intake.apply import Applier
 from intake.inbox import ATTEMPTS_MAX, Arrival, CannotStore, Status, UnknownMessage, uuid7
 from intake.replays import Selection, replay_chosen
@@ -76,7 +76,7 @@ def test_a_replayed_message_causes_nothing_twice(world: World) -> None:
     world.door.worker.work_off()
     shown = world.door.inbox.show(row.inbox_id)
     assert shown.row.status is Status.APPLIED
-    assert [c.fact for c in shown.caused] == ["stay.member-admitted", "member.stay-attributed"]
+    assert [c.fact for c in shown.caused] == ["stay.member-admitted", "member.stay-attributed", "member.record-number-learned"]
     assert len(world.facts()) == before
 
 
@@ -131,7 +131,7 @@ def test_a_message_of_a_known_stay_needs_no_cin_and_another_persons_is_not_taken
 def test_a_member_who_becomes_known_while_their_message_is_read_is_found_by_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = apply.match
+    usual = recognising.match
     arriving: list[threading.Thread] = []
 
     def becomes_known() -> None:
@@ -146,7 +146,7 @@ def test_a_member_who_becomes_known_while_their_message_is_read_is_found_by_it(
             arriving[0].join(1.0)
         return found
 
-    monkeypatch.setattr(apply, "match", while_somebody_is_registered)
+    monkeypatch.setattr(recognising, "match", while_somebody_is_registered)
     message = adt("A01")
     world.send(message)
     assert world.door.worker.work_some() == 1
@@ -168,7 +168,7 @@ def test_an_index_dropped_is_rebuilt_from_the_log(world: World) -> None:
             conn.execute(f"DELETE FROM intake.{table}")  # type: ignore[arg-type]
         world.door.index.catch_up(world.clock.now())
         assert [conn.execute(read.format(t)).fetchall() for t in ("member_lookup", "stay_member")] == kept  # type: ignore[arg-type]
-    assert [len(rows) for rows in kept] == [2, 1]
+    assert [len(rows) for rows in kept] == [9, 1]  # of each a name, a phone and two hints; and the number that was learned
 
 
 def test_outpatient_updates_of_visits_never_taken_up_leave_no_trace_in_the_log(world: World) -> None:

@@ -84,7 +84,8 @@ def test_a_dead_letter_is_rehearsed_with_what_it_would_add(world: World, monkeyp
     told = world.door.rehearsal.of(dead.inbox_id, world.clock.now())
     assert (told.before.status, told.now.status) == ("dead", "applied")
     assert (told.before.parser, told.now.parser) == ("er7/0", "er7/1")
-    assert [added.fact for added in told.added] == ["stay.member-discharged", "member.stay-attributed"]
+    learned = "member.record-number-learned"
+    assert [added.fact for added in told.added] == ["stay.member-discharged", "member.stay-attributed", learned]
     assert all(c.before == "" for c in told.compared) and told.person == {
         "cins": 1, "record_numbers": 1, "names": 1, "birth_dates": 1, "phones": 0,
     }  # fmt: skip
@@ -128,7 +129,9 @@ def test_a_rehearsed_death_counts_what_would_follow_for_the_member(world: World)
     assert row.status is Status.UNMATCHED
     world.register(MARISOL)
     told = world.door.rehearsal.of(row.inbox_id, world.clock.now())
-    assert [a.fact for a in told.added] == ["stay.member-discharged", "member.stay-attributed", "member.death-reported"]
+    assert [a.fact for a in told.added] == [
+        "stay.member-discharged", "member.stay-attributed", "member.record-number-learned", "member.death-reported",
+    ]  # fmt: skip
     assert world.member(MARISOL).death() is None
 
 

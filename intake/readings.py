@@ -1,0 +1,115 @@
+"""Messages in work: what each says, what was loaded to understand it, and what it asks of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domain.core import Command, StreamId
+from domain.episode.state import claim_on_open_episode
+from domain.member.decider import Claim as ClaimState
+from domain.member.decider import Member
+from domain.member.person import streams_of
+from eventlog.gateway import Gateway, Order
+from intake.claims import Question
+from intake.identity import IdentityKeys
+from intake.inbox import Row, Settlement, Status
+from intake.notification import Ignored, Notification
+from intake.persons import PersonNotice
+from intake.sources import Source
+
+
+class Sight:
+    """The streams that messages need to be seen, each loaded once, as many as possible in one round trip."""
+
+    __slots__ = ("_gateway", "_states")
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._states: dict[StreamId, Any] = {}
+
+    def fetch(self, streams: Iterable[StreamId]) -> None:
+        wanted = [stream for stream in dict.fromkeys(streams) if stream not in self._states]
+        if wanted:
+            self._states |= {stream: loaded.state for stream, loaded in self._gateway.load_many(wanted).items()}
+
+    def has(self, stream: StreamId) -> bool:
+        """Whether a stream was loaded."""
+        return stream in self._states
+
+    def of(self, stream: StreamId) -> Any:
+        if stream not in self._states:
+            self.fetch((stream,))
+        return self._states[stream]
+
+    def member(self, stream: StreamId) -> Member:
+        state = self.of(stream)
+        assert isinstance(state, Member)
+        return state
+
+    def holder(self, claim: StreamId) -> StreamId | None:
+        """Who holds a claim now."""
+        state = self.of(claim)
+        assert isinstance(state, ClaimState)
+        return state.holder
+
+    def person(self, member: StreamId) -> tuple[StreamId, ...]:
+        """The member, and whoever is the same person."""
+        return streams_of(member, self.member)
+
+    def open_episode(self, member: StreamId) -> StreamId | None:
+        """The open episode of the person: the member's own first."""
+        claims = map(claim_on_open_episode, self.person(member))
+        return next((holder for claim in claims if (holder := self.holder(claim)) is not None), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A message that could be read, and what it is about. `trace` is the span in which it is worked off.
+
+    `stay` is the one for which the message counts; `renumbered` the stay of a number that turned out to be the same visit's; `left`
+    the stay in another facility that the member was moved from."""
+
+    row: Row
+    source: Source
+    said: Notification | PersonNotice | Ignored
+    parser: str
+    semantic: bytes
+    trace: str
+    stay: StreamId | None = None
+    statement_key: bytes | None = None
+    renumbered: StreamId | None = None
+    left: StreamId | None = None
+
+    @property
+    def question(self) -> Question:
+        return Question(self.row, self.semantic, self.stay, self.statement_key)
+
+    def settled(self, status: Status, reason: str = "", flags: Sequence[str] = (), **more: Any) -> Settlement:
+        return Settlement(
+            status=status, reason=reason, flags=tuple(flags), stay=self.stay, semantic_hash=self.semantic,
+            parser=self.parser, **more,
+        )  # fmt: skip
+
+    def order(self, identity: IdentityKeys, what: str, command: Command) -> Order:
+        """A command that the message leads to, under an id that is the same at every attempt."""
+        row = self.row
+        return Order(
+            command=command,
+            command_id=identity.command(row.inbox_id, what),
+            causation=str(row.inbox_id),
+            correlation=str(row.inbox_id),
+            trace=self.trace or None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a message asks of the log: whose it is, on which evidence, and the commands that say so."""
+
+    reading: Reading
+    flags: tuple[str, ...]
+    member: StreamId
+    evidence: str
+    orders: tuple[Order, ...]
