@@ -31,6 +31,7 @@ from eventlog.log import Log
 from eventlog.opening import OpenLog, PolicyShelf
 from workers import router_store
 from workers.clock import clock_of
+from workers.payloads import CONVERTER
 from workers.programme import Programme, the_programme
 from workers.router_store import RouterStore
 from workers.settings import Settings
@@ -146,7 +147,11 @@ async def connect_temporal(settings: Settings, *, lazy: bool = True) -> Client:
     workers cannot use it. Raises RuntimeError where an eager one cannot connect."""
     assert settings.temporal_address, "whoever starts the ground puts its address into the settings"
     return await Client.connect(
-        settings.temporal_address, namespace=settings.temporal_namespace, interceptors=[TraceInterceptor()], lazy=lazy
+        settings.temporal_address,
+        namespace=settings.temporal_namespace,
+        data_converter=CONVERTER,
+        interceptors=[TraceInterceptor()],
+        lazy=lazy,
     )
 
 

@@ -29,6 +29,7 @@ from domain.staff.facts import Role
 from tests.shell.test_interpreter import Script, Toy, runs_of, start
 from tests.shell.test_interpreter import running as scripted
 from tests.shell.world import World, until
+from workers.payloads import CONVERTER
 from workers.temporal_worker import PASSED_THROUGH
 from workflows import shell
 from workflows.followup import FollowUp
@@ -46,7 +47,8 @@ recorded = sorted(HISTORIES.glob("*.json"))
 
 def replayer() -> Replayer:
     sandbox = SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH))
-    return Replayer(workflows=[Outreach, Transition, FollowUp, Reconcile, Toy], workflow_runner=sandbox)
+    kinds = [Outreach, Transition, FollowUp, Reconcile, Toy]
+    return Replayer(workflows=kinds, workflow_runner=sandbox, data_converter=CONVERTER)
 
 
 @pytest.mark.anyio
