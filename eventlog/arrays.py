@@ -82,6 +82,9 @@ bigints = _packer(BIGINT, partial(_SIZED_BIGINT.pack, 8))
 booleans = _packer(BOOLEAN, {False: _bytea(b"\x00"), True: _bytea(b"\x01")}.__getitem__)
 texts = _packer(TEXT, _text)
 uuids = _packer(UUID_, lambda id: _LENGTH(16) + id.bytes)
+packed_uuids = _packer(UUID_, _bytea)
+"""Ids that are bytes already."""
+
 byteas = _packer(BYTEA, _bytea)
 timestamps = _packer(TIMESTAMPTZ, lambda at: _LENGTH(8) + timestamp(at))
 dates = _packer(DATE, lambda day: _SIZED_INTEGER.pack(4, day.toordinal() - _EPOCH_DAY))

@@ -31,6 +31,7 @@ CACHE_SECONDS = 60.0
 """How long a process may go on using a key that was destroyed elsewhere."""
 
 CACHED_KEYS_MAX = 50_000
+AT_HAND_SECONDS = 1.0
 
 _T = TypeVar("_T")
 
@@ -121,6 +122,11 @@ class KeyRing:
             cipher = self._fetched((key_id,))[key_id]
         assert cipher is None or isinstance(cipher, AESGCM)
         return cipher
+
+    def at_hand(self, key_id: str) -> bool:
+        """Whether `to_seal` answers at once, and still will in a moment."""
+        found = self._cache.get(key_id)
+        return found is not None and found[0] is not None and found[1] > time.monotonic() + AT_HAND_SECONDS
 
     def fetch(self, key_ids: Iterable[str]) -> None:
         """Bring the keys into the cache, in one query: before a batch is read."""

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from intake.er7 import HEADER_PEEK_BYTES, Delimiters, Message, read
 from intake.sources import AckMode, Source
@@ -18,6 +18,15 @@ from intake.sources import AckMode, Source
 OUR_APPLICATION: Final = "THROUGHLINE"
 CONTROL_ID_MAX: Final = 250
 """Longer than any version allows (199); what is beyond cannot be an id and is not kept in a column."""
+
+KIND_MAX: Final = 20
+"""Type and trigger are three letters each; what is longer is none."""
+
+FORMS_MAX: Final = 1_000
+"""Forms of headers that are remembered: some hospitals, their triggers and versions."""
+
+_FIELDS_CUT: Final = 10
+"""MSH-1 to MSH-10 are cut apart, the rest stays whole."""
 
 _FIRST_LINE_END = re.compile(rb"[\r\n]")
 _WANTED_ON_SUCCESS: Final = frozenset({"AL", "SU"})
@@ -108,39 +117,128 @@ def judge(header: Header | None, source: Source) -> Verdict:
     return Verdict.STORED
 
 
-def acknowledge(header: Header | None, verdict: Verdict, mode: AckMode, now: datetime, ack_id: str) -> bytes | None:
-    """The acknowledgement's bytes, or None where the sender wants none.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What messages have in common whose headers differ in their times and control ids alone: what becomes of them at the door,
+    and their answer but for both. `parts` of it stand around the time, the answer's own id and the control id; None: none is
+    wanted."""
 
-    `ack_id` is the acknowledgement's own control id. Sender and receiver change places; MSH-10 goes to MSA-2 as it came.
-    """
+    verdict: Verdict
+    kind: str
+    readable: bool
+    parts: tuple[bytes, bytes, bytes, bytes] | None
+    encoding: str = "utf-8"
+
+    def answer(self, stamp: bytes, ack_id: bytes, control_id_raw: str) -> bytes | None:
+        """The acknowledgement of one message. `stamp` is `stamp_of(now)`; the control id goes to MSA-2 as it came."""
+        if self.parts is None:
+            return None
+        before, after_time, after_id, end = self.parts
+        control_id = _plain(control_id_raw.encode(self.encoding, errors="replace"))
+        return b"".join((before, stamp, after_time, ack_id, after_id, control_id, end))
+
+
+class Seen(NamedTuple):
+    """A message's header as far as storing and answering need it."""
+
+    control_id_raw: str
+    form: Form
+
+    @property
+    def control_id(self) -> str:
+        return self.control_id_raw[:CONTROL_ID_MAX]
+
+
+class Forms:
+    """Looks at headers. A sender's headers are all alike, so the work is done once for each form."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[Source, Form]] = {}
+
+    def look(self, raw: bytes, source: Source, mode: AckMode | None = None) -> Seen:
+        """What the door needs of a message; `mode`: how it is to be answered, where not as the source wants it.
+
+        Where the header is plain ASCII with all fields up to MSH-11, it is cut with a few splits; every other is read in full."""
+        end = raw.find(b"\r", 0, HEADER_PEEK_BYTES)
+        line = raw[: max(end, 0)]
+        fields = line.split(b"|", _FIELDS_CUT)
+        if len(fields) <= _FIELDS_CUT or fields[0] != b"MSH" or b"\n" in line or b"\0" in line or not line.isascii():
+            return self._read(raw, source, mode)
+        _, encoding, application, facility, to_application, to_facility, _, _, type, control_id, rest = fields
+        key = (source.name, mode, encoding, application, facility, to_application, to_facility, type, rest)
+        known = self._known.get(key)
+        if known is None or known[0] is not source:
+            if len(self._known) >= FORMS_MAX:
+                self._known.clear()
+            known = source, self._read(raw, source, mode).form
+            self._known[key] = known
+        form = known[1]
+        return Seen(control_id.decode("ascii").strip() if form.readable else "", form)
+
+    def _read(self, raw: bytes, source: Source, mode: AckMode | None) -> Seen:
+        header = peek(raw, source)
+        form = form_of(header, judge(header, source), mode or source.ack_mode)
+        return Seen(header.control_id_raw if header else "", form)
+
+
+def stamp_of(now: datetime) -> bytes:
+    """MSH-7 of an answer that is given now."""
+    return now.strftime("%Y%m%d%H%M%S+0000").encode()
+
+
+def form_of(header: Header | None, verdict: Verdict, mode: AckMode) -> Form:
+    """The answer to a header but for the times and ids. Sender and receiver change places."""
+    kind = f"{header.type}^{header.trigger}".strip("^")[:KIND_MAX] if header else ""
     code = _code(header, verdict, mode)
     if code is None:
-        return None
+        return Form(verdict, kind, header is not None, None)
     d = header.delimiters if header else Delimiters()
     field, component = d.field, d.component
     trigger = header.trigger if header else ""
     structure = component.join(("ACK", trigger, "ACK")) if trigger else "ACK"
-    msh = [
+    before_time = [
         "MSH",
         (header.encoding_characters if header else "^~\\&"),
         (header.receiver[0] if header and header.receiver[0] else OUR_APPLICATION),
         (header.receiver[1] if header else ""),
         *(header.sender if header else ("", "")),
-        now.strftime("%Y%m%d%H%M%S+0000"),
         "",
-        structure,
-        ack_id,
+    ]
+    after_id = [
         (header.processing_id if header and header.processing_id else "P"),
         (header.version if header and header.version else "2.5.1"),
     ]
     if header and header.charset:
-        msh += ["", "", "", "", "", header.charset]
-    lines = [field.join(msh), field.join(("MSA", code, header.control_id_raw if header else ""))]
+        after_id += ["", "", "", "", "", header.charset]
+    error = ""
     if verdict in _ERRORS:
         number, text = _ERRORS[verdict]
-        lines.append(field.join(("ERR", "", "", component.join((number, text, "HL70357")), "E")))
+        error = field.join(("ERR", "", "", component.join((number, text, "HL70357")), "E")) + "\r"
     encoding = header.charset_name if header else "utf-8"
-    return ("\r".join(lines) + "\r").encode(encoding, errors="replace")
+    texts = (
+        field.join(before_time),
+        field.join(("", "", structure, "")),
+        field.join(("", *after_id)) + "\r" + field.join(("MSA", code, "")),
+        "\r" + error,
+    )
+    before, after_time, to_control_id, end = (_plain(text.encode(encoding, errors="replace")) for text in texts)
+    return Form(verdict, kind, header is not None, (before, after_time, to_control_id, end), encoding)
+
+
+def _plain(said: bytes) -> bytes:
+    """Without what would end an answer's frame: over HTTP a header may hold it."""
+    return said.replace(b"\x0b", b"").replace(b"\x1c", b"")
+
+
+def acknowledge(header: Header | None, verdict: Verdict, mode: AckMode, now: datetime, ack_id: str) -> bytes | None:
+    """The acknowledgement's bytes, or None where the sender wants none.
+
+    `ack_id` is the acknowledgement's own control id.
+    """
+    form = form_of(header, verdict, mode)
+    return form.answer(stamp_of(now), ack_id.encode(), header.control_id_raw if header else "")
 
 
 def _code(header: Header | None, verdict: Verdict, mode: AckMode) -> str | None:

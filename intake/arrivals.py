@@ -2,6 +2,9 @@
 
 Nothing waits for company: what has come in by the end of a turn of the event loop is stored at once, and what comes while commits
 are under way is stored with the next. So a lone message is as fast as it can be, and a crowd costs a commit, not a commit each.
+
+A group goes over a connection of the event loop's own. Where there is none yet, where the sealing key has to be fetched, or where
+the database refuses the group, it goes the ordinary way, in a thread, which also finds out whose message is at fault.
 """
 
 from __future__ import annotations
@@ -11,19 +14,32 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from typing import Final
 
-from intake.inbox import CannotStore
+import psycopg
+import structlog
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from intake.inbox import STORE, CannotStore, repeats_among
+from intake.loop_connection import LoopConnection, Trouble, opened
 from intake.mllp import Answers
-from intake.receive import Received, Reception
+from intake.receive import Received, Reception, Taken
 from intake.sources import Source
 
 COMMITS_AT_ONCE: Final = 2
-"""While one waits for the disk, the next is made ready. Each takes a thread and a connection."""
+"""While one waits for the disk, the next is made ready. Each takes a connection, or a thread."""
 
 MESSAGES_MAX: Final = 256
 BYTES_MAX: Final = 32 * 1024 * 1024
 """Of one commit; a single connection's share may go beyond it."""
+
+REOPEN_SECONDS: Final = 1.0
+"""Between two attempts to connect."""
+
+log = structlog.get_logger("intake.arrivals")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +51,64 @@ class _Waiting:
 
     @property
     def bytes(self) -> int:
-        return sum(len(one.raw) for one in self.received)
+        return sum([len(one.raw) for one in self.received])
+
+
+_Group = Sequence[_Waiting]
 
 
 class Arrivals:
-    """The listener's `handle`. Belongs to one event loop; the threads are for the database's driver, which blocks."""
+    """The listener's `handle`. Belongs to one event loop; the threads are for the database's driver where it blocks."""
 
-    def __init__(self, reception: Reception, threads: Executor) -> None:
+    def __init__(self, reception: Reception, threads: Executor, url: str = "") -> None:
+        """`url` is the database's; empty: everything goes the ordinary way."""
         self._reception = reception
         self._threads = threads
+        self._url = url
         self._waiting: deque[_Waiting] = deque()
         self._under_way = 0
         self._called = False
+        self._connections: list[LoopConnection] = []
+        self._opening: asyncio.Future[None] | None = None
+        self._closed = False
+
+    @property
+    def connected(self) -> int:
+        """How many connections the loop has."""
+        return len(self._connections)
+
+    def open(self) -> None:
+        """Connect; what comes meanwhile goes the ordinary way."""
+        if self._url and not self._closed and (self._opening is None or self._opening.done()):
+            self._opening = asyncio.ensure_future(self._open())
+
+    def close(self) -> None:
+        """Let go of the connections: after the last answer."""
+        self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    async def _open(self) -> None:
+        while len(self._connections) < COMMITS_AT_ONCE:
+            connecting = asyncio.get_running_loop().run_in_executor(None, opened, self._url, STORE)
+            try:
+                conn = await asyncio.shield(connecting)
+            except psycopg.Error as away:
+                log.warning("door_waits", failure=type(away).__name__)
+                await asyncio.sleep(REOPEN_SECONDS)
+            except asyncio.CancelledError:
+                connecting.add_done_callback(_forsaken)
+                raise
+            else:
+                self._connections.append(LoopConnection(conn, STORE.count("%b"), self._lost))
 
     def handle(self, frames: Sequence[bytes], source: Source, peer: str) -> asyncio.Future[Answers]:
         """The answers, once everything is stored. Fails with CannotStore."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(tuple(Received(frame, source, "mllp", peer) for frame in frames), loop.create_future())
+        waiting = _Waiting(tuple([Received(frame, source, "mllp", peer) for frame in frames]), loop.create_future())
         self._waiting.append(waiting)
         if not self._called and self._under_way < COMMITS_AT_ONCE:
             self._called = True
@@ -63,8 +120,8 @@ class Arrivals:
         while self._waiting and self._under_way < COMMITS_AT_ONCE:
             group = self._next_group()
             self._under_way += 1
-            stored = asyncio.get_running_loop().run_in_executor(self._threads, _store, self._reception, group)
-            stored.add_done_callback(self._committed)
+            if not self._stored_here(group):
+                self._store_in_a_thread(group)
 
     def _next_group(self) -> list[_Waiting]:
         group = [self._waiting.popleft()]
@@ -76,19 +133,71 @@ class Arrivals:
             group.append(self._waiting.popleft())
         return group
 
+    # -- on the loop's own connection
+
+    def _stored_here(self, group: _Group) -> bool:
+        """Whether the group is on its way over one of the loop's connections."""
+        connection = next((c for c in self._connections if c.idle), None)
+        now = self._reception.clock.now()
+        if connection is None or not self._reception.inbox.ready(now):
+            return False
+        taken = self._reception.taken([one for waiting in group for one in waiting.received])
+        if repeats_among(taken.arrivals):
+            return False
+        packing = self._reception.inbox.pack(taken.arrivals, now, now)
+        connection.execute(packing.parameters, partial(self._stored, group, taken))
+        return True
+
+    def _stored(self, group: _Group, taken: Taken, outcome: int | Trouble) -> None:
+        if outcome is Trouble.REFUSED:
+            self._store_in_a_thread(group)
+            return
+        self._under_way -= 1
+        if isinstance(outcome, Trouble):
+            lost = CannotStore(type(outcome).__name__)
+            taken.failed(lost)
+            self._answer([(waiting, lost) for waiting in group])
+        else:
+            answers = self._reception.answers(taken)
+            ends = accumulate([len(waiting.received) for waiting in group])
+            self._answer([(waiting, answers[end - len(waiting.received) : end]) for waiting, end in zip(group, ends, strict=True)])
+            # The answers are written in the next turn of the loop; this comes after them.
+            asyncio.get_running_loop().call_soon(partial(self._reception.tell, taken, repeated=outcome))
+        self._commit()
+
+    def _lost(self, connection: LoopConnection) -> None:
+        self._connections.remove(connection)
+        log.warning("door_connection_lost")
+        self.open()
+
+    # -- in a thread
+
+    def _store_in_a_thread(self, group: _Group) -> None:
+        stored = asyncio.get_running_loop().run_in_executor(self._threads, _store, self._reception, group)
+        stored.add_done_callback(self._committed)
+
     def _committed(self, stored: asyncio.Future[list[tuple[_Waiting, Answers | CannotStore]]]) -> None:
         self._under_way -= 1
-        for waiting, outcome in stored.result():
+        self._answer(stored.result())
+        self._commit()
+
+    def _answer(self, outcomes: Sequence[tuple[_Waiting, Answers | CannotStore]]) -> None:
+        for waiting, outcome in outcomes:
             if waiting.answers.done():
                 continue  # the connection is gone, or waited too long
             if isinstance(outcome, CannotStore):
                 waiting.answers.set_exception(outcome)
             else:
                 waiting.answers.set_result(outcome)
-        self._commit()
 
 
-def _store(reception: Reception, group: Sequence[_Waiting]) -> list[tuple[_Waiting, Answers | CannotStore]]:
+def _forsaken(connecting: asyncio.Future[Connection[TupleRow]]) -> None:
+    """Nobody waits for this connection any more."""
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
+
+
+def _store(reception: Reception, group: _Group) -> list[tuple[_Waiting, Answers | CannotStore]]:
     """Store what several connections handed over, together; one by one where something among it cannot be stored."""
     try:
         answered = iter(reception.receive_all([one for waiting in group for one in waiting.received]))

@@ -49,6 +49,7 @@ class FrontDoor:
     index: IdentityIndex
     identity: IdentityKeys
     sources: Sources
+    _url: str
     notices: Notices
     feeds: FeedWatch
     rehearsal: Rehearsal
@@ -67,10 +68,11 @@ class FrontDoor:
         plain_port: int | None = None,
     ) -> Listener:
         """An MLLP listener that is not bound yet: `await listener.start()`, `await listener.stop()`. See `Listener`."""
-        arrivals = Arrivals(self.reception, self._threads)
+        arrivals = Arrivals(self.reception, self._threads, self._url)
         return Listener(
             arrivals.handle, self.sources, host, port, tls, limits or Limits(), plain_on_network, shared=shared,
             plain_port=plain_port, refused=Refusals(self.notices, self.feeds.clock, self._threads.submit),
+            before=arrivals.open, after=arrivals.close,
         )  # fmt: skip
 
     def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
@@ -135,6 +137,7 @@ def open_door(
         index=index,
         identity=identity,
         sources=sources,
+        _url=url,
         notices=notices,
         feeds=FeedWatch(inbox, notices, sources, clock),
         rehearsal=Rehearsal(inbox, gateway, applier, sources),

@@ -10,11 +10,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from importlib import resources
-from typing import Any, Final, LiteralString, Protocol
+from typing import Any, Final, LiteralString, NamedTuple, Protocol, cast
 from uuid import UUID
 
 import psycopg
@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow, class_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.core import Recorded, StreamId
-from eventlog.arrays import booleans, byteas, texts, uuids
+from eventlog.arrays import Packed, booleans, byteas, integers, packed_uuids, texts, timestamp
 from eventlog.database import connect
 from eventlog.keys import CannotUnwrap, Erased
 
@@ -80,40 +80,37 @@ class MonthlyKeys(Protocol):
     def make(self, key_ids: Iterable[str]) -> None: ...
     def to_seal(self, key_id: str) -> AESGCM: ...
     def to_unseal(self, key_id: str) -> AESGCM | None: ...
+    def at_hand(self, key_id: str) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A message as it came in. `charset` is what the transport said of the bytes, `status` and `reason` what the door made of its
     header."""
 
     raw: bytes
+    control_id: str
     source_id: str
     transport: str
-    control_id: str
     kind: str = ""
     peer: str = ""
-    trace: str = ""
     status: Status = Status.RECEIVED
     reason: str = ""
     charset: str = ""
-    sha256: bytes = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sha256", hashlib.sha256(self.raw).digest())
+    trace: str = ""
 
     @property
-    def key(self) -> tuple[str, str, bytes]:
-        """By what a message is known to be the same as one that is here."""
-        return self.source_id, self.control_id, self.sha256
+    def origin(self) -> tuple[str, ...]:
+        """What it has in common with others of the same group: the columns in the order in which `STORE` names them."""
+        return cast("tuple[str, ...]", self[2:9])
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The columns of text, in the order in which `_STORE` names them."""
-        return (
-            self.source_id, self.transport, self.peer, self.control_id, self.kind, self.status.value, self.reason, self.trace,
-            self.charset,
-        )  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Messages as one statement takes them; their ids and digests in the order in which they came."""
+
+    ids: Sequence[bytes]
+    digests: Sequence[bytes]
+    parameters: tuple[Packed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,18 +227,26 @@ def create(url: str) -> None:
 def uuid7(now: datetime) -> UUID:
     """An id that sorts by time (RFC 9562): 48 bits of milliseconds, then chance; within a millisecond it counts upwards, so that
     what one process took in one after the other stays in that order."""
-    millis = int(now.timestamp() * 1000)
+    return UUID(bytes=_uuid7s(now, 1)[0])
+
+
+def _uuid7s(now: datetime, count: int) -> list[bytes]:
+    millis, chance = int(now.timestamp() * 1000), os.urandom(4 * count)
     with _tail_lock:
-        before = _tails.get(millis)
-        if before is None:
+        tail = _tails.get(millis)
+        if tail is None:
             _tails.clear()
             tail = int.from_bytes(os.urandom(10), "big") >> 7  # 73 of 74 bits: room to count
-        else:
-            tail = before + 1 + int.from_bytes(os.urandom(4), "big")
+        found = []
+        for at in range(0, 4 * count, 4):
+            tail += 1 + int.from_bytes(chance[at : at + 4], "big")
+            number = (millis << 80) | (0x7 << 76) | (tail >> 62) << 64 | (0x2 << 62) | tail & _TAIL_LOW
+            found.append(number.to_bytes(16, "big"))
         _tails[millis] = tail
-    return UUID(int=(millis << 80) | (0x7 << 76) | (tail >> 62) << 64 | (0x2 << 62) | tail & ((1 << 62) - 1))
+    return found
 
 
+_TAIL_LOW: Final = (1 << 62) - 1
 _tails: dict[int, int] = {}
 _tail_lock = threading.Lock()
 
@@ -278,26 +283,47 @@ class Inbox:
         return tuple(stored[n] for n in range(len(arrivals)))
 
     def _store_wave(self, arrivals: Sequence[Arrival], now: datetime, due: datetime) -> list[Stored]:
-        ids, key_id = [uuid7(now) for _ in arrivals], month_key(now)
-        # In one order for everybody: two batches that hold the same messages wait for each other instead of dead-locking.
-        rows = sorted(zip(arrivals, ids, strict=True), key=lambda row: row[0].key)
-        control_ids = {(a.source_id, a.control_id) for a in arrivals}
-        reused = _reused(arrivals) if len(control_ids) < len(arrivals) else frozenset()
         try:
-            parameters = (
-                uuids([id for _, id in rows]),
-                *(texts(column) for column in zip(*(a.texts for a, _ in rows), strict=True)),
-                byteas([a.sha256 for a, _ in rows]),
-                byteas([self.seal(a.raw, id, key_id) for a, id in rows]),
-                booleans([a.key in reused for a, _ in rows]),
-                *(now, key_id, FLAG_CONTROL_ID_REUSED, due),
-            )
+            packing = self.pack(arrivals, now, due)
             with self.pool.connection(timeout=STORE_SECONDS_MAX) as conn, conn.cursor(binary=True) as cursor:
-                repeated = cursor.execute(_STORE, parameters, prepare=True).fetchall()
+                repeated = cursor.execute(STORE, packing.parameters, prepare=True).fetchall()
         except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased) as trouble:
             raise CannotStore(type(trouble).__name__, at_fault=isinstance(trouble, psycopg.DataError)) from None
         here = {(source, control, sha): Stored(id, True, Status(status)) for source, control, sha, id, status in repeated}
-        return [here.get(a.key) or Stored(id, False, a.status) for a, id in zip(arrivals, ids, strict=True)]
+        return [
+            here.get((a.source_id, a.control_id, sha)) or Stored(UUID(bytes=id), False, a.status)
+            for a, id, sha in zip(arrivals, packing.ids, packing.digests, strict=True)
+        ]
+
+    def ready(self, now: datetime) -> bool:
+        """Whether messages can be packed without waiting for the key that seals them."""
+        return self.keys.at_hand(month_key(now))
+
+    def pack(self, arrivals: Sequence[Arrival], now: datetime, due: datetime) -> Packing:
+        """Messages, sealed, as `STORE` takes them. None of them may be there twice. Raises CannotUnwrap, Erased, KeysAway."""
+        key_id = month_key(now)
+        encrypt = self.keys.to_seal(key_id).encrypt
+        ids, chance = _uuid7s(now, len(arrivals)), os.urandom(_NONCE_BYTES * len(arrivals))
+        nonces = [chance[at : at + _NONCE_BYTES] for at in range(0, len(chance), _NONCE_BYTES)]
+        digests = [hashlib.sha256(a.raw).digest() for a in arrivals]
+        # In one order for everybody: two batches that hold the same messages wait for each other instead of dead-locking.
+        order = sorted(range(len(arrivals)), key=digests.__getitem__)
+        origins = {origin: n for n, origin in enumerate(dict.fromkeys([a.origin for a in arrivals]), start=1)}
+        control_ids = [arrivals[n].control_id for n in order]
+        reused = _reused(arrivals) if len(set(control_ids)) < len(arrivals) else ()
+        parameters = (
+            packed_uuids([ids[n] for n in order]),
+            texts(control_ids),
+            byteas([digests[n] for n in order]),
+            byteas([nonces[n] + encrypt(nonces[n], arrivals[n].raw, ids[n]) for n in order]),
+            integers([origins[arrivals[n].origin] for n in order]),
+            # Shorter columns are filled up with NULL.
+            texts([arrivals[n].trace for n in order] if any(a.trace for a in arrivals) else ()),
+            booleans([n in reused for n in order] if reused else ()),
+            *(texts(column) for column in zip(*origins, strict=True)),
+            *(Packed(value) for value in (timestamp(now), key_id.encode(), FLAG_CONTROL_ID_REUSED.encode(), timestamp(due))),
+        )
+        return Packing(ids, digests, parameters)
 
     def store_parts(self, conn: Connection[TupleRow], whole: Row, parts: Sequence[bytes], now: datetime) -> None:
         """The parts of a message as messages of their own. Those that are here already are taken up again."""
@@ -535,36 +561,44 @@ def _without_repeats(arrivals: Sequence[tuple[int, Arrival]]) -> tuple[list[tupl
     rest: list[tuple[int, Arrival]] = []
     seen: set[tuple[str, str, bytes]] = set()
     for n, arrival in arrivals:
-        (rest if arrival.key in seen else wave).append((n, arrival))
-        seen.add(arrival.key)
+        key = (arrival.source_id, arrival.control_id, arrival.raw)
+        (rest if key in seen else wave).append((n, arrival))
+        seen.add(key)
     return wave, rest
 
 
-def _reused(arrivals: Sequence[Arrival]) -> frozenset[tuple[str, str, bytes]]:
-    """Those whose control id another message of the same batch had before them."""
+def repeats_among(arrivals: Sequence[Arrival]) -> bool:
+    """Whether one of the messages may stand among them twice."""
+    return len({(a.source_id, a.control_id) for a in arrivals}) < len(arrivals)
+
+
+def _reused(arrivals: Sequence[Arrival]) -> frozenset[int]:
+    """Those, by number, whose control id another message of the same batch had before them."""
     seen: set[tuple[str, str]] = set()
-    found: set[tuple[str, str, bytes]] = set()
-    for arrival in arrivals:
+    found: set[int] = set()
+    for n, arrival in enumerate(arrivals):
         name = (arrival.source_id, arrival.control_id)
         if arrival.control_id and name in seen:
-            found.add(arrival.key)
+            found.add(n)
         seen.add(name)
     return frozenset(found)
 
 
-_STORE: Final[LiteralString] = """
+STORE: Final[LiteralString] = """
 WITH stored AS (
     INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, status, reason, trace, charset, sha256,
         sealed, flags, received_at, key_id, next_attempt_at, settled_at)
-    SELECT a.id, a.source, a.transport, a.peer, a.control, a.kind, a.status, a.reason, a.trace, a.charset, a.sha, a.sealed,
-        CASE WHEN a.reused OR a.control <> '' AND EXISTS (SELECT FROM intake.inbox i WHERE i.source_id = a.source
+    SELECT a.id, o.source[a.o], o.transport[a.o], o.peer[a.o], a.control, o.kind[a.o], o.status[a.o], o.reason[a.o],
+        coalesce(a.trace, ''), o.charset[a.o], a.sha, a.sealed,
+        CASE WHEN a.reused OR a.control <> '' AND EXISTS (SELECT FROM intake.inbox i WHERE i.source_id = o.source[a.o]
                 AND i.control_id = a.control AND i.sha256 <> a.sha)
-            THEN ARRAY[all_of.reused] ELSE '{}'::text[] END,
-        all_of.now, all_of.key, all_of.due, CASE WHEN a.status <> 'received' THEN all_of.now END
-    FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-                %b::text[], %b::bytea[], %b::bytea[], %b::boolean[])
-            AS a (id, source, transport, peer, control, kind, status, reason, trace, charset, sha, sealed, reused),
-        (SELECT %b::timestamptz, %b::text, %b::text, %b::timestamptz) AS all_of (now, key, reused, due)
+            THEN ARRAY[o.reused] ELSE '{}'::text[] END,
+        o.now, o.key, o.due, CASE WHEN o.status[a.o] <> 'received' THEN o.now END
+    FROM unnest(%b::uuid[], %b::text[], %b::bytea[], %b::bytea[], %b::integer[], %b::text[], %b::boolean[])
+            AS a (id, control, sha, sealed, o, trace, reused),
+        (SELECT %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+                %b::timestamptz, %b::text, %b::text, %b::timestamptz)
+            AS o (source, transport, kind, peer, status, reason, charset, now, key, reused, due)
     ON CONFLICT (source_id, control_id, sha256) DO UPDATE SET repeats = inbox.repeats + 1, repeated_at = EXCLUDED.received_at
     RETURNING inbox_id, source_id, control_id, sha256, status, reason, received_at, repeats
 ), told AS (
@@ -572,6 +606,7 @@ WITH stored AS (
     SELECT inbox_id, received_at, status, reason, '', 'source:' || source_id FROM stored WHERE repeats = 0
 )
 SELECT source_id, control_id, sha256, inbox_id, status FROM stored WHERE repeats > 0"""
+"""Stores messages; tells those that were here before. What they have in common is sent once, and named by its number."""
 
 
 def tell(conn: Connection[TupleRow], inbox_id: UUID, at: datetime, status: Status, reason: str, error: str, by: str) -> None:

@@ -23,6 +23,9 @@ from intake.tls import Handshake, named, secured
 START_BLOCK: Final = 0x0B
 END_BLOCK: Final = 0x1C
 CARRIAGE_RETURN: Final = 0x0D
+START_BYTE: Final = bytes((START_BLOCK,))
+END_BYTES: Final = bytes((END_BLOCK, CARRIAGE_RETURN))
+BETWEEN_FRAMES: Final = END_BYTES + START_BYTE
 
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 ANSWER_SECONDS_MAX: Final = 8.0
@@ -73,6 +76,14 @@ class Framer:
         at = 0
         while at < len(received):
             if self._frame is None:
+                if received[at] == START_BLOCK and (end := received.find(END_BLOCK, at)) >= 0:
+                    frame = received[at + 1 : end]
+                    if START_BYTE not in frame and len(frame) <= self._bytes_max:  # whole and clean, as nearly all are
+                        frames.append(frame)
+                        self._skip_return, at = True, end + 1
+                        if at < len(received) and received[at] == CARRIAGE_RETURN:
+                            self._skip_return, at = False, at + 1
+                        continue
                 start = received.find(START_BLOCK, at)
                 between = received[at : start if start >= 0 else len(received)]
                 if self._skip_return and between:
@@ -100,7 +111,7 @@ class Framer:
 
 
 def framed(answer: bytes) -> bytes:
-    return bytes((START_BLOCK,)) + answer + bytes((END_BLOCK, CARRIAGE_RETURN))
+    return START_BYTE + answer + END_BYTES
 
 
 @dataclass(slots=True)
@@ -145,6 +156,9 @@ class Listener:
     plain_port: int | None = None
     """With TLS: a second port, on the loopback only and without TLS, for senders on this machine."""
     refused: Refused = lambda reason, who: None
+    before: Callable[[], None] = lambda: None
+    """Called on the event loop before the first connection comes; `after` once the last one is gone."""
+    after: Callable[[], None] = lambda: None
 
     counts: Counts = field(default_factory=Counts)
     connections: set[Connection] = field(default_factory=set)
@@ -158,6 +172,7 @@ class Listener:
                     f"the HL7 listener may not be bound to {self.host} without client certificates: give it a TLS context that "
                     "requires them, or bind it to 127.0.0.1"
                 )
+        self.before()
         self.port = await self._bind(self.host, self.port, secure=self.tls is not None)
         if self.tls is not None and self.plain_port is not None:
             self.plain_port = await self._bind(LOOPBACK, self.plain_port, secure=False)
@@ -196,6 +211,7 @@ class Listener:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        self.after()
 
     def source_of(self, transport: asyncio.BaseTransport) -> tuple[Source | None, str]:
         """Who is at the other end: by client certificate, else by address. Never by what the messages say."""
@@ -322,10 +338,10 @@ class Connection(asyncio.Protocol):
             self._unanswered(type(failure).__name__)
             return
         assert self._transport is not None
-        answers = [framed(answer) for answer in work.result() if answer is not None]
+        answers = [answer for answer in work.result() if answer is not None]
         if answers:
             self._listener.counts.answered += len(answers)
-            self._transport.write(b"".join(answers))
+            self._transport.write(framed(BETWEEN_FRAMES.join(answers)))
         self._hand_over()
 
     def _give_up(self) -> None:

@@ -6,10 +6,9 @@ Between the commit and the answer nothing happens; what a message says is read l
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -18,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from eventlog import killpoints
 from eventlog.clock import Clock
-from intake.acks import Header, Verdict, acknowledge, judge, peek
+from intake.acks import CONTROL_ID_MAX, Forms, Seen, Verdict, stamp_of
 from intake.er7 import known_charset
 from intake.inbox import Arrival, CannotStore, Inbox, Status
 from intake.mllp import FRAME_BYTES_MAX
@@ -29,6 +28,9 @@ RECEIPT_HEADER: Final = "Throughline-Receipt"
 """Under which a sender over HTTP can follow what becomes of its message."""
 RETRY_AFTER_SECONDS: Final = 5
 
+_ACK_ID_BITS: Final = 64
+_ACK_ID_MAX: Final = (1 << _ACK_ID_BITS) - 1
+
 log = structlog.get_logger("intake.receive")
 
 
@@ -36,9 +38,9 @@ _tracer = otel.get_tracer("throughline.intake")
 _propagator = TraceContextTextMapPropagator()
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message at the door. `trace` is the sender's traceparent, if it has one; `charset` what the transport said of the bytes."""
+class Received(NamedTuple):
+    """A message at the door. `trace` is the sender's traceparent, if it has one; `charset` what the transport said of the bytes;
+    `mode` how it is to be answered, None: as the source wants it."""
 
     raw: bytes
     source: Source
@@ -47,7 +49,6 @@ class Received:
     trace: str = ""
     charset: str = ""
     mode: AckMode | None = None
-    """How it is to be answered; None: as the source wants it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +61,30 @@ class Answered:
     inbox_id: UUID
 
 
+class Taken(NamedTuple):
+    """Messages that were looked at and are to be stored."""
+
+    seen: list[Seen]
+    arrivals: list[Arrival]
+    spans: Sequence[otel.Span]
+
+    def failed(self, error: BaseException) -> None:
+        """They could not be stored."""
+        for span in self.spans:
+            span.set_attribute("throughline.error", type(error).__name__)
+            span.set_status(otel.StatusCode.ERROR)
+            span.end()
+
+
 class Reception:
     """Stores messages and answers them. Thread-safe."""
 
     def __init__(self, inbox: Inbox, clock: Clock, *, ring: Callable[[], None] = lambda: None) -> None:
         """`ring` tells whoever works the inbox off in this process that there is something."""
-        self._inbox = inbox
-        self._clock = clock
+        self.inbox = inbox
+        self.clock = clock
         self._ring = ring
+        self._forms = Forms()
 
     def receive(self, received: Received) -> Answered:
         """Store a message and say what to answer. Raises CannotStore: then no answer may be sent."""
@@ -75,60 +92,76 @@ class Reception:
 
     def receive_all(self, received: Sequence[Received]) -> tuple[Answered, ...]:
         """Store messages in one commit and say what to answer to each. Raises CannotStore: then none may be answered."""
-        now = self._clock.now()
-        headers = [peek(one.raw, one.source) for one in received]
-        verdicts = [judge(header, one.source) for header, one in zip(headers, received, strict=True)]
-        with _spans(received) as traces:
-            stored = self._inbox.store_all([_arrival(*each) for each in zip(received, headers, verdicts, traces, strict=True)], now)
+        taken = self.taken(received)
+        try:
+            stored = self.inbox.store_all(taken.arrivals, self.clock.now())
+        except BaseException as error:
+            taken.failed(error)
+            raise
+        answers = self.answers(taken)
+        self.tell(taken, repeated=sum(one.repeated for one in stored))
+        return tuple(
+            Answered(form.verdict, answer, form.readable, at.inbox_id)
+            for (_, form), answer, at in zip(taken.seen, answers, stored, strict=True)
+        )
+
+    def taken(self, received: Sequence[Received]) -> Taken:
+        """The messages as they are to be stored: `Inbox.store_all` them, then ask for their `answers`, and `tell` of them."""
+        look = self._forms.look
+        seen = [look(one.raw, one.source, one.mode) for one in received]
+        spans, traces = _spans(received)
+        arrivals = [
+            Arrival(
+                one.raw, control_id_raw[:CONTROL_ID_MAX], one.source.name, one.transport, form.kind, one.peer,
+                _FIRST_STATUS[form.verdict], "" if form.verdict.accepted else form.verdict.value, one.charset, trace,
+            )
+            for one, (control_id_raw, form), trace in zip(received, seen, traces, strict=True)
+        ]  # fmt: skip
+        return Taken(seen, arrivals, spans)
+
+    def answers(self, taken: Taken) -> list[bytes | None]:
+        """What to answer to messages that are stored now."""
         self._ring()
         killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
-        log.info(
-            "messages_stored", count=len(stored), repeated=sum(s.repeated for s in stored),
-            rejected=sum(not verdict.accepted for verdict in verdicts),
-        )  # fmt: skip
-        now = self._clock.now()
-        return tuple(
-            Answered(
-                verdict,
-                acknowledge(header, verdict, one.mode or one.source.ack_mode, now, f"T{secrets.token_hex(8)}"),
-                header is not None,
-                at.inbox_id,
-            )
-            for one, header, verdict, at in zip(received, headers, verdicts, stored, strict=True)
-        )
+        stamp, first = stamp_of(self.clock.now()), secrets.randbits(_ACK_ID_BITS)
+        return [
+            form.answer(stamp, b"T%016x" % (first + n & _ACK_ID_MAX), control_id_raw)
+            for n, (control_id_raw, form) in enumerate(taken.seen)
+        ]
+
+    def tell(self, taken: Taken, *, repeated: int) -> None:
+        """Say how many they were: once they are answered, because nobody waits for it."""
+        for span in taken.spans:
+            span.end()
+        rejected = sum(not form.verdict.accepted for _, form in taken.seen)
+        log.info("messages_stored", count=len(taken.seen), repeated=repeated, rejected=rejected)
 
     def keep(self, received: Received, *, control_id: str, kind: str, status: Status, reason: str) -> UUID:
         """Store a message whose header the transport has read itself; its receipt. Raises CannotStore: then there is none."""
-        with _spans((received,)) as (trace,):
-            arrival = Arrival(
-                raw=received.raw, source_id=received.source.name, transport=received.transport, control_id=control_id, kind=kind,
-                peer=received.peer, trace=trace, status=status, reason=reason,
-            )  # fmt: skip
-            (stored,) = self._inbox.store_all([arrival], self._clock.now())
+        spans, (trace,) = _spans((received,))
+        arrival = Arrival(
+            raw=received.raw, source_id=received.source.name, transport=received.transport, control_id=control_id, kind=kind,
+            peer=received.peer, trace=trace, status=status, reason=reason,
+        )  # fmt: skip
+        taken = Taken([], [arrival], spans)
+        try:
+            (stored,) = self.inbox.store_all([arrival], self.clock.now())
+        except BaseException as error:
+            taken.failed(error)
+            raise
         self._ring()
         killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
+        for span in spans:
+            span.end()
         log.info("messages_stored", count=1, repeated=int(stored.repeated), rejected=int(status is Status.DEAD))
         return stored.inbox_id
 
 
-def _arrival(received: Received, header: Header | None, verdict: Verdict, trace: str) -> Arrival:
-    return Arrival(
-        raw=received.raw,
-        source_id=received.source.name,
-        transport=received.transport,
-        control_id=header.control_id if header else "",
-        kind=f"{header.type}^{header.trigger}".strip("^")[:20] if header else "",
-        peer=received.peer,
-        trace=trace,
-        status=_FIRST_STATUS[verdict],
-        reason="" if verdict.accepted else verdict.value,
-        charset=received.charset,
-    )
-
-
-@contextmanager
-def _spans(received: Sequence[Received]) -> Iterator[list[str]]:
-    """A span for each message, in which it is stored; their traceparents, which the inbox keeps."""
+def _spans(received: Sequence[Received]) -> tuple[Sequence[otel.Span], Sequence[str]]:
+    """A span for each message, in which it is stored, and their traceparents, which the inbox keeps. Where nobody records spans
+    there are none, and the senders' own traceparents are kept."""
+    if isinstance(otel.get_tracer_provider(), otel.ProxyTracerProvider):
+        return (), [one.trace and _heard(one.trace) for one in received]
     spans = [
         _tracer.start_span(
             "hl7.receive",
@@ -141,16 +174,12 @@ def _spans(received: Sequence[Received]) -> Iterator[list[str]]:
         )
         for one in received
     ]
-    try:
-        yield [traceparent_of(span) for span in spans]
-    except BaseException as error:
-        for span in spans:
-            span.set_attribute("throughline.error", type(error).__name__)
-            span.set_status(otel.StatusCode.ERROR)
-        raise
-    finally:
-        for span in spans:
-            span.end()
+    return spans, [traceparent_of(span) for span in spans]
+
+
+def _heard(trace: str) -> str:
+    """A sender's traceparent; empty where it is none."""
+    return traceparent_of(otel.get_current_span(_propagator.extract({"traceparent": trace})))
 
 
 def traceparent_of(span: otel.Span) -> str:

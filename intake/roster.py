@@ -145,7 +145,7 @@ class MemberFiles:
         try:
             read_sheet(raw, profile)
         except FileRefused:
-            self._inbox.store(replace(arrival, status=Status.DEAD, reason=REFUSED), now)
+            self._inbox.store(arrival._replace(status=Status.DEAD, reason=REFUSED), now)
             raise
         stored = self._inbox.store(arrival, now, due=now + TAKEOVER)
         row = self._inbox.show(stored.inbox_id).row

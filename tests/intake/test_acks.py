@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from intake.acks import Verdict, acknowledge, judge, peek
+from intake.acks import Forms, Verdict, acknowledge, judge, peek, stamp_of
 from intake.sources import AckMode, Source
 from tests.intake.making import adt
 
@@ -89,3 +91,33 @@ def test_odd_delimiters_are_used_in_the_answer() -> None:
     assert lines is not None
     assert lines[0].startswith("MSH#!@%*#R#F#APP#FAC#")
     assert lines[1] == "MSA#AA#ID 1"
+
+
+ODD = st.text(alphabet='|^~\\&#\r\n \t\0"AMSHDTé0129', max_size=6)
+
+
+@given(
+    st.lists(ODD | st.just("") | st.just("ADT^A01"), min_size=3, max_size=20),
+    st.sampled_from(["MSH", "MSH", "\ufeffMSH", " MSH", "MS"]),
+)
+@example(["^~\\&", "A", "B", "C", "D", "2026", "", "ADT^A03", " ID 1 ", "P", "2.5"], "MSH")
+def test_a_form_that_is_known_says_what_reading_the_header_says(fields: list[str], name: str) -> None:
+    raw = "|".join((name, *fields)).encode()
+    for ended in (raw, raw + b"\rPID|1\r", raw + b"\nPID|1"):
+        header = peek(ended, SOURCE)
+        verdict = judge(header, SOURCE)
+        forms = Forms()
+        for _ in range(2):
+            seen = forms.look(ended, SOURCE)
+            answer = seen.form.answer(stamp_of(NOW), b"ACK-1", seen.control_id_raw)
+            assert answer == acknowledge(header, verdict, SOURCE.ack_mode, NOW, "ACK-1")
+            assert (seen.form.verdict, seen.form.readable) == (verdict, header is not None)
+            assert seen.control_id_raw == (header.control_id_raw if header else "")
+
+
+def test_forms_differ_where_anything_but_times_and_control_ids_does() -> None:
+    forms, other = Forms(), Source(name="valley-general", accept_other_types=True)
+    said = "MSH|^~\\&|A|B|C|D|1||ORU^R01|{}|P|2.5\r"
+    assert forms.look(said.format(1).encode(), SOURCE).form is forms.look(said.format(2).encode(), SOURCE).form
+    assert forms.look(said.format(3).encode(), other).form.verdict is Verdict.STORED, "the registry was read anew"
+    assert forms.look(said.replace("|P|", "|T|").format(4).encode(), SOURCE).form.verdict is Verdict.TYPE_NOT_TAKEN

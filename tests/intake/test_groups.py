@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 
 from eventlog import arrays
 from intake import inbox as intake_inbox
 from intake import worker as intake_worker
-from intake.arrivals import MESSAGES_MAX, Arrivals
+from intake.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
 from intake.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
 from intake.mllp import Answers, Listener
 from tests.intake.conftest import NOW, World
-from tests.intake.making import MARISOL, adt
+from tests.intake.making import MARISOL, TOMAS, adt
 
 
 def arrival(text: str, control_id: str) -> Arrival:
@@ -67,15 +68,82 @@ def test_while_the_database_is_away_nobody_is_answered(world: World) -> None:
     assert handed_over(world, [[adt("A60").encode()], [adt("A60", control_id="C2").encode()]]) == [[], []]
 
 
-def handed_over(world: World, groups: list[list[bytes]]) -> list[Answers]:
-    """The answers to what several connections hand over at once; none where it could not be stored."""
+def test_the_loops_own_connections_store_what_threads_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, again = adt("A60", control_id="1").encode(), adt("A60", control_id="1", person=TOMAS).encode()
+    handed_over(world, [[first]])  # the ordinary way: the key to seal with has to be fetched
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is left for threads")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Inbox, "store_all", never)
+        assert [len(one) for _ in range(2) for one in handed_over(world, [[first]], url=world.url)] == [1, 1]
+        assert handed_over(world, [[again], [adt("A60", control_id="2").encode()]], url=world.url) != [[], []]
+    rows = {world.door.inbox.raw(row.inbox_id): row for row in world.rows()}
+    assert (len(rows), rows[first].repeats, rows[again].flags) == (3, 2, [FLAG_CONTROL_ID_REUSED])
+    assert [t.status for t in world.door.inbox.show(rows[again].inbox_id).transitions] == ["received"]
+    twice = handed_over(world, [[first, first, again]], url=world.url)  # one statement cannot count a message twice
+    assert [len(answers) for answers in twice] == [3]
+    assert world.row_of(first).repeats == 4
+
+
+def test_what_the_database_refuses_of_a_group_is_found_by_trying_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+
+    def refusing(values: Sequence[str | None]) -> object:
+        return arrays.texts([value + "\0" if value == "BAD" else value for value in values if value is not None])
+
+    monkeypatch.setattr(intake_inbox, "texts", refusing)
+    good, bad = [adt("A60", control_id="GOOD").encode()], [adt("A60", control_id="BAD").encode()]
+    answers = handed_over(world, [good, bad], url=world.url)
+    assert b"MSA|AA|GOOD" in (answers[0][0] or b"") and answers[1] == []
+
+
+def test_a_lost_connection_is_opened_again(world: World) -> None:
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+
+    async def lose_it() -> None:
+        with ThreadPoolExecutor(2) as threads:
+            arrivals = Arrivals(world.door.reception, threads, world.url)
+            arrivals.open()
+            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+            with psycopg.connect(world.url, autocommit=True) as conn:
+                conn.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE query LIKE '%INSERT INTO intake.inbox%' AND pid <> pg_backend_pid()"
+                )
+            await until(lambda: arrivals.connected == 0)
+            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+            answers = await arrivals.handle([adt("A60", control_id="1").encode()], world.source, "127.0.0.1")
+            assert b"MSA|AA|1" in (answers[0] or b"")
+            arrivals.close()
+
+    asyncio.run(lose_it())
+    world.door.inbox.pool.check()  # its connections were ended too
+    assert len(world.rows()) == 2
+
+
+async def until(so: Callable[[], bool]) -> None:
+    """Wait, but not for ever."""
+    async with asyncio.timeout(20):
+        while not so():
+            await asyncio.sleep(0)
+
+
+def handed_over(world: World, groups: list[list[bytes]], *, url: str = "") -> list[Answers]:
+    """The answers to what several connections hand over at once; none where it could not be stored. With `url` over connections
+    of the loop's own."""
 
     async def hand_over() -> list[Answers]:
         with ThreadPoolExecutor(2) as threads:
-            arrivals = Arrivals(world.door.reception, threads)
+            arrivals = Arrivals(world.door.reception, threads, url)
+            if url:
+                arrivals.open()
+                await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
             found = await asyncio.gather(
                 *(arrivals.handle(frames, world.source, "127.0.0.1") for frames in groups), return_exceptions=True
             )
+            arrivals.close()
             assert all(isinstance(one, list | CannotStore) for one in found)
             return [one if isinstance(one, list) else [] for one in found]
 
@@ -86,7 +154,7 @@ def test_a_stored_message_wakes_who_works_the_inbox_off(world: World, monkeypatc
     monkeypatch.setattr(intake_worker, "POLL_SECONDS", 60.0)
     world.register(MARISOL)
     stop = threading.Event()
-    (thread,) = world.door.start_workers(stop, threads=1)
+    threads = world.door.start_workers(stop, threads=1)
     world.send(adt("A01"))
     for _ in range(200):
         if world.rows()[0].status is Status.APPLIED:
@@ -95,7 +163,8 @@ def test_a_stored_message_wakes_who_works_the_inbox_off(world: World, monkeypatc
     assert world.rows()[0].status is Status.APPLIED
     stop.set()
     world.door.worker.bell.set()
-    thread.join(10)
+    for thread in threads:
+        thread.join(10)
 
 
 def test_two_listeners_share_a_port_only_where_both_are_told_to(world: World) -> None:
