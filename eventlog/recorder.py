@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -33,7 +34,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import PoolTimeout
 
-from eventlog.arrays import Packed, bigints, bigints_of, booleans, byteas, integers, integers_of, texts, texts_of, uuids
+from eventlog.arrays import Packed, bigints, bigints_of, booleans, byteas, integers, integers_of, texts, uuids
 
 LOCKS_MAX = 256
 """Streams and commands that one call of `log.append` may lock."""
@@ -60,8 +61,7 @@ class LogRefused(Exception):
     """PostgreSQL refused a statement: a defect. Only its class and code are told; its own words may quote values."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
     """One event as it is stored. `sealed` is None where the fact has nothing personal."""
 
     stream: str
@@ -75,8 +75,7 @@ class EventRow:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRow:
+class CommandRow(NamedTuple):
     """A command whose result is to be remembered."""
 
     command_id: UUID
@@ -84,8 +83,7 @@ class CommandRow:
     stream: str
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """The version at which a stream was seen. `written` takes the exclusive lock. None: lock it, but do not compare."""
 
     stream: str
@@ -93,8 +91,7 @@ class Check:
     written: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """What is stored whole or not at all.
 
     `command_of[i]` is the index in `commands` of the one that led to `events[i]`; those of one command stand together. Left out:
@@ -106,12 +103,15 @@ class Item:
     commands: tuple[CommandRow, ...] = ()
     command_of: tuple[int, ...] = ()
 
-    def __post_init__(self) -> None:
-        written = {c.stream for c in self.checks if c.written}
-        assert all(e.stream in written for e in self.events), "an event's stream must be among the checks, as written"
-        assert len({c.stream for c in self.checks}) == len(self.checks), "a stream stands twice among the checks"
-        assert not self.command_of or len(self.command_of) == len(self.events)
-        assert list(self.command_of) == sorted(self.command_of), "the events of one command stand together, in the commands' order"
+    def assert_sound(self) -> None:
+        streams = {c.stream: c.written for c in self.checks}
+        assert len(streams) == len(self.checks), "a stream stands twice among the checks"
+        for event in self.events:
+            assert streams.get(event.stream), "an event's stream must be among the checks, as written"
+        if self.command_of:
+            assert len(self.command_of) == len(self.events)
+            in_order = list(self.command_of) == sorted(self.command_of)
+            assert in_order, "the events of one command stand together, in the commands' order"
 
     @property
     def locks(self) -> int:
@@ -120,6 +120,8 @@ class Item:
     @property
     def events_of_commands(self) -> list[tuple[int, int]]:
         """For each command the numbers, from 1, of the first and the last of its events; last < first where it has none."""
+        if len(self.commands) == 1:
+            return [(1, len(self.events))]
         of = self.command_of or (0,) * len(self.events)
         found, first = [], 1
         for index in range(len(self.commands)):
@@ -183,13 +185,12 @@ class Statement:
 _T = TypeVar("_T")
 
 _TYPES = (
-    "integer",
-    "integer[]", "uuid[]", "bytea[]", "text[]", "integer[]", "integer[]",
-    "integer[]", "text[]", "bigint[]", "boolean[]",
-    "integer[]", "text[]", "bigint[]", "text[]", "integer[]", "uuid[]", "bytea[]", "bytea[]", "bytea[]", "bytea[]",
+    "uuid[]", "bytea[]", "text[]", "integer[]", "integer[]",
+    "text[]", "bigint[]", "boolean[]",
+    "text[]", "bigint[]", "text[]", "integer[]", "uuid[]", "bytea[]", "bytea[]", "bytea[]", "bytea[]",
 )  # fmt: skip
 _PARAMETERS = ", ".join(f"${n}::{type}" for n, type in enumerate(_TYPES, start=1))
-_APPEND = Statement("log.append", f"SELECT positions, known, moved, moved_stream, moved_to FROM log.append({_PARAMETERS})")
+_APPEND = Statement("log.append", f"SELECT positions, known, moved, moved_to FROM log.append({_PARAMETERS})")
 _WATERMARK = Statement("log.watermark", "SELECT log.watermark()")
 
 _SELECT = "SELECT position, stream, version, name, schema_version, event_id, body, sealed, meta, hash FROM log.events"
@@ -212,21 +213,36 @@ class LogRecorder(PostgresApplicationRecorder):
         return self.append_batch((item,))[0]
 
     def append_batch(self, items: Sequence[Item]) -> tuple[Verdict, ...]:
-        """Store several items in one transaction, each whole or not at all. No two may touch one stream that either writes."""
-        assert items and sum(i.locks for i in items) <= LOCKS_MAX
-        assert all(i.commands for i in items), "without a command id a repetition could not be told from a conflict"
-        arguments = _arguments(items)
+        """Store several items in one transaction, each whole or not at all. No two may touch one stream that either writes.
+
+        The log stores all that it is given or nothing, so after a conflict what is left is given to it again.
+        """
+        assert items and sum(len(i.checks) for i in items) <= LOCKS_MAX
+        for item in items:
+            item.assert_sound()
+            assert item.commands, "without a command id a repetition could not be told from a conflict"
+        found: dict[int, Verdict] = {}
+        left = range(len(items))
+        while left:
+            verdicts = self._given([items[n] for n in left])
+            found |= {left[n]: verdict for n, verdict in verdicts.items()}
+            left = [n for n in left if n not in found]
+        return tuple(found[n] for n in range(len(items)))
+
+    def _given(self, items: Sequence[Item]) -> dict[int, Verdict]:
+        """The verdicts of one call, by the number of the item: of all, or of those that stood against the others."""
+        call = _Call(items)
 
         def store(conn: Connection[Any]) -> PGresult:
             try:
-                return _APPEND.sent(conn.pgconn, arguments)
+                return _APPEND.sent(conn.pgconn, call.arguments)
             except psycopg.errors.UniqueViolation as raced:
                 if raced.diag.constraint_name != "commands_pkey":
                     raise
                 # Somebody stored a command meanwhile, under other streams: now it is known.
-                return _APPEND.sent(conn.pgconn, arguments)
+                return _APPEND.sent(conn.pgconn, call.arguments)
 
-        return _verdicts(items, self.again_while_away(store))
+        return call.verdicts(self.again_while_away(store))
 
     # -- reading
 
@@ -289,8 +305,8 @@ class LogRecorder(PostgresApplicationRecorder):
             if not rows:
                 return None
             item = Item(events=rows, checks=tuple(Check(s, None, True) for s in sorted({r.stream for r in rows})))
-            answer = _APPEND.sent_unprepared(conn.pgconn, _arguments((item,)))
-            (verdict,) = _verdicts((item,), answer)
+            call = _Call((item,))
+            (verdict,) = call.verdicts(_APPEND.sent_unprepared(conn.pgconn, call.arguments)).values()
         assert isinstance(verdict, Stored)
         return list(verdict.positions)
 
@@ -398,47 +414,57 @@ def _checked(pgconn: PGconn, result: PGresult) -> PGresult:
     raise error
 
 
-def _verdicts(items: Sequence[Item], answer: PGresult) -> tuple[Verdict, ...]:
-    """Each item's part of the one row that an append answers with."""
-    positions, known, moved, moved_stream, moved_to = (answer.get_value(0, column) or b"" for column in range(5))
-    drawn = bigints_of(positions)
-    refused: dict[int, Verdict] = {}
-    for number, stream, version in zip(integers_of(moved), texts_of(moved_stream), bigints_of(moved_to), strict=True):
-        refused.setdefault(number, Moved(stream, version))
-    refused |= dict.fromkeys(integers_of(known), Known())
-    verdicts: list[Verdict] = []
-    first = 0
-    for number, item in enumerate(items, start=1):
-        last = first + len(item.events)
-        verdicts.append(refused.get(number) or Stored(drawn[first:last]))
-        first = last
-    return tuple(verdicts)
+class _Call:
+    """One call of `log.append`: the items' rows turned into columns, and what its answer means for each item."""
+
+    __slots__ = ("_checks", "_commands", "_items", "arguments")
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        self._items = items
+        # In the order in which they are locked, and inserted: so that no dead-lock can form between two calls.
+        self._checks = sorted([(*check, n) for n, item in enumerate(items) for check in item.checks], key=_by_stream)
+        events: list[EventRow] = []
+        commands: list[tuple[UUID, bytes, str, int, int, int]] = []
+        for n, item in enumerate(items):
+            before = len(events)
+            events += item.events
+            for command, (first, last) in zip(item.commands, item.events_of_commands, strict=True):
+                commands.append((*command, before + first, before + last, n))
+        commands.sort(key=_by_id)
+        self._commands = commands
+        self.arguments: tuple[bytes, ...] = (
+            *_packed(commands, (uuids, byteas, texts, integers, integers)),
+            *_packed(self._checks, (texts, bigints, booleans)),
+            *_packed(events, (texts, bigints, texts, integers, uuids, byteas, byteas, byteas, byteas)),
+        )
+
+    def verdicts(self, answer: PGresult) -> dict[int, Verdict]:
+        """By the number of the item: of every item, when all was stored; else of those that stood against it."""
+        positions = answer.get_value(0, 0)
+        if positions is not None:
+            drawn, first, stored = bigints_of(positions), 0, {}
+            for n, item in enumerate(self._items):
+                last = first + len(item.events)
+                stored[n] = Stored(drawn[first:last])
+                first = last
+            return dict(stored)
+        known, moved, moved_to = (answer.get_value(0, column) or b"" for column in range(1, 4))
+        refused: dict[int, Verdict] = {}
+        for number, version in zip(integers_of(moved), bigints_of(moved_to), strict=True):
+            stream, *_, n = self._checks[number - 1]
+            refused.setdefault(n, Moved(stream, version))
+        return refused | {self._commands[number - 1][-1]: Known() for number in integers_of(known)}
 
 
-def _arguments(items: Sequence[Item]) -> tuple[bytes, ...]:
-    """The parameters of `log.append`: the items' rows turned into columns, each packed as its type wants it."""
-    commands: list[tuple[Any, ...]] = []
-    checks: list[tuple[Any, ...]] = []
-    events: list[tuple[Any, ...]] = []
-    for number, item in enumerate(items, start=1):
-        before = len(events)
-        events += [
-            (number, e.stream, e.version, e.name, e.schema_version, e.event_id, e.body, e.sealed, e.meta, e.hash)
-            for e in item.events
-        ]
-        checks += [(number, c.stream, c.version, c.written) for c in item.checks]
-        commands += [
-            (number, c.command_id, c.fingerprint, c.stream, before + first, before + last)
-            for c, (first, last) in zip(item.commands, item.events_of_commands, strict=True)
-        ]
-    return (
-        len(items).to_bytes(4, "big"),
-        *_packed(commands, (integers, uuids, byteas, texts, integers, integers)),
-        *_packed(checks, (integers, texts, bigints, booleans)),
-        *_packed(events, (integers, texts, bigints, texts, integers, uuids, byteas, byteas, byteas, byteas)),
-    )
+_by_stream = itemgetter(0)
 
 
-def _packed(rows: list[Any], columns: tuple[Callable[[Sequence[Any]], Packed], ...]) -> tuple[Packed, ...]:
-    by_column: Iterable[Sequence[Any]] = zip(*rows, strict=True) if rows else ((),) * len(columns)
-    return tuple(pack(values) for pack, values in zip(columns, by_column, strict=True))
+def _by_id(command: tuple[UUID, bytes, str, int, int, int]) -> int:
+    return command[0].int
+
+
+def _packed(rows: Sequence[tuple[Any, ...]], columns: tuple[Callable[[Sequence[Any]], Packed], ...]) -> list[Packed]:
+    """The rows' first columns, each packed as its type wants it."""
+    if not rows:
+        return [pack(()) for pack in columns]
+    return [pack(values) for pack, values in zip(columns, zip(*rows, strict=True), strict=False)]
