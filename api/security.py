@@ -26,6 +26,8 @@ BODY_BYTES_MAX_AT = {
     "/v1/hl7": 16 * 1024 * 1024,
     "/v1/fhir/$process-message": 16 * 1024 * 1024,
     "/v1/member-files": 64 * 1024 * 1024,
+    "/v1/files": 64 * 1024 * 1024,
+    "/v1/files/previews": 64 * 1024 * 1024,
     "/v1/referral-files": 64 * 1024 * 1024,
     "/v1/fhir/ServiceRequest": 1024 * 1024,
 }

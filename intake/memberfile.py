@@ -291,7 +291,7 @@ def read_row(number: int, cells: Mapping[str, str], profile: Profile, today: dat
         if not phone.startswith("+1"):
             row.note("phone", "it is no phone number of ten digits; it is kept as it came", "send ten digits")
     language = (profile.meaning("language", cells.get("language", "")) or "").casefold()
-    street = cells.get("address", "")
+    street = " ".join(cells.get("address", "").split())
     return RosterRow(
         action=action,
         cin=cin,

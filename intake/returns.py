@@ -1,4 +1,4 @@
-"""What we know better than a plan's file: new phone numbers and addresses, in columns of a return file (domain.md 2.9, scenario 10).
+"""What we know better than a plan's file: new phone numbers and addresses, in columns of a return file (domain.md 2.9).
 
 Only what the plan does not have is in it: a contact point that reaches the member and that its own files do not name. What came
 from another plan's file is that plan's, and is not passed on.

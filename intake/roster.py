@@ -24,7 +24,7 @@ from eventlog.clock import Clock
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
-from intake import grants, listing
+from intake import grants, listing, returns
 from intake.apply import Busy
 from intake.claims import Claim, next_of_files
 from intake.identity import IdentityKeys
@@ -228,6 +228,11 @@ class MemberFiles:
         """What became of each row of a file below a line, in the sheet's order. Raises UnknownMessage."""
         self._file(file_id)
         return lines_of(self._lines, file_id, after=after, only_remarkable=only_remarkable)
+
+    def new_points_csv(self, plan: str) -> Iterator[str]:
+        """What the plan does not have: a CSV, piece by piece. Raises FileRefused where there is no such plan."""
+        self.profiles.of(plan)
+        return returns.as_csv(returns.new_points(self._lines, self._gateway, plan, self._clock.now()))
 
     def _file(self, file_id: UUID) -> Row:
         row = self._lines.file(file_id)
@@ -570,10 +575,14 @@ def _unchanged(reading: Reading, member: StreamId) -> Settlement:
 
 def _imagined(number: int, now: datetime) -> Row:
     """A row that stands in no inbox."""
+    nothing: dict[str, Any] = dict.fromkeys(("settled_at", "stay", "member", "part_of", "outcome"))
+    empty: dict[str, Any] = dict.fromkeys(
+        ("source_id", "peer", "control_id", "kind", "charset", "reason", "error", "parser", "trace"), ""
+    )
+    empty |= dict.fromkeys(("evidence", "released_by"), "")
     return Row(
-        inbox_id=_NOWHERE, source_id="", transport="file", peer="", control_id="", kind="", sha256=b"", received_at=now, charset="",
-        status=Status.RECEIVED, reason="", flags=[], error="", attempts=0, next_attempt_at=now, settled_at=None, parser="",
-        trace="", repeats=0, stay=None, member=None, evidence="", proposed=[], released_by="", part_of=None, line=number, outcome=None,
+        inbox_id=_NOWHERE, transport="file", sha256=b"", received_at=now, status=Status.RECEIVED, flags=[], attempts=0,
+        next_attempt_at=now, repeats=0, proposed=[], line=number, **nothing, **empty,
     )  # fmt: skip
 
 

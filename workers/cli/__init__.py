@@ -11,6 +11,7 @@ import typer
 from workers.cli import (
     audit,
     care_papers,
+    files,
     frame,
     inbox,
     looking,
@@ -59,6 +60,7 @@ staffing.mount(app, recording.staff)
 sending.mount(app)
 simulating.mount(app)
 app.add_typer(inbox.app, name="inbox", rich_help_panel="Front door")
+app.add_typer(files.app, name="files", rich_help_panel="Front door")
 for name, group in (
     ("policy", policy.app),
     ("workflows", workflows.app),

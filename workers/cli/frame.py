@@ -65,6 +65,8 @@ _SAYS_ITSELF = (
     AnotherRouter, NamespaceNotEmpty, RebuildRuns, CannotUnwrap,
 )  # fmt: skip
 """Errors whose own text is written for the person at the terminal."""
+_TOLD_BY_NAME = ("DemoRuns", "DemoFailed", "Nobody", "BadFilter", "FileRefused", "ProfileInvalid", "TokenRefused")
+"""The same, of modules that are loaded only by the commands that raise them."""
 
 
 class Stop(Exception):
@@ -150,7 +152,7 @@ def tell(error: Exception, *, json: bool) -> int:
                 f"{what} does not answer ({type(error).__name__}).", remedy="`throughline doctor` looks at everything",
                 code="away", status=AWAY,
             )  # fmt: skip
-        case _ if type(error).__name__ in ("DemoRuns", "DemoFailed", "Nobody", "BadFilter", "FileRefused", "TokenRefused"):
+        case _ if type(error).__name__ in _TOLD_BY_NAME:
             stop = Stop(str(error), code=type(error).__name__)
         case _:
             stop = _defect(error)

@@ -15,6 +15,7 @@ from rich.text import Text
 from domain.staff.decider import OFFICE_ZONE
 from simulation.hospital import NoAnswer, send_over_mllp
 from workers.cli import frame as f
+from workers.cli.files import Full, show_receipt
 from workers.cli.frame import Json, Stop
 from workers.clock import clock_of
 from workers.services import door_of
@@ -99,13 +100,13 @@ def send_hl7(
 
 
 def import_members(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The plan's member file (CSV).")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The plan's member file (CSV or XLSX).")],
     plan: Annotated[str, typer.Option(help="The health plan that sent it.")] = "default",
-    full_roster: Annotated[bool, typer.Option("--full-roster", help="The file names every member of the plan.")] = False,
+    full_roster: Full = None,
     confirmed: Annotated[bool, typer.Option("--confirmed", help="Your word that a shrunken full roster is right.")] = False,
     json: Json = False,
 ) -> None:
-    """Import a health plan's member file. Rows that cannot be read are named; the others are applied.
+    """Import a health plan's member file. Rows that cannot be read are named; the others are applied. See also `files`.
 
     Example:
 
@@ -116,26 +117,12 @@ def import_members(
         try:
             with f.progress("Rows", quiet=json) as bar:
                 receipt = door.files.import_file(
-                    file.read_bytes(), plan=plan, full_roster=full_roster, confirmed=confirmed, peer="command-line", progress=bar
-                )
+                    file.read_bytes(), plan=plan, file_name=file.name, full_roster=full_roster, confirmed=confirmed,
+                    peer="command-line", progress=bar,
+                )  # fmt: skip
+            show_receipt(door.files, receipt, json=json)
         finally:
             door.close()
-    if json:
-        f.as_json(receipt)
-    else:
-        if receipt.duplicate:
-            f.out.print("This file was here before; nothing was done.")
-        f.out.print(
-            f"{receipt.rows} rows: {receipt.accepted} applied, {receipt.unchanged} unchanged, {receipt.rejected} rejected,"
-            f" {receipt.waiting} waiting."
-        )
-        rows = [(p.row, p.field, p.reason, p.remedy) for p in receipt.problems]
-        if rows:
-            f.table("Rejected", ("row", "field", "what is wrong", "what to do"), rows, empty="")
-        if receipt.missing:
-            f.out.print(f"{len(receipt.missing)} members listed before are no longer named; nobody is ended by that.")
-    if receipt.stopped:
-        raise Stop(receipt.stopped, field="file", remedy="add --confirmed once it is right", code="file_waits")
 
 
 def built(
