@@ -179,7 +179,7 @@ class Clock:
     `key` names rule and cause. `met_at`/`met_by`: the first thing that satisfies it (None: nothing yet); only what has occurred by
     now may be given. `stopped_at`: the instant from which nothing is owed. `suspended_since`: the clock rests from then until
     further notice. `known_at` is when the cause was recorded; `backdated` says that by another start the due had passed
-    before we knew of it.
+    before we knew of it. `owed_by`: empty where it is owed by whoever is there now, which no timeline implies: `keep` is told.
     """
 
     key: str
@@ -188,8 +188,8 @@ class Clock:
     policy: str
     cause: tuple[EventId, ...]
     known_at: Instant
-    owed_by: str
     subject: StreamId
+    owed_by: str = ""
     met_at: Instant | None = None
     met_by: EventId | None = None
     stopped_at: Instant | None = None
@@ -241,20 +241,21 @@ class Kept:
     obligations: tuple[Obligation, ...]
 
 
-def keep(stream: StreamId, clocks: Iterable[Clock], ledger: Clocks, alarm: Alarm) -> Kept:
-    """Compare the clocks that should run with the dues that are written, and judge the written ones at `alarm.now`."""
+def keep(stream: StreamId, clocks: Iterable[Clock], ledger: Clocks, alarm: Alarm, owner: str = "") -> Kept:
+    """Compare the clocks that should run with the dues that are written, and judge the written ones at `alarm.now`. `owner`: by
+    whom is owed what the clock does not say of."""
     running = tuple(clocks)
-    return alarm.as_before("kept", lambda: _keep(stream, running, ledger, alarm), running, ledger)
+    return alarm.as_before("kept", lambda: _keep(stream, running, ledger, alarm, owner), running, ledger, owner)
 
 
-def _keep(stream: StreamId, clocks: tuple[Clock, ...], ledger: Clocks, alarm: Alarm) -> Kept:
+def _keep(stream: StreamId, clocks: tuple[Clock, ...], ledger: Clocks, alarm: Alarm, owner: str) -> Kept:
     steps: list[Step] = []
     obligations: list[Obligation] = []
     implied: set[str] = set()
     for clock in clocks:
         assert clock.key not in implied, f"two clocks share a key: {clock.rule}"
         implied.add(clock.key)
-        obligation, more = _kept(stream, clock, ledger.written.get(clock.key), alarm)
+        obligation, more = _kept(stream, clock, ledger.written.get(clock.key), owner, alarm)
         steps.extend(more)
         if obligation is not None:
             obligations.append(obligation)
@@ -264,24 +265,26 @@ def _keep(stream: StreamId, clocks: tuple[Clock, ...], ledger: Clocks, alarm: Al
     return Kept(tuple(steps), tuple(obligations))
 
 
-def _kept(stream: StreamId, clock: Clock, written: WrittenDue | None, alarm: Alarm) -> tuple[Obligation | None, tuple[Step, ...]]:
-    """The obligation that a written due is, and what is to be written of it. What is past stays judged."""
-    return alarm.as_before(clock.key, lambda: _compared(stream, clock, written, alarm), clock, written)
+Compared = tuple[Obligation | None, tuple[Step, ...]]
+"""The obligation that a written due is, and what is to be written of it."""
 
 
-def _compared(
-    stream: StreamId, clock: Clock, written: WrittenDue | None, alarm: Alarm
-) -> tuple[Obligation | None, tuple[Step, ...]]:
+def _kept(stream: StreamId, clock: Clock, written: WrittenDue | None, owner: str, alarm: Alarm) -> Compared:
+    """What is past stays judged."""
+    return alarm.as_before(clock.key, lambda: _compared(stream, clock, written, owner, alarm), clock, written, owner)
+
+
+def _compared(stream: StreamId, clock: Clock, written: WrittenDue | None, owner: str, alarm: Alarm) -> Compared:
     if written is None:
         return None, (_step(stream, clock.as_due, 0, alarm.now),)
     if not clock.says(written.due):
         ever, late = written.facts_ever, written.due.late_on_arrival
         return None, (_step(stream, replace(clock.as_due, generation=ever, late_on_arrival=late), ever, alarm.now),)
-    obligation = _judge(clock, written, alarm)
+    obligation = _judge(clock, written, alarm, owner)
     return obligation, tuple(_verdict_steps(stream, clock, written, obligation.state, alarm))
 
 
-def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
+def _judge(clock: Clock, written: WrittenDue, alarm: Alarm, owner: str = "") -> Obligation:
     due, window = written.due, clock.window  # the clock says what is written, or it is not judged yet
     met_at = clock.met_at
     stopped = clock.stopped_at is not None and alarm.reached(clock.stopped_at)
@@ -308,7 +311,7 @@ def _judge(clock: Clock, written: WrittenDue, alarm: Alarm) -> Obligation:
         window=window,
         act_by=min(clock.act_by or window.due, window.due),
         state=state,
-        owed_by=clock.owed_by,
+        owed_by=clock.owed_by or owner,
         because=Because(
             rule=clock.rule,
             policy=due.policy,

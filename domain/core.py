@@ -317,7 +317,7 @@ class Process:
     There is one of each kind per episode, under the episode's uuid. The rest says how it is found and woken, once for everybody
     who has to know (routing, the router's index, the read models): its own facts that open, end and resume it; `tags`, the streams
     whose facts concern it from a fact of its own on; `heeds`, facts of its episode's other processes, and of caseloads, that
-    concern it too."""
+    concern it too; `ignores`, facts of its episode that never change what it plans."""
 
     kind: str
     plan: Planner
@@ -327,6 +327,7 @@ class Process:
     resumes: type[Fact] | None = None
     tags: Callable[[Any], tuple[str, ...]] = no_tags
     heeds: tuple[type[Fact], ...] = ()
+    ignores: tuple[type[Fact], ...] = ()
 
 
 READ_ROUNDS = 6

@@ -22,7 +22,7 @@ from functools import lru_cache
 from operator import is_
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from domain.core import Alarm, Instant, earlier
+from domain.core import Alarm, Instant
 
 Found = TypeVar("Found")
 
@@ -77,19 +77,26 @@ class NotingAlarm(Alarm):
         return self._found(name, work, of)
 
     def _found(self, name: Hashable, work: Callable[[], Found], of: tuple[object, ...]) -> Found:
-        before = (self.at, self.fixed)
-        self.at, self.fixed = None, False
+        at, fixed = self._cleared()
         found = work()
-        page = self._page(of, found)
-        if len(self._pages) >= PAGES_MAX:
-            self._pages.clear()
-        self._pages[name] = page
-        self.at, self.fixed = earlier(before[0], page.at), before[1] or page.fixed
+        self._note(name, of, found)
+        if fixed:
+            self.fixed = True
+        if at is not None and (self.at is None or at < self.at):
+            self.at = at
         return found
 
-    def _page(self, of: tuple[object, ...], found: object) -> _Page:
+    def _cleared(self) -> tuple[Instant | None, bool]:
+        """What the alarm was told so far, which it is not any more."""
+        told = self.at, self.fixed
+        self.at, self.fixed = None, False
+        return told
+
+    def _note(self, name: Hashable, of: tuple[object, ...], found: object) -> None:
+        if len(self._pages) >= PAGES_MAX:
+            self._pages.clear()
         until = self._now if self.fixed else NEVER if self.at is None else self.at
-        return _Page(self._now, until, of, found, self.at, self.fixed)
+        self._pages[name] = _Page(self._now, until, of, found, self.at, self.fixed)
 
 
 # --- shared, by identity -------------------------------------------------------------------------------------------------------

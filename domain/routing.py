@@ -1,6 +1,7 @@
 """Which processes a fact wakes (design.md 3, `route`), and the tags by which the router finds the open ones.
 
-A process that is woken for nothing plans and finds nothing to do: routing errs on the side of waking. What differs from process to
+A process that is woken for nothing plans and finds nothing to do: routing errs on the side of waking, and what a process `ignores`
+is shown to change nothing by a property test. What differs from process to
 process is said where each is registered (`domain.core.Process`), and not here.
 """
 
@@ -33,8 +34,8 @@ def route(recorded: Recorded) -> tuple[ProcessRef | AllOpen, ...]:
             return (*_every(recorded.stream), *(_of_episode(episode) if episode else ()))
         case fact if kind in PROCESSES:
             return (ProcessRef(kind, id), *(ref for ref in _heeding(fact, id) if ref.kind != kind))
-        case _ if kind == "episode":
-            return _of_episode(recorded.stream)
+        case fact if kind == "episode":
+            return tuple(ProcessRef(process.kind, id) for process in PROCESSES.values() if not isinstance(fact, process.ignores))
         case _:
             return _every(recorded.stream)
 

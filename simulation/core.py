@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from domain.core import ObligationState, Plan, ProcessRef, StreamId
+from domain.core import Obligation, ObligationState, Plan, ProcessRef, StreamId
 from domain.requests import MessageRequested, MessageSent, RequestFact
 from simulation.memory import Memory
 
@@ -47,14 +47,18 @@ def always_sent(asked: MessageRequested) -> tuple[RequestFact, ...]:
 
 @dataclass
 class Core(Memory):
-    """`seen` is told of every plan that was made."""
+    """`seen` is told of every plan that owes anything else than the one before."""
 
     seen: Callable[[ProcessRef, Plan], None] | None = None
+    shown: dict[ProcessRef, tuple[Obligation, ...]] = field(default_factory=dict)
     late: set[tuple[StreamId, str]] = field(default_factory=set)
     infeasible: set[tuple[StreamId, str]] = field(default_factory=set)
 
     def advance(self, ref: ProcessRef) -> Plan:
         plan = super().advance(ref)
+        if plan.obligations is self.shown.get(ref):
+            return plan
+        self.shown[ref] = plan.obligations
         for owed in plan.obligations:
             if owed.state is ObligationState.MET_LATE:
                 self.late.add((ref.stream, owed.key))

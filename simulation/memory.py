@@ -68,6 +68,7 @@ class Memory:
     tied: dict[str, set[str]] = field(default_factory=dict)
     woken: dict[ProcessRef, None] = field(default_factory=dict)
     wakes: list[tuple[Instant, str, ProcessRef]] = field(default_factory=list)
+    read: dict[ProcessRef, tuple[StreamId, ...]] = field(default_factory=dict)
     carrier: Carrier | None = None
     plans_made: int = 0
 
@@ -75,9 +76,11 @@ class Memory:
 
     def load(self, stream: StreamId, known_at: Instant | None = None) -> Loaded:
         """The state of a stream as it is, or as it was known at an instant."""
+        if known_at is None and (loaded := self.folded.get(stream)) is not None:
+            return loaded
         decider = decider_of(stream)
         if known_at is None:
-            return self.folded.get(stream) or Loaded(decider.initial(stream), 0)
+            return Loaded(decider.initial(stream), 0)
         return fold(decider, stream, (r for r in self.streams.get(stream, ()) if r.recorded_at <= known_at))
 
     def context(self, wanted: Any, state: Any, reads: Any) -> Context:
@@ -89,6 +92,17 @@ class Memory:
                 return context
             context.update({stream: self.load(stream) for stream in missing})
         assert not [s for s in reads(wanted, state, context) if s not in context], "reads asks for more than READ_ROUNDS rounds"
+        return context
+
+    def around(self, ref: ProcessRef, state: Any) -> Context:
+        """The streams that a process reads: those that it read last, unless it asks for others now."""
+        reads, last = PROCESSES[ref.kind].reads, self.read.get(ref)
+        if last is not None:
+            context = {stream: self.load(stream) for stream in last}
+            if reads(ref, state, context) == last:
+                return context
+        context = dict(self.context(ref, state, reads))
+        self.read[ref] = reads(ref, state, context)
         return context
 
     def handle(self, command: Command, command_id: str | None = None) -> Decision:
@@ -175,7 +189,7 @@ class Memory:
         process = PROCESSES[ref.kind]
         state = self.load(ref.stream).state
         self.plans_made += 1
-        return process.plan(state, self.context(ref, state, process.reads), self.book, now or self.now)
+        return process.plan(state, self.around(ref, state), self.book, now or self.now)
 
     def advance(self, ref: ProcessRef) -> Plan:
         """Carry out the steps of a process until it is quiet."""

@@ -6,9 +6,11 @@ given. Staff take up what is due first, as far as their minutes reach.
 
 from __future__ import annotations
 
+import gc
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -107,13 +109,14 @@ class ProgrammeYear:
         for n in range(self.days):
             day = self.found.begins_on + timedelta(days=n)
             self.at(at_hour(day, OPENS_HOUR), partial(self._morning, day))
-        while self._agenda and self._agenda[0][0] < self.ends_at:
-            at, _, action = heapq.heappop(self._agenda)
-            self.core.run_until(at)
-            action()
-            self.core.settle()
-            progress((at - self.begins_at).days, self.days)
-        self.core.run_until(self.ends_at)
+        with nothing_in_circles():
+            while self._agenda and self._agenda[0][0] < self.ends_at:
+                at, _, action = heapq.heappop(self._agenda)
+                self.core.run_until(at)
+                action()
+                self.core.settle()
+                progress((at - self.begins_at).days, self.days)
+            self.core.run_until(self.ends_at)
         return self
 
     def at(self, instant: Instant, action: Action) -> None:
@@ -363,6 +366,19 @@ class ProgrammeYear:
                 owing = nurses[0] if task.licence is not None else self.boss if task.work in SUPERVISED else lead
                 if owing is not None:
                     owing.waiting[week] += self._carers.expected_minutes(task, owing)
+
+
+@contextmanager
+def nothing_in_circles() -> Iterator[None]:
+    """No search for objects that refer to each other in a circle: a run makes none, keeps nearly all that it makes, and each search
+    would go through all of it."""
+    searched = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if searched:
+            gc.enable()
 
 
 def at_hour(day: date, hour: int) -> Instant:

@@ -13,15 +13,13 @@ from domain.caseload.decider import policy_in_force, released, room, taken
 from domain.caseload.state import Weight, caseload_of, load_in, weight
 from domain.core import SYSTEM, Command, Context, Decision, Fact, Instant, On, Refusal, Step, StreamId, personal
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, LeadCareManagerReleased
-from domain.episode.state import Episode
+from domain.episode.state import LEAD_FACTS, Episode
 from domain.followup.decider import FollowUp
 from domain.followup.facts import NO_TIER
 from domain.policy import PolicyBook
 from domain.staff.decider import staff_in
 from domain.staff.facts import Role
 from domain.timeline import Entry
-
-LEAD_FACTS = (LeadCareManagerAssigned, LeadCareManagerHandedOver, LeadCareManagerReleased)
 
 # --- commands ------------------------------------------------------------------------------------------------------------------
 

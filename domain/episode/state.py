@@ -23,6 +23,8 @@ from domain.episode.facts import (
 from domain.member.decider import Member
 from domain.timeline import Span, Timeline, put, put_all, spans, until
 
+LEAD_FACTS = (LeadCareManagerAssigned, LeadCareManagerHandedOver, LeadCareManagerReleased)
+
 
 def claim_on_open_episode(member: StreamId) -> StreamId:
     """The claim that keeps one member one open episode."""
@@ -51,7 +53,8 @@ class Episode:
         """Who leads at an instant. Of two words of the same instant the one that was recorded later stands: whoever gave it had
         seen the other."""
         holder: StreamId | None = None
-        for entry in sorted(until(self.said, now), key=lambda e: (e.at, e.recorded_at)):
+        told = (e for e in self.said if isinstance(e.fact, LEAD_FACTS) and e.at <= now)
+        for entry in sorted(told, key=lambda e: (e.at, e.recorded_at)):
             match entry.fact:
                 case LeadCareManagerAssigned(staff=staff):
                     holder = staff

@@ -36,7 +36,6 @@ def clocks(sight: Sight) -> Iterator[Clock]:
             policy=referral.fact.policy,
             cause=(referral.received_by,),
             known_at=referral.recorded_at,
-            owed_by=sight.to.owner,
             subject=sight.episode.member,
             met_at=met[0] if met else None,
             met_by=met[1] if met else None,

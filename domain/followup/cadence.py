@@ -474,7 +474,6 @@ def clock_of(
         policy=sight.version_at(link.opens).policy.id,
         cause=tuple(dict.fromkeys((link.anchor.event_id, *link.cause, *((span.begun_by,) if span else ())))),
         known_at=link.anchor.known_at,
-        owed_by=sight.to.owner,
         subject=sight.episode.member,
         met_at=link.met.at if link.met else None,
         met_by=link.met.event_id if link.met else None,

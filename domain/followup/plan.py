@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from domain import records
@@ -71,10 +70,11 @@ def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> P
         return Plan(steps=opening, wake_at=alarm.at, waiting_for="opening")
 
     found = _year(sight)
-    kept = keep(state.stream, found.clocks, found.written, alarm)
+    written = _in_sight(sight, found)
+    kept = keep(state.stream, found.clocks, written, alarm, sight.to.owner)
     waits = _looks(sight, found.contacts)
     obligations = alarm.as_before("owed", lambda: (*kept.obligations, *waits), kept.obligations, waits)
-    sent = _sent(sight, kept.obligations, found.written, waits)
+    sent = _sent(sight, kept.obligations, written, waits)
     left = tuple(_left(sight, context))
     weighed = () if left else _weighed(sight, found.overlays, context)
     findings = (*_findings(sight), *left, *weighed, *_entrusted(sight, waits))
@@ -108,19 +108,26 @@ def _opening(sight: Sight) -> Iterator[Step]:
 
 @dataclass(frozen=True, slots=True)
 class Year:
-    """Every clock in sight, and the written dues that belong to them."""
+    """Every clock in sight. `past`, `past_keys`: the first parts of keys, and the keys, of what has left it."""
 
     clocks: tuple[Clock, ...]
-    written: Clocks
+    past: frozenset[str] = frozenset()
+    past_keys: frozenset[str] = frozenset()
     contacts: Chain | None = None
     overlays: tuple[Overlaid, ...] = ()
 
 
 def _year(sight: Sight) -> Year:
+    """What is in sight changes with little of what happens; then only those parts are found anew that it changes."""
+    once, frame, told, contacts, life = sight.alarm.as_before, sight.frame, sight.told, sight.contacts, sight.member.life
+    return once("year", lambda: _parts(sight), frame, told, contacts, sight.attempts, sight.wishes, life)
+
+
+def _parts(sight: Sight) -> Year:
     once, frame, told, contacts = sight.alarm.as_before, sight.frame, sight.told, sight.contacts
     answers = once("answers", lambda: tuple(approvals.clocks(sight)), frame, told)
     if sight.enrolled is None or all(version.rules is None for version in sight.versions):
-        return Year(answers, sight.state.clocks)
+        return Year(answers)
     talks, of_talks = once("talks", lambda: cadence.contacts(sight), frame, contacts, sight.attempts, sight.wishes)
     overlays, of_overlays = once("overlays", lambda: _overlays(sight), frame, contacts, sight.member.life)
     visits = tuple(c for c in cadence.counting(sight) if c.in_person)
@@ -129,18 +136,19 @@ def _year(sight: Sight) -> Year:
     promises = once("promises", lambda: tuple(year.clocks(sight)), frame, told)
     reviews, of_reviews = once("reviews", lambda: _reviews(sight), frame, told)
 
-    parts = (of_talks, *of_overlays, of_visits, minimum, promises, of_reviews, answers)
-    clocks = once("clocks", lambda: tuple(chain.from_iterable(parts)), parts)
-    chains = (("contact", talks.past), *((o.name, o.chain.past) for o in overlays), *((r.name, r.chain.past) for r in reviews))
-    past = once("past", lambda: {f"{name}/{id}" for name, ids in chains for id in ids} | past_visits, chains, past_visits)
-    keys = once("past keys", lambda: year.past_keys(sight), told)
-    written = once("written", lambda: _in_sight(sight.state.clocks, past, keys), sight.state.clocks, past, keys)
-    return Year(clocks, written, talks, overlays)
+    chains = (("contact", talks), *((o.name, o.chain) for o in overlays), *((r.name, r.chain) for r in reviews))
+    return Year(
+        clocks=(*of_talks, *of_overlays, *of_visits, *minimum, *promises, *of_reviews, *answers),
+        past=frozenset(f"{name}/{id}" for name, chain in chains for id in chain.past) | past_visits,
+        past_keys=year.past_keys(sight),
+        contacts=talks,
+        overlays=overlays,
+    )
 
 
-def _overlays(sight: Sight) -> tuple[tuple[Overlaid, ...], tuple[tuple[Clock, ...], ...]]:
+def _overlays(sight: Sight) -> tuple[tuple[Overlaid, ...], tuple[Clock, ...]]:
     found = tuple(cadence.overlays(sight))
-    return found, tuple(tuple(cadence.overlay_clocks(sight, overlaid)) for overlaid in found)
+    return found, tuple(clock for overlaid in found for clock in cadence.overlay_clocks(sight, overlaid))
 
 
 def _reviews(sight: Sight) -> tuple[tuple[year.Recurring, ...], tuple[Clock, ...]]:
@@ -148,12 +156,16 @@ def _reviews(sight: Sight) -> tuple[tuple[year.Recurring, ...], tuple[Clock, ...
     return found, tuple(year.chain_clocks(sight, found))
 
 
-def _in_sight(written: Clocks, past: set[str], past_keys: frozenset[str]) -> Clocks:
+def _in_sight(sight: Sight, found: Year) -> Clocks:
     """The written dues without those that have left the sight: of these stands what is written."""
-    if not past and not past_keys:
+    written, past, keys = sight.state.clocks, found.past, found.past_keys
+    if not past and not keys:
         return written
-    kept = {key: due for key, due in written.written.items() if key not in past_keys and key.rpartition("/")[0] not in past}
-    return Clocks(kept)
+
+    def kept() -> Clocks:
+        return Clocks({k: due for k, due in written.written.items() if k not in keys and k.rpartition("/")[0] not in past})
+
+    return sight.alarm.as_before("written", kept, written, past, keys)
 
 
 def _looks(sight: Sight, contacts: Chain | None) -> tuple[Obligation, ...]:
@@ -165,7 +177,7 @@ def _looks(sight: Sight, contacts: Chain | None) -> tuple[Obligation, ...]:
         count = once("count", lambda: minimums.without_a_day(sight), sight.frame, sight.contacts, sight.told)
     return once(
         "looks", lambda: tuple(looks(sight, silent, count)),
-        sight.frame, sight.since, sight.told, sight.unapproved, sight.reviews, sight.populations, sight.state.populations,
+        sight.frame, sight.to, sight.since, sight.told, sight.unapproved, sight.reviews, sight.populations, sight.state.populations,
         silent, count, sight.episode, sight.previous, member.life, member.birth_date, member.born_by,
     )  # fmt: skip
 

@@ -107,7 +107,7 @@ class Sight:
     force now, for what protects member and staff. `lost` are the times in which no clock could run; `rests` those in which the
     cadence rests besides. `told` is what was said of the episode, `said` what was said here, `wishes` the times in which an agreed
     interval held. `previous`: the episode before it. `ahead`: something is announced for an instant that has not come. `frame`: all
-    that every clock of the year rests on, whatever was said and done in it."""
+    that every clock of the year rests on, whatever was said and done in it, and whoever is there."""
 
     state: FollowUp
     episode: Episode
@@ -196,7 +196,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
     boss = staff_in(context, person.supervisor)
     to = alarm.as_before("to", lambda: recipients(lead, context, alarm, unled=ANY_CARE_MANAGER), lead, person, boss)
     frame = (
-        ground.enrolled, ground.versions, ground.guard, ground.stop, ground.lost, ground.rests, tiers, ground.stays, to,
+        ground.enrolled, ground.versions, ground.guard, ground.stop, ground.lost, ground.rests, tiers, ground.stays,
         member.timezone, episode.member,
     )  # fmt: skip
     return Sight(

@@ -36,6 +36,7 @@ from domain.core import (
     earlier,
     later,
 )
+from domain.episode.care import OF_CARE
 from domain.episode.facts import (
     AssignmentReceived,
     ClosureReason,
@@ -975,4 +976,6 @@ def _tags(fact: Any) -> tuple[StreamId, ...]:
             return ()
 
 
-PROCESS = Process("outreach", plan, reads, opens=OutreachOpened, ends=OutreachEnded, resumes=OutreachResumed, tags=_tags)
+PROCESS = Process(
+    "outreach", plan, reads, opens=OutreachOpened, ends=OutreachEnded, resumes=OutreachResumed, tags=_tags, ignores=OF_CARE
+)

@@ -10,7 +10,21 @@ from typing import Any
 from domain.calendar import end_of_day, local_date, start_of_day
 from domain.caseload.facts import CaseReleased
 from domain.caseload.state import FULL_TIME_PERCENT, Load, caseload_of, load_in
-from domain.core import SYSTEM, Alarm, Command, Context, Decider, Decision, Instant, On, Recorded, Refusal, StreamId, personal
+from domain.core import (
+    ONE_SECOND,
+    SYSTEM,
+    Alarm,
+    Command,
+    Context,
+    Decider,
+    Decision,
+    Instant,
+    On,
+    Recorded,
+    Refusal,
+    StreamId,
+    personal,
+)
 from domain.episode.facts import LeadCareManagerReleased
 from domain.remembered import Same, memory
 from domain.staff.facts import OFFICE_ZONE as OFFICE_ZONE
@@ -315,9 +329,10 @@ _known_turns = memory(STAFF_MAX)
 
 
 def _turns(person: Staff) -> tuple[Instant, ...]:
-    """The instants at which somebody's presence may turn, earliest first."""
+    """The instants at which somebody's presence turns, earliest first: no plan is to look again where nothing does."""
     days = person.presence_changes()
-    return tuple(sorted({edge(day, OFFICE_ZONE) for day in days for edge in (start_of_day, end_of_day)}))
+    edges = sorted({edge(day, OFFICE_ZONE) for day in days for edge in (start_of_day, end_of_day)})
+    return tuple(edge for edge in edges if person.present(edge) != person.present(edge - ONE_SECOND))
 
 
 def refused(by: str, context: Context, at: Instant, *roles: Role, feeds: bool = False) -> Refusal | None:

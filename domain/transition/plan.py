@@ -35,6 +35,7 @@ from domain.core import (
     earlier,
     later,
 )
+from domain.episode.care import OF_CARE
 from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
 from domain.episode.state import Episode
 from domain.member.decider import Member
@@ -93,15 +94,15 @@ def plan(state: Transition, context: Context, book: PolicyBook, now: Instant) ->
     notices = once("notices", lambda: tuple(_notices(sight)), frame, state.requests)
     items = once("items", lambda: _items_owed(sight, left), frame, left, sight.records, sight.void)
     clocks = once("clocks", lambda: (*notices, *items), notices, items)
-    kept = keep(state.stream, clocks, _in_sight(sight), alarm)
+    kept = keep(state.stream, clocks, _in_sight(sight), alarm, sight.to.owner)
     waits = once(
         "looks", lambda: tuple(_looks(sight, left)),
-        frame, left, sight.records, sight.void, sight.unapproved, sight.reviews,
+        frame, sight.to, left, sight.records, sight.void, sight.unapproved, sight.reviews,
     )  # fmt: skip
     obligations = once("owed", lambda: (*kept.obligations, *waits), kept.obligations, waits)
     wants = once(
         "wants", lambda: tuple(_alerts(sight, kept.obligations, waits)),
-        frame, kept.obligations, waits, state.clocks, state.requests,
+        frame, sight.to, sight.lead, kept.obligations, waits, state.clocks, state.requests,
     )  # fmt: skip
     retry = sight.guard.messages.retry
     sent = once(
@@ -137,7 +138,7 @@ class Sight:
     `reapplied` are the versions to which a person moved what was open then. `known` are the stays of which something was said,
     `visits` those that concern the episode; `ahead`: one is announced that has not begun. `records` are what people did;
     `unapproved` waits for a supervisor; `void` names done items that were reopened. `frame`: all that every clock rests on but what
-    was recorded here."""
+    was recorded here, and who is there."""
 
     state: Transition
     episode: Episode
@@ -182,7 +183,7 @@ def _look(state: Transition, context: Context, book: PolicyBook, alarm: Alarm) -
     person = staff_in(context, lead)
     boss = staff_in(context, person.supervisor)
     to = once("to", lambda: recipients(lead, context, alarm), lead, person, boss)
-    frame = (ground, to, lead, enrolled[1], member.timezone, episode.member)
+    frame = (ground, enrolled[1], member.timezone, episode.member)
     return Sight(
         state=state,
         episode=episode,
@@ -407,7 +408,6 @@ def _notices(sight: Sight) -> Iterator[Clock]:
                 policy=policy.id,
                 cause=run.cause,
                 known_at=run.known_at,
-                owed_by=sight.to.owner,
                 subject=sight.episode.member,
                 met_at=met_at,
                 stopped_at=notice.stop.at if notice.stop else None,
@@ -472,7 +472,6 @@ def _checklist(sight: Sight, departure: Departure) -> Iterator[Clock]:
             policy=owed.policy.id,
             cause=departure.discharge.cause,
             known_at=departure.discharge.known_at,
-            owed_by=sight.to.owner,
             subject=sight.episode.member,
             met_at=met.at if met else None,
             met_by=met.event_id if met else None,
@@ -842,5 +841,12 @@ def _tags(fact: Any) -> tuple[StreamId, ...]:
 
 
 PROCESS = Process(
-    "transition", plan, reads, opens=TransitionalCareOpened, ends=TransitionalCareEnded, resumes=TransitionalCareResumed, tags=_tags
+    "transition",
+    plan,
+    reads,
+    opens=TransitionalCareOpened,
+    ends=TransitionalCareEnded,
+    resumes=TransitionalCareResumed,
+    tags=_tags,
+    ignores=OF_CARE,
 )

@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Any
 
 from domain.catalog import PROCESSES, decider_of
-from domain.core import Context, Instant, Obligation, ObligationState, Plan, ProcessRef, Refusal
+from domain.core import Context, Instant, Loaded, Obligation, ObligationState, Plan, ProcessRef, Recorded, Refusal
 from domain.policy import PolicyBook
 from domain.remembered import Notebook
 from domain.requests import DeliveryBegun, MessageRequested
 from simulation.memory import ROUNDS_MAX, Memory
-from tests.given import book, keep
+from tests.given import LEAD, book, keep
+from tests.golden.examples import bare
 from tests.properties.histories import DAY, NEVER, History
 
 STEPS_MAX = 80
@@ -167,6 +168,25 @@ def _remembered(memory: Watched, ref: ProcessRef, plan: Plan) -> None:
         if now != from_nothing:
             differ = [f.name for f in fields(Plan) if getattr(now, f.name) != getattr(from_nothing, f.name)]
             raise Broken("remembered", f"{differ} at {instant}, planned at {memory.now}:\n{now}\n{from_nothing}")
+
+
+def heeded(history: History) -> None:
+    """What a process ignores never changes what it plans, but perhaps when it looks again: nobody need wake it."""
+    run(history, on_quiet=_heeded)
+
+
+def _heeded(memory: Watched, ref: ProcessRef, plan: Plan) -> None:
+    state, context = memory.looked(ref)
+    stream, ignores = f"episode-{ref.id}", PROCESSES[ref.kind].ignores
+    if stream not in context or not ignores:
+        return
+    at = (memory.log[0].recorded_at, memory.now, memory.now + 3 * DAY)
+    said = [Recorded(bare(kind), f"ignored-{n}", stream, 0, 0, t, None, t, LEAD) for n, kind in enumerate(ignores) for t in at]
+    episode = decider_of(stream).evolve_all(context[stream].state, said)
+    with_them = {**context, stream: Loaded(episode, 0)}
+    then = PROCESSES[ref.kind].plan(replace(state, notebook=Notebook()), with_them, memory.book, memory.now)
+    if replace(then, wake_at=plan.wake_at) != plan:
+        raise Broken("heeded", f"of what {ref.kind} ignores comes {then} for {plan}")
 
 
 def consent(history: History, allowed: Callable[[History, Instant, MessageRequested], bool]) -> None:

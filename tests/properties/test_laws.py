@@ -86,6 +86,10 @@ def test_remembered(kind: str) -> None:
     searching("remembered", kind, 30, keeps)
 
 
+def test_heeded(kind: str) -> None:
+    searching("heeded", kind, 8, lambda data: laws.heeded(histories_of(kind, data, answered=True)))
+
+
 def test_consent(kind: str) -> None:
     searching("consent", kind, 45, lambda data: laws.consent(histories_of(kind, data, answered=True), may_begin))
 

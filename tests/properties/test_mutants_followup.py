@@ -183,8 +183,8 @@ def stop_first(plant: pytest.MonkeyPatch) -> None:
     """What stopped is withdrawn, even what had been done before."""
     judge = clocks._judge
 
-    def judged(clock: clocks.Clock, written: clocks.WrittenDue, alarm: Alarm) -> Any:
-        return judge(replace(clock, met_at=None) if clock.stopped_at is not None else clock, written, alarm)
+    def judged(clock: clocks.Clock, written: clocks.WrittenDue, alarm: Alarm, *owner: str) -> Any:
+        return judge(replace(clock, met_at=None) if clock.stopped_at is not None else clock, written, alarm, *owner)
 
     plant.setattr(clocks, "_judge", judged)
 
@@ -193,9 +193,9 @@ def current_only(plant: pytest.MonkeyPatch) -> None:
     """Only clocks whose due lies ahead are enumerated."""
     keep = clocks.keep
 
-    def kept(stream: str, found: Iterable[clocks.Clock], ledger: clocks.Clocks, alarm: Alarm) -> clocks.Kept:
+    def kept(stream: str, found: Iterable[clocks.Clock], ledger: clocks.Clocks, alarm: Alarm, *owner: str) -> clocks.Kept:
         current = [c for c in found if c.window.due > alarm.now or c.key in ledger.written]
-        return keep(stream, current, ledger, alarm)
+        return keep(stream, current, ledger, alarm, *owner)
 
     plant.setattr(followup_plan, "keep", kept)
 
