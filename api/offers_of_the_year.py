@@ -5,7 +5,7 @@ The second part of the allow-list (see `offers`).
 
 from __future__ import annotations
 
-from api.offering import CARE, EPISODE, OFFICE, Offer
+from api.offering import CARE, EPISODE, MEMBER, OFFICE, Offer
 from domain.episode import assessments, authorisations, care_plans, closing, enrolment, referrals
 from domain.interactions import SYNCHRONOUS
 from domain.member import circumstances, sharing
@@ -98,6 +98,12 @@ OFFERS_OF_THE_YEAR: tuple[Offer, ...] = (
     Offer("episodes", "authorisation-denials", "deny-authorisation", authorisations.DenyAuthorisation,
           "The plan said no; it pays until the end of the day on which it told us", OFFICE,
           {"communicated_on": "2026-11-25", "reason": "criteria not met"}, group=ENROLMENT),
+    Offer("episodes", "referrals", "referral", referrals.ReceiveReferral,
+          "Refer a member whom we know: a proposal is taken up, somebody called", OFFICE,
+          {"member": MEMBER, "plan": "default", "source": "utilisation", "populations": ["2a"], "reengage": True},
+          founds=True, derived=("referral",), group=ENROLMENT,
+          remark="Opens a new episode. Of somebody who said no before only with --reengage: your word that they want to be asked "
+          "again. Whoever is not a member yet is referred with `throughline refer`."),
     Offer("episodes", "referral-answers", "answer-referral", referrals.AnswerReferral,
           "The plan said yes or no to a referral; a no has its reason, and the last day of appeal", OFFICE,
           {"answer": "denied", "communicated_on": "2026-11-24", "reason": "criteria not met", "appeal_until": "2027-01-23"},

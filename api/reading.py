@@ -33,6 +33,7 @@ from projections.answers import (
     WorkItem,
 )
 from projections.answers_of_the_year import ContactRow, FollowUpRow, PopulationRow
+from projections.avoidable_queries import ReferralProposal, UtilisationVisit
 from projections.disclosure_queries import Disclosure
 from projections.queries import Page, Queries
 from projections.referral_queries import ReferralAnswer
@@ -91,6 +92,7 @@ DESCRIBED = {
     "population": "Only this population of focus",
     "by": "Recorded by this member of staff: a staff stream id",
     "standing": "counts, awaits_approval, rejected or struck_out",
+    "asked": "Only of members whose visits somebody is asked to judge, or only of the others; with a member: all of theirs",
     "two_way": "Only live exchanges with the member or their caregiver, or only the others",
 }
 
@@ -125,6 +127,9 @@ QUESTIONS = (
     Question("/episodes", "episodes", EpisodeRow, "Episodes, by the day of assignment", "Episodes"),
     Question("/follow-ups", "follow_ups", FollowUpRow, "Where each member stands in the year after enrolment", "Follow-up"),
     Question("/referrals", "referrals", ReferralAnswer, "Referrals, the newest first, and what the plan said to them", "Ways in"),
+    Question("/utilisation-visits", "visits", UtilisationVisit, "Emergency visits and stays that somebody has to judge", "Ways in"),
+    Question("/referral-proposals", "referral_proposals", ReferralProposal, "Whom repeated visits propose for a referral",
+             "Ways in"),
     Question("/disclosures", "disclosures", Disclosure, "What hospitals were told of members, or were not told", "Audit"),
     Question("/populations", "populations", PopulationRow, "Populations of focus, and what staff said of them", "Follow-up"),
     Question("/contacts", "contacts", ContactRow, "Every exchange and every try, the newest first", "Follow-up"),

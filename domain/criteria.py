@@ -181,6 +181,71 @@ def populations(evidence: Evidence, book: PolicyBook, plan: str, alarm: Alarm) -
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A visit that may have been avoidable, of which nobody has said whether it was: of a hospital by its stay, else by its id."""
+
+    visit: str
+    kind: str
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Screened:
+    """A population of focus for avoidable use that would be met since then if all `candidates` could have been avoided."""
+
+    key: str
+    code: str
+    since: Instant
+    candidates: tuple[Candidate, ...]
+    facts: tuple[EventId, ...]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What somebody has to look at. `avoidable`: the populations of focus that are about avoidable use. `ahead`: by mere passage of
+    time there will be more."""
+
+    found: tuple[Screened, ...] = ()
+    avoidable: frozenset[str] = frozenset()
+    ahead: bool = False
+
+
+def screened(evidence: Evidence, book: PolicyBook, plan: str, alarm: Alarm) -> Screening:
+    """The populations of focus for avoidable use for which somebody has to look at visits: no message can show that a visit could
+    have been avoided (domain.md 2.8). None where so many were judged that it is met, or no longer can be. The alarm keeps the next
+    turn."""
+    policy = book.in_force_now(plan, alarm)
+    sight = _sight(evidence, policy)
+    found: list[Screened] = []
+    about, ahead = [p for p in policy.population if _is_about_avoidable_use(p)], False
+    for population in about:
+        met, met_later = _holding(sight.belongs(population), alarm)
+        since, later = _holding(sight.possibly(population), alarm)
+        ahead = ahead or met_later or later
+        if since is None or met is not None:
+            continue
+        candidates, facts = sight.candidates(population, alarm)
+        if candidates:
+            found.append(Screened(population.key, population.code, since, candidates, facts, policy.id))
+    return Screening(tuple(found), frozenset(p.key for p in about), ahead)
+
+
+def _is_about_avoidable_use(population: Population) -> bool:
+    return any(condition.kind is ConditionKind.AVOIDABLE_VISITS for line in population.when for condition in line)
+
+
+def _holding(spans: Spans, alarm: Alarm) -> tuple[Instant | None, bool]:
+    """Since when something holds that holds now, and whether it begins to later; the alarm keeps when it turns."""
+    for since, until in spans:
+        if not alarm.reached(since):
+            return None, True
+        if until == NEVER or not alarm.reached(until):
+            return since, False
+    return None, False
+
+
 def born_on(member: Member) -> date | None:
     """The birth date; None where it is unknown, was erased or is none."""
     try:
@@ -414,12 +479,15 @@ class _Sight:
         return self._met[condition]
 
     def _count(self, condition: Condition) -> Spans:
-        """When as much counts as the condition asks for: a walk along the items' beginnings and ends."""
         wanted = 1 if condition.kind is ConditionKind.AGE else condition.at_least
+        return self._as_many(wanted, self._counted(condition))
+
+    def _as_many(self, wanted: int, items: Iterable[_Item]) -> Spans:
+        """When as much counts as is wanted: a walk along the items' beginnings and ends."""
         if wanted <= 0:
             return ALWAYS
         turns: list[tuple[Instant, int, str, int]] = []
-        for item in self._counted(condition):
+        for item in items:
             turns.append((item.since, 1, item.key, item.weight))
             turns.append((item.until, -1, item.key, item.weight))
         turns.sort()
@@ -437,7 +505,7 @@ class _Sight:
             elif begun is not None and total < wanted:
                 found.append((begun, instant))
                 begun = None
-        assert begun is None or begun == NEVER, condition
+        assert begun is None or begun == NEVER, wanted
         return _union(found)
 
     def _facts(self, condition: Condition, at: Instant) -> tuple[EventId, ...]:
@@ -604,6 +672,40 @@ class _Sight:
                 upto = min(until, following.at if following else NEVER)
                 if entry.fact.avoidable:
                     yield _Item(visit.key, max(since, entry.at), upto, tuple(dict.fromkeys((*visit.facts, entry.event_id))))
+
+    # --- what could be avoidable ---
+
+    def possibly(self, population: Population) -> Spans:
+        """When the criteria would be met where the population has begun, were every visit avoidable that nobody found otherwise."""
+        spans = self._launched(population)
+        for line in population.when:
+            lines = (self._possibly(c) if c.kind is ConditionKind.AVOIDABLE_VISITS else self._when(c) for c in line)
+            spans = _both(spans, _union(span for found in lines for span in found))
+        return spans
+
+    def _possibly(self, condition: Condition) -> Spans:
+        words = self._words_on_visits()
+        items: list[_Item] = []
+        for visit, since, until in self._counting(condition.any_of, condition.within_days):
+            said = _last_words(entry for id in visit.ids for entry in words.get(id, ()))
+            no = ((e.at, after.at if after else NEVER) for e, after in zip_longest(said, said[1:]) if not e.fact.avoidable)
+            spans = _without(((since, until),), _union(no)) if said else ((since, until),)
+            items.extend(_Item(visit.key, begins, ends, visit.facts) for begins, ends in spans)
+        return self._as_many(condition.at_least, [item for item in items if item.since < item.until])
+
+    def candidates(self, population: Population, alarm: Alarm) -> tuple[tuple[Candidate, ...], tuple[EventId, ...]]:
+        """The visits that count now and of which nobody said anything, earliest first, with the facts that tell of them."""
+        words = self._words_on_visits()
+        found: dict[str, tuple[Candidate, tuple[EventId, ...]]] = {}
+        conditions = [c for line in population.when for c in line if c.kind is ConditionKind.AVOIDABLE_VISITS]
+        for visit, since, until in (v for c in conditions for v in self._counting(c.any_of, c.within_days)):
+            if not alarm.reached(since) or (until < NEVER and alarm.reached(until)):
+                continue
+            said = [alarm.reached(entry.at) for id in visit.ids for entry in words.get(id, ())]
+            if not any(said):
+                found[visit.ids[0]] = (Candidate(visit.ids[0], visit.kind, visit.day), visit.facts)
+        ordered = sorted(found.values(), key=lambda one: (one[0].on, one[0].visit))[-FACTS_PER_GROUND_MAX:]
+        return tuple(one for one, _ in ordered), tuple(dict.fromkeys(id for _, facts in ordered for id in facts))
 
     def _words_on_visits(self) -> dict[str, list[Entry]]:
         """By the id of a visit or stay: who said whether it could have been avoided."""

@@ -38,6 +38,7 @@ from projections.answers import (
     WorkItem,
 )
 from projections.asking import LIMIT_DEFAULT, LIMIT_MAX, Ask, away, known, limited
+from projections.avoidable_queries import AvoidableQueries
 from projections.care_papers import CarePaperQueries
 from projections.caseload_queries import CaseloadQueries
 from projections.counts import FactCount
@@ -67,7 +68,7 @@ INBOX_STATUSES = ("received", "applied", "duplicate", "unmatched", "waiting", "i
 T = TypeVar("T")
 
 
-class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQueries, DisclosureQueries):
+class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQueries, DisclosureQueries, AvoidableQueries):
     """Asks. Thread-safe. `index_key` is needed for looking members up by name, CIN or birth date."""
 
     # --- what is owed ----------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 from projections.assessments import ASSESSMENTS
 from projections.authorisations import AUTHORISATIONS
+from projections.avoidable import JUDGED_VISITS, REFERRAL_PROPOSALS
 from projections.belonging import BELONGING
 from projections.care_plans import CARE_PLANS
 from projections.caseloads import CASELOAD_RULES, CASES
@@ -44,6 +45,8 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
         ENROLMENTS,
         AUTHORISATIONS,
         REFERRALS,
+        JUDGED_VISITS,
+        REFERRAL_PROPOSALS,
         DISCLOSURES,
         ASSESSMENTS,
         CARE_PLANS,

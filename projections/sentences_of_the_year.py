@@ -56,6 +56,9 @@ from domain.followup.facts import (
     PopulationProposalWithdrawn,
     PopulationProposed,
     PopulationRejected,
+    ReferralProposalDismissed,
+    ReferralProposalWithdrawn,
+    ReferralProposed,
     StayNoticed,
     TierFound,
     TierOverridden,
@@ -260,6 +263,12 @@ def _of_tiers(fact: Fact) -> str:
             return f"Population of focus proposed: {plain(population)}{_grounds(grounds, of=population)}"
         case PopulationProposalWithdrawn(population=population):
             return f"Population of focus no longer proposed: {plain(population)}"
+        case ReferralProposed(population=population):
+            return f"A new referral is proposed: {plain(population)}, by visits since the end"
+        case ReferralProposalWithdrawn(reason=reason):
+            return f"The proposed referral stands no longer{because(reason)}"
+        case ReferralProposalDismissed(reason=reason):
+            return f"The proposed referral was dismissed{because(reason)}"
         case PopulationConfirmed(population=population, reason=reason):
             return f"Population of focus confirmed: {plain(population)}{because(reason)}"
         case PopulationRejected(population=population, reason=reason):

@@ -20,6 +20,8 @@ _PROMISES = {
     "authorisation.streamlined_request": "ask for the authorisation after the streamlined one",
     "authorisation.discontinuation": "look at the criteria of discontinuation",
     "referral.answer": "the plan's answer to the referral",
+    "avoidable_visits": "say which visits could have been avoided",
+    "referral_proposed": "refer the member anew, or dismiss it",
     "referral_denied": "decide how to go on after the plan's no",
     "provider_change": "settle the change of provider",
     "approval": "approve a record dated back",

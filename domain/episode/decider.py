@@ -279,6 +279,7 @@ def _refer(command: ReceiveReferral, state: Episode, context: Context, book: Pol
         plan=command.plan,
         received_at=at,
         referral_source=command.source,
+        reengage=command.reengage and not command.by.startswith("source:"),
     )
     begun = _receive(opening, state, context, now)
     told = begun if isinstance(begun, Refusal) else referrals.received(command, state, book, at, opens=True)

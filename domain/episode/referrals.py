@@ -103,17 +103,23 @@ ReferralFact = ReferralReceived | ReferralAnswered | ReferralWithdrawn
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveReferral(Command):
     """Opens an episode where the stream is none yet; else it is added to that one, open or closed. `occurred_at` is when it came,
-    which starts every clock."""
+    which starts every clock. `referral`: its id; left out, the stream's. `reengage`: a person's word that somebody who said no is
+    to be asked again."""
 
     member: StreamId
     plan: str
-    referral: str
     source: ReferralSource
+    referral: str = ""
     organisation: str = ""
     urgency: Urgency = Urgency.ROUTINE
     populations: tuple[str, ...] = ()
+    reengage: bool = False
     referred_by: str | None = personal()
     reason: str | None = personal()
+
+    @property
+    def id(self) -> str:
+        return self.referral or self.stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +212,7 @@ def denied(said: Timeline) -> tuple[Referral, ...]:
 def received(command: ReceiveReferral, state: Episode, book: PolicyBook, at: Instant, *, opens: bool) -> Decision:
     """What a referral adds to an episode, a new one (`opens`) or one that is there."""
     known = referrals(state.said)
-    if any(r.id == command.referral for r in known):
+    if any(r.id == command.id for r in known):
         return ()
     if refusal := _faulty(command):
         return refusal
@@ -214,7 +220,7 @@ def received(command: ReceiveReferral, state: Episode, book: PolicyBook, at: Ins
     asked_again = not opens and state.closure(at) is None and not standing and bool(known)
     due_at, policy = _answer_due(command, book, at) if opens or asked_again else (None, "")
     fact = ReferralReceived(
-        referral=command.referral,
+        referral=command.id,
         source=command.source,
         organisation=command.organisation,
         urgency=command.urgency,
@@ -227,12 +233,12 @@ def received(command: ReceiveReferral, state: Episode, book: PolicyBook, at: Ins
     )
     if due_at is None:
         return (fact,)
-    return (fact, AuthorisationRequested(request=request_of(command.referral), basis=AuthorisationBasis.INITIAL))
+    return (fact, AuthorisationRequested(request=request_of(command.id), basis=AuthorisationBasis.INITIAL))
 
 
 def _faulty(command: ReceiveReferral) -> Refusal | None:
-    if not 1 <= len(command.referral) <= NAME_LENGTH_MAX:
-        return Refusal("referral_missing", "referral: give it an id of its own")
+    if len(command.id) > NAME_LENGTH_MAX:
+        return Refusal("name_too_long", f"referral: its id has at most {NAME_LENGTH_MAX} characters")
     if len(command.populations) > POPULATIONS_MAX:
         return Refusal("too_many_populations", f"populations: at most {POPULATIONS_MAX}")
     if len(command.organisation) > NAME_LENGTH_MAX or len(command.referred_by or "") > NAME_LENGTH_MAX:

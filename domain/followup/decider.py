@@ -28,6 +28,9 @@ from domain.followup.facts import (
     PopulationProposalWithdrawn,
     PopulationProposed,
     PopulationRejected,
+    ReferralProposalDismissed,
+    ReferralProposalWithdrawn,
+    ReferralProposed,
     StayNoticed,
     TierFound,
     TierOverridden,
@@ -107,6 +110,14 @@ class RejectPopulation(Command):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DismissReferralProposal(Command):
+    """The member is not referred anew, for now: visits that are found avoidable later propose it again."""
+
+    population: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReviewFollowUp(Command):
     """Somebody looked. `about`: the key of what asked for it, as the worklist shows it."""
 
@@ -126,6 +137,8 @@ class CarryFollowUp(Command):
         | TierFound
         | PopulationProposed
         | PopulationProposalWithdrawn
+        | ReferralProposed
+        | ReferralProposalWithdrawn
         | FollowUpEnded
         | FollowUpResumed
     )
@@ -147,6 +160,15 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferralWord:
+    """The last word on referring the member anew for a population of focus; `facts`: of the grounds that were looked at."""
+
+    fact: ReferralProposed | ReferralProposalWithdrawn | ReferralProposalDismissed
+    at: Instant
+    facts: frozenset[EventId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class FollowUp:
     """The year of one episode. `said` holds what people recorded and agreed, in the order of the world; `found` is the tier that
     the rules gave last, `populations` the last word on each population of focus. `notebook`: what the last plans found."""
@@ -161,6 +183,8 @@ class FollowUp:
     found_ever: int = 0
     populations: Mapping[str, Proposal] = field(default_factory=dict)
     proposals_ever: int = 0
+    referrals: Mapping[str, ReferralWord] = field(default_factory=dict)
+    referrals_ever: int = 0
     clocks: Clocks = field(default_factory=Clocks)
     requests: Requests = field(default_factory=Requests)
     said: Timeline = ()
@@ -241,6 +265,12 @@ def evolve(state: FollowUp, recorded: Recorded) -> FollowUp:
             populations, ever = {**state.populations, fact.population: last_word}, state.proposals_ever + 1
             said = put(state.said, recorded) if isinstance(fact, PopulationConfirmed | PopulationRejected) else state.said
             return replace(state, populations=populations, proposals_ever=ever, said=said)
+        case ReferralProposed() | ReferralProposalWithdrawn() | ReferralProposalDismissed() as fact:
+            before = state.referrals.get(fact.population)
+            grounds = fact.grounds if isinstance(fact, ReferralProposed) else ()
+            facts = frozenset(id for ground in grounds for id in ground.facts) or (before.facts if before else frozenset())
+            word = ReferralWord(fact, recorded.occurred_at, facts)
+            return replace(state, referrals={**state.referrals, fact.population: word}, referrals_ever=state.referrals_ever + 1)
         case fact if isinstance(fact, SAID):
             return replace(state, said=put(state.said, recorded))
         case FollowUpEnded():
@@ -292,6 +322,8 @@ def decide(command: Any, state: FollowUp, context: Context, book: PolicyBook, no
             return _settle(PopulationConfirmed(population=population, reason=reason), state, book, now)
         case RejectPopulation(population=population, reason=reason):
             return _settle(PopulationRejected(population=population, reason=reason), state, book, now)
+        case DismissReferralProposal(population=population, reason=reason):
+            return _dismiss(population, reason, state)
         case ReviewFollowUp(about=about, finding=finding, note=note):
             if not 0 < len(about) <= ABOUT_LENGTH_MAX:
                 return Refusal("about_missing", "about: must be the key of what was looked at; `throughline worklist` shows it")
@@ -314,6 +346,9 @@ def _carry(fact: Fact, state: FollowUp) -> Decision:
         case PopulationProposed(population=population) | PopulationProposalWithdrawn(population=population):
             last_word = state.populations.get(population)
             already = last_word is not None and last_word.fact == fact
+        case ReferralProposed(population=population) | ReferralProposalWithdrawn(population=population):
+            known = state.referrals.get(population)
+            already = known is not None and known.fact == fact
         case FollowUpEnded():
             already = state.ended
         case FollowUpResumed():
@@ -414,6 +449,17 @@ def _settle(fact: PopulationConfirmed | PopulationRejected, state: FollowUp, boo
     if isinstance(fact, PopulationRejected) and last_word is None:
         return Refusal("not_proposed", "population: was not proposed for this member; there is nothing to reject")
     return () if last_word is not None and type(last_word.fact) is type(fact) else (fact,)
+
+
+def _dismiss(population: str, reason: str, state: FollowUp) -> Decision:
+    word = state.referrals.get(population)
+    if word is None or isinstance(word.fact, ReferralProposalWithdrawn):
+        return Refusal("not_proposed", "population: no referral is proposed for it; see `throughline referral-proposals`")
+    if not reason.strip():
+        return Refusal("reason_missing", "reason: say why the member is not referred")
+    if isinstance(word.fact, ReferralProposalDismissed):
+        return ()
+    return (ReferralProposalDismissed(population=population, reason=reason),)
 
 
 def reads(command: Any, state: FollowUp, context: Context) -> tuple[StreamId, ...]:

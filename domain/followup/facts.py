@@ -144,6 +144,30 @@ class PopulationRejected(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReferralProposed(Fact):
+    """The episode is over, and visits since show that the member meets the criteria of a population of focus: a person decides
+    whether they are referred anew (domain.md 2.8)."""
+
+    population: str
+    grounds: tuple[Ground, ...]
+    policy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferralProposalWithdrawn(Fact):
+    """`reason`: taken_up (another episode began), or no_longer_met."""
+
+    population: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferralProposalDismissed(Fact):
+    population: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FollowUpReviewed(Fact):
     """A person looked at something that goes on: `about` is the key of what asked for it."""
 

@@ -45,6 +45,8 @@ from domain.followup.facts import (
     FollowUpResumed,
     PopulationProposalWithdrawn,
     PopulationProposed,
+    ReferralProposalWithdrawn,
+    ReferralProposed,
     StayNoticed,
     TierFound,
 )
@@ -77,11 +79,11 @@ def plan(state: FollowUp, context: Context, book: PolicyBook, now: Instant) -> P
     sent = _sent(sight, kept.obligations, written, waits)
     left = tuple(_left(sight, context))
     weighed = () if left else _weighed(sight, found.overlays, context)
-    findings = (*_findings(sight), *left, *weighed, *_entrusted(sight, waits))
+    findings = (*_findings(sight), *_referrals(sight), *left, *weighed, *_entrusted(sight, waits))
 
     waiting, summary = alarm.as_before("waiting", lambda: _waiting(sight, obligations), obligations, sight.stop, sight.enrolled)
     busy = bool(kept.steps or sent.steps or sent.effects or sent.waiting or waiting)
-    owed = busy or sight.ahead or (sight.stop is None and alarm.at is not None)
+    owed = busy or sight.ahead or sight.screening.ahead or (sight.stop is None and alarm.at is not None)
     steps = (*kept.steps, *sent.steps, *findings, *_ending(sight, owed))
     return Plan(
         steps=steps,
@@ -178,7 +180,8 @@ def _looks(sight: Sight, contacts: Chain | None) -> tuple[Obligation, ...]:
     return once(
         "looks", lambda: tuple(looks(sight, silent, count)),
         sight.frame, sight.to, sight.since, sight.told, sight.unapproved, sight.reviews, sight.populations, sight.state.populations,
-        silent, count, sight.episode, sight.previous, member.life, member.birth_date, member.born_by,
+        silent, count, sight.episode, sight.previous, member.life, member.birth_date, member.born_by, sight.screening,
+        sight.state.referrals, sight.over_for_now,
     )  # fmt: skip
 
 
@@ -222,6 +225,26 @@ def _found(sight: Sight) -> Iterator[Step]:
             programme=exclusion.programme,
         )
         yield Step(f"exclusion/{exclusion.noted_by}", raised, exclusion.since)
+
+
+def _referrals(sight: Sight) -> Iterator[Step]:
+    """After the end of an episode: whether what is known of the member's visits proposes that they are referred anew."""
+    state = sight.state
+    met = {found.key: found for found in sight.populations if found.key in sight.screening.avoidable} if sight.over_for_now else {}
+    for stay in attributed(state, sight.member) if sight.over_for_now else ():
+        if stay not in state.stays:
+            yield _carry(sight, f"stay/{stay}", StayNoticed(stay=stay))
+    for key, found in met.items():
+        word = state.referrals.get(key)
+        news = word is None or not {id for ground in found.grounds for id in ground.facts} <= word.facts
+        standing = word is not None and isinstance(word.fact, ReferralProposed)
+        if not standing and (news or (word is not None and isinstance(word.fact, ReferralProposalWithdrawn))):
+            fact = ReferralProposed(population=key, grounds=found.grounds, policy=found.policy)
+            yield _carry(sight, f"referral/{key}/{state.referrals_ever}", fact)
+    for key, word in state.referrals.items():
+        if isinstance(word.fact, ReferralProposed) and key not in met:
+            reason = "no_longer_met" if sight.over_for_now else "taken_up"
+            yield _carry(sight, f"referral/{key}/{state.referrals_ever}", ReferralProposalWithdrawn(population=key, reason=reason))
 
 
 def _tier(sight: Sight) -> Iterator[Step]:

@@ -17,8 +17,8 @@ from domain.alerts import ANY_CARE_MANAGER, Recipients, recipients
 from domain.calendar import end_of_day, local_date
 from domain.caseload.state import caseload_of
 from domain.core import Alarm, Context, EventId, Instant, StreamId, earlier
-from domain.criteria import Evidence, PopulationMet, TierSpan
-from domain.episode.facts import LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
+from domain.criteria import Evidence, PopulationMet, Screening, TierSpan
+from domain.episode.facts import ClosureReason, LeadCareManagerAssigned, LeadCareManagerHandedOver, PolicyReapplied
 from domain.episode.state import Episode
 from domain.follow_up_policy import FollowUp as Rules
 from domain.followup.decider import RECORDS, FollowUp, agreements, covers, overrides
@@ -129,6 +129,7 @@ class Sight:
     found: tuple[TierSpan, ...]
     tiers: tuple[TierHeld, ...]
     populations: tuple[PopulationMet, ...]
+    screening: Screening
     stop: Stop | None
     lost: tuple[Span, ...]
     rests: tuple[Span, ...]
@@ -171,6 +172,11 @@ class Sight:
     def tier_at(self, at: Instant) -> str:
         return self.held_at(at).tier
 
+    @property
+    def over_for_now(self) -> bool:
+        """Whether the episode is over and the member may be referred anew."""
+        return self.stop is not None and reengageable(self.stop, self.state, self.member)
+
     def over(self, at: Instant) -> bool:
         """Whether everything had stopped by an instant."""
         return self.stop is not None and self.stop.at <= at
@@ -190,7 +196,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
         state.opened, episode.assignment, episode.said, member.deaths, member.coverage, courses, book,
     )  # fmt: skip
     said = alarm.as_before("said", lambda: _said(state.said, alarm), state.said)
-    found, tiers, populations = _found(state, episode, member, context, book, ground, said.overrides, alarm)
+    found, tiers, populations, screening = _found(state, episode, member, context, book, ground, said.overrides, alarm)
     lead = alarm.as_before("lead", lambda: episode.leads_now(alarm), episode.said)
     person = staff_in(context, lead)
     boss = staff_in(context, person.supervisor)
@@ -220,6 +226,7 @@ def look(state: FollowUp, context: Context, book: PolicyBook, alarm: Alarm) -> S
         found=found,
         tiers=tiers,
         populations=populations,
+        screening=screening,
         stop=ground.stop,
         lost=ground.lost,
         rests=ground.rests,
@@ -317,7 +324,7 @@ def _found(
     ground: Ground,
     words: tuple[tuple[Span, str], ...],
     alarm: Alarm,
-) -> tuple[tuple[TierSpan, ...], tuple[TierHeld, ...], tuple[PopulationMet, ...]]:
+) -> tuple[tuple[TierSpan, ...], tuple[TierHeld, ...], tuple[PopulationMet, ...], Screening]:
     """What the rules find, and the tiers that count."""
     assert episode.assignment is not None
     plan, since = episode.plan, min(ground.since, episode.assignment.received_at)
@@ -328,7 +335,18 @@ def _found(
     found = alarm.as_before("found", lambda: criteria.tiers(evidence, book, plan, since, alarm), rests_on, book, since)
     tiers = alarm.as_before("tiers", lambda: tuple(_held(found, words, ground.since)), found, words, ground.since)
     met = alarm.as_before("populations", lambda: criteria.populations(evidence, book, plan, alarm), rests_on, book)
-    return found, tiers, met
+    over = ground.stop is not None and not reengageable(ground.stop, state, member)
+    screening = Screening() if over else alarm.as_before(
+        "screening", lambda: criteria.screened(evidence, book, plan, alarm), rests_on, book
+    )  # fmt: skip
+    return found, tiers, met, screening
+
+
+def reengageable(stop: Stop, state: FollowUp, member: Member) -> bool:
+    """Whether an episode is over in a way after which the member may come again, and none of theirs came after it."""
+    last = not member.episodes or member.episodes[-1] == state.episode
+    ended_well = stop.reason.startswith("closed_") and stop.reason != f"closed_{ClosureReason.DECEASED.lower()}"
+    return last and ended_well and member.death() is None
 
 
 def _evidence(state: FollowUp, episode: Episode, member: Member, context: Context) -> tuple[Evidence, tuple[Any, ...]]:

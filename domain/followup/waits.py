@@ -12,7 +12,7 @@ from domain.episode.milestones import to_consider
 from domain.episode.rosters import missing
 from domain.followup.approvals import standing_denials
 from domain.followup.cadence import Link
-from domain.followup.facts import FollowUpReviewed, PopulationProposed
+from domain.followup.facts import FollowUpReviewed, PopulationProposed, ReferralProposed
 from domain.followup.minimums import MINIMUM, Count
 from domain.followup.sight import Sight
 from domain.followup.year import lapsed
@@ -63,6 +63,7 @@ def _waits(sight: Sight, silent: Link | None, count: Count | None) -> Iterator[W
     """What is waited for. Nothing but approvals is, once everything has stopped; while it rests, its resumption as well."""
     for entry in sight.unapproved:
         yield _wait(sight, "approval", entry.event_id, (entry.event_id,), entry.at, sight.to.supervisor)
+    yield from _screened(sight)
     if sight.stop is not None:
         return
     for raised in open_conflicts(sight.told):
@@ -120,6 +121,20 @@ def _carried_over(sight: Sight) -> Iterator[Wait]:
     if care_to_carry_over(episode, sight.previous, rules.authorisation, sight.guard.timezone):
         how = "carry the care over: authorisation, agreement and care plan come along"
         yield _wait(sight, "carry_over", assignment.previous, (episode.assigned_by,), assignment.received_at, sight.to.owner, how)
+
+
+def _screened(sight: Sight) -> Iterator[Wait]:
+    """Visits of which nobody has said whether they could have been avoided, where it may matter; who might be referred anew."""
+    since = sight.stop.at if sight.stop is not None else sight.since
+    for found in sight.screening.found:
+        count = len(found.candidates)
+        how = f"say of {count} visits whether they could have been avoided (population of focus {found.code})"
+        yield _wait(sight, "avoidable_visits", found.key, found.facts, max(found.since, since), sight.to.owner, how)
+    for population, word in sight.state.referrals.items():
+        if isinstance(word.fact, ReferralProposed) and sight.over_for_now:
+            facts = tuple(sorted(word.facts))
+            how = "refer the member anew, or dismiss the proposal"
+            yield _wait(sight, "referral_proposed", population, facts, word.at, sight.to.owner, how)
 
 
 def _populations(sight: Sight) -> Iterator[Wait]:

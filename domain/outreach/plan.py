@@ -881,9 +881,9 @@ def _new_episodes(sight: Sight) -> Iterator[Step]:
 
 
 def _reappearances(sight: Sight) -> tuple[tuple[EventId, Instant], ...]:
-    """Where the member was heard or seen, or referred, after an unsuccessful end, if no later episode answered that."""
+    """Where the member was heard or seen, or referred, after the end, if no later episode answered that."""
     closure = sight.closure
-    if closure is None or closure[2] is ClosureReason.DECEASED or sight.enrolled is not None or not _last_episode(sight):
+    if closure is None or closure[2] is ClosureReason.DECEASED or not _last_episode(sight):
         return ()
     heard = ((e.event_id, e.at) for e in sight.contacts if not isinstance(e.fact, MemberDeclined))
     seen = ((attributed, at) for _, attributed, _, state in sight.stays for at in _came(sight, state))

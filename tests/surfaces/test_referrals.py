@@ -9,6 +9,9 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 from api.referrals import SERVICE_REQUEST_EXAMPLE
+from domain.core import ProcessRef
+from domain.episode.closing import CloseEpisode
+from domain.episode.facts import ClosureReason
 from domain.staff.facts import Role
 from intake.referral import EXAMPLE
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
@@ -122,3 +125,45 @@ def test_on_the_command_line(world: World, tmp_path: Path) -> None:
     listed = json.loads(give(world, "referrals", "--state", "waits", "--json").output)
     assert [(r["source"], r["urgency"]) for r in listed["items"]] == [("physician", "expedited")]
     assert "physician" in give(world, "ways-in").output
+
+
+def test_visits_are_judged_and_propose_a_referral_that_is_dismissed(world: World) -> None:
+    for number in range(5):
+        body = {
+            "visit": f"claim-{number}", "kind": "emergency", "on": f"2026-0{number + 2}-10", "learned_from": "plan_file",
+        }  # fmt: skip
+        assert world.post(f"/v1/members/{world.member}/visits", body).status_code == 200
+    world.do(CloseEpisode(stream=world.episode, by=world.supervisor, reason=ClosureReason.MOVED_COUNTY))
+    advanced(world)
+    (owed,) = world.get("/v1/worklist", rule="followup.avoidable_visits").json()["items"]
+    assert owed["how"] == "say of 5 visits whether they could have been avoided (population of focus 2a)"
+    listed = world.get("/v1/utilisation-visits", state="open").json()["items"]
+    assert [v["visit"] for v in listed] == [f"claim-{n}" for n in range(5)]
+    assert "claim-3" in give(world, "avoidable-visits", CIN).output
+    for visit in listed:
+        judged = {"visit": visit["visit"], "avoidable": True, "reason": "ran out of insulin"}
+        assert world.post(f"/v1/members/{world.member}/visit-judgements", judged).status_code == 200
+    advanced(world)
+    assert world.get("/v1/utilisation-visits").json()["items"] == []
+    (proposal,) = world.get("/v1/referral-proposals", state="proposed").json()["items"]
+    assert (proposal["member"], proposal["population"]) == (world.member, "avoidable-use-adults")
+    assert "avoidable use adults" in give(world, "referral-proposals").output
+    (owed,) = world.get("/v1/worklist", rule="followup.referral_proposed").json()["items"]
+    assert owed["member"] == world.member
+    dismissed = world.post(
+        f"/v1/follow-ups/{owed['process']}/dismissed-referrals",
+        {"population": "avoidable-use-adults", "reason": "has a clinic of her own now"},
+    )
+    assert dismissed.status_code == 200, dismissed.text
+    advanced(world)
+    assert world.get("/v1/worklist", rule="followup.referral_proposed").json()["items"] == []
+    assert world.get("/v1/referral-proposals", state="dismissed").json()["items"][0]["reason"] == "has a clinic of her own now"
+    anew = {"member": world.member, "plan": "default", "source": "utilisation", "reengage": True}
+    assert world.post("/v1/episodes/referrals", anew).status_code == 201
+
+
+def advanced(world: World) -> None:
+    """What worker and projector would do."""
+    advance, _ = world.system.activities("test")
+    advance.advance(ProcessRef.of(world.episode.replace("episode-", "followup-")), world.clock.now(), 0)
+    plan_and_project(world)

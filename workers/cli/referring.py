@@ -232,9 +232,85 @@ def disclosures(
         f.table("Disclosures", columns, rows, empty="Nobody was told anything.", note=note(system, page))
 
 
+def avoidable_visits(
+    member: Annotated[
+        str | None, typer.Argument(help="A member: an id or a CIN; left out: all whose visits are to be judged.")
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="open, avoidable or not_avoidable.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """Emergency visits and stays of members who came often: somebody says of each whether it could have been avoided.
+
+    No message can show that, so `throughline record judge-visit` takes a person's word for each.
+
+    Examples:
+
+        throughline avoidable-visits --state open
+
+        throughline avoidable-visits 91234567A --json
+    """
+    with f.opened() as system:
+        page = queries_of(system).visits(
+            member=stream_of(system, member, kind="member") if member else None,
+            state=state,
+            limit=limit,
+            cursor=cursor,
+            names=names,
+        )
+        if json:
+            f.as_json(page)
+            return
+        rows = [
+            (v.member_name or f.short(v.member), v.on_day.isoformat(), plain(v.kind), v.facility, plain(v.told_by), plain(v.judged),
+             v.reason, v.judged_by_name or f.short(v.judged_by), v.visit)
+            for v in page.items
+        ]  # fmt: skip
+        columns = ("member", "day", "kind", "facility", "told by", "judged", "reason", "by", "visit")
+        f.table("Visits", columns, rows, empty="No visit has to be judged.", note=note(system, page))
+
+
+def referral_proposals(
+    state: Annotated[str | None, typer.Option(help="proposed, dismissed or withdrawn.")] = "proposed",
+    member: Annotated[str | None, typer.Option(help="Only of this member: an id or a CIN.")] = None,
+    plan: Plan = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    names: Names = True,
+    json: Json = False,
+) -> None:
+    """People whose episode is over and whose visits propose another one: refer them anew, or dismiss the proposal.
+
+    Examples:
+
+        throughline referral-proposals
+
+        throughline referral-proposals --state dismissed --json
+    """
+    with f.opened() as system:
+        page = queries_of(system).referral_proposals(
+            state=state, member=stream_of(system, member, kind="member") if member else None, plan=plan, limit=limit, cursor=cursor,
+            names=names,
+        )  # fmt: skip
+        if json:
+            f.as_json(page)
+            return
+        rows = [
+            (p.since, p.member_name or f.short(p.member), plain(p.population), f.coloured(p.state), p.reason,
+             plain(p.closed_because.lower()), p.plan, p.policy, f.short(p.episode))
+            for p in page.items
+        ]  # fmt: skip
+        columns = ("since", "member", "population of focus", "state", "reason", "closed as", "plan", "policy", "episode")
+        f.table("Proposed referrals", columns, rows, empty="None is proposed.", note=note(system, page))
+
+
 def mount(app: typer.Typer) -> None:
     app.command("refer", rich_help_panel=PANEL)(refer)
     app.command("import-referrals", rich_help_panel=PANEL)(import_referrals)
     app.command("referrals", rich_help_panel=PANEL)(referrals)
     app.command("ways-in", rich_help_panel=PANEL)(ways_in)
     member_app.command("disclosures")(disclosures)
+    app.command("avoidable-visits", rich_help_panel=PANEL)(avoidable_visits)
+    app.command("referral-proposals", rich_help_panel=PANEL)(referral_proposals)
