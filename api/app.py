@@ -8,7 +8,22 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from api import audit, care_papers, caseloads, desk, docs, door, feeds, files, inquiries, problems, reading, referrals, writing
+from api import (
+    audit,
+    care_papers,
+    caseloads,
+    desk,
+    docs,
+    door,
+    feeds,
+    files,
+    identity,
+    inquiries,
+    problems,
+    reading,
+    referrals,
+    writing,
+)
 from api.examples import with_examples
 from api.security import Doorway
 from api.services import Services
@@ -40,6 +55,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(caseloads.routes, prefix="/v1")
     app.include_router(care_papers.routes, prefix="/v1")
     app.include_router(desk.router, prefix="/v1")
+    app.include_router(identity.router, prefix="/v1")
     app.include_router(feeds.router, prefix="/v1")
     app.include_router(files.router, prefix="/v1")
     app.include_router(referrals.routes, prefix="/v1")

@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 from api.offering import Given, Offer, is_mapping, part_of, plain
 from domain.core import Command, Refusal, StreamId
 from domain.member.decider import LearnContactPoint, RegisterMember
+from domain.member.identity import ReplaceCin, WithdrawCinReplacement
 from eventlog.gateway import Gateway, Outcome
 from intake.identifiers import CinProblem, cin_of
 from intake.identity import IdentityKeys
@@ -129,6 +130,11 @@ def prepare(
         if isinstance(cin, CinProblem):
             return Refusal("cin_faulty", f"cin: {cin.because}")
         stream = identity.member(cin)
+        values |= {"cin": cin, "cin_claim": identity.cin_claim(cin)}
+    if offer.command in (ReplaceCin, WithdrawCinReplacement):
+        cin = cin_of(values["cin"] or "")
+        if isinstance(cin, CinProblem):
+            return Refusal("cin_faulty", f"cin: {cin.because}")
         values |= {"cin": cin, "cin_claim": identity.cin_claim(cin)}
     if offer.command is LearnContactPoint:
         if not values["value"]:

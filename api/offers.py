@@ -13,10 +13,13 @@ from domain import alerts, records
 from domain.episode import closing, enrolment, holds, leads, rosters
 from domain.episode import decider as episode
 from domain.member import decider as member
+from domain.member import identity
 from domain.outreach import decider as outreach
 from domain.staff import decider as staff
 from domain.stay import decider as stay
 from domain.transition import decider as transition
+
+IDENTITY = "Who somebody is"
 
 _PROGRAMME: tuple[Offer, ...] = (
     # the member
@@ -52,6 +55,39 @@ _PROGRAMME: tuple[Offer, ...] = (
           {"stay": STAY, "episode": EPISODE, "evidence": "by_hand"}),
     Offer("members", "stay-detachments", "detach-stay", member.DetachStay, "A stay was another person's after all", OFFICE,
           {"stay": STAY, "reason": "mistaken identity"}),
+    # who the member is
+    Offer("members", "merges", "merge-members", identity.MergeMembers,
+          "Two members are one person: the other one goes on as this one", RUNNING,
+          {"retired": MEMBER, "evidence": ["birth_date", "family_name"], "reason": "the same card was shown"}, group=IDENTITY,
+          remark="Nothing is copied: stays, deaths, opt-outs and circumstances of both count for the person as long as the merge "
+          "stands. Separating them restores both exactly."),
+    Offer("members", "separations", "separate-members", identity.SeparateMembers, "They are two people after all", RUNNING,
+          {"retired": MEMBER, "reason": "two birth certificates"}, group=IDENTITY),
+    Offer("members", "kept-apart", "keep-apart", identity.KeepMembersApart,
+          "Two people, though something speaks for one; not asked again for the same evidence", OFFICE,
+          {"other": MEMBER, "evidence": ["birth_date", "family_name"], "reason": "twins"}, group=IDENTITY),
+    Offer("members", "cins", "replace-cin", identity.ReplaceCin, "The state gave the member another CIN; the former stays theirs",
+          RUNNING, {"cin": "98765432D", "reason": "the state combined two records"}, derived=("cin_claim",), group=IDENTITY),
+    Offer("members", "cin-withdrawals", "withdraw-cin", identity.WithdrawCinReplacement,
+          "The newer CIN is not this member's after all", RUNNING, {"cin": "98765432D", "reason": "another person's"},
+          derived=("cin_claim",), group=IDENTITY),
+    Offer("members", "moved-stays", "move-stay", identity.MoveStay,
+          "A stay was attributed to this member wrongly: it is another's", RUNNING,
+          {"stay": STAY, "to": MEMBER, "episode": EPISODE, "reason": "mistaken identity"}, group=IDENTITY,
+          remark="Both histories keep what was said in them. A death that the stay told of goes with it. Give the keys of the "
+          "record numbers that its messages have as numbers; `throughline identity move-stay` finds them itself."),
+    Offer("members", "forgotten-numbers", "forget-number", identity.ForgetRecordNumber,
+          "A hospital's record number is not this member's after all", RUNNING, {"key": "4f1d…", "reason": "another patient's"},
+          group=IDENTITY),
+    Offer("members", "recognised-messages", "recognise-message", identity.RecogniseMessage, "A message is about this member",
+          OFFICE, {"message": EVENT, "reason": "called her"}, group=IDENTITY),
+    Offer("members", "disowned-messages", "disown-message", identity.DisownMessage, "A message is not about this member", OFFICE,
+          {"message": EVENT, "reason": "her niece"}, group=IDENTITY),
+    Offer("members", "accepted-contact-points", "accept-contact-point", identity.AcceptContactPoint,
+          "A number or address that a hospital has is the member's", OFFICE, {"point": "phone-2"}, group=IDENTITY),
+    Offer("members", "rejected-contact-points", "reject-contact-point", identity.RejectContactPoint,
+          "A number or address that a hospital has is not to be used", OFFICE, {"point": "phone-2", "reason": "the mother's"},
+          group=IDENTITY),
     Offer("members", "erasures", "erase", member.ErasePersonalData,
           "Erase the member's personal data for ever: the key that opens it is destroyed", LEADING, {"reason": "asked in writing"},
           remark="Raw messages and files that name the member stay in the inbox as they were received, sealed under their month's "

@@ -20,6 +20,7 @@ from intake.apply import Applier
 from intake.arrivals import COMMITS_AT_ONCE, Arrivals
 from intake.feeds import FeedWatch
 from intake.identity import IdentityKeys
+from intake.identity_desk import IdentityDesk
 from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
 from intake.inquiries import Inquiries
@@ -53,6 +54,7 @@ class FrontDoor:
     notices: Notices
     feeds: FeedWatch
     rehearsal: Rehearsal
+    desk: IdentityDesk
     _pool: ConnectionPool[Connection[TupleRow]]
     _threads: ThreadPoolExecutor
 
@@ -141,6 +143,7 @@ def open_door(
         notices=notices,
         feeds=FeedWatch(inbox, notices, sources, clock),
         rehearsal=Rehearsal(inbox, gateway, applier, sources),
+        desk=IdentityDesk(inbox, gateway, identity, sources, clock),
         _pool=pool,
         _threads=ThreadPoolExecutor(COMMITS_AT_ONCE, thread_name_prefix="intake-store"),
     )

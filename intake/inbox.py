@@ -514,6 +514,15 @@ class Inbox:
 
     def recognised(self, conn: Connection[TupleRow], inbox_id: UUID, member: StreamId | None, *, by: str, now: datetime) -> int:
         """Somebody said whose a message is (None: whose not), and it is taken up again if it still is open."""
+        if member is None:
+            settled = conn.execute(
+                "UPDATE intake.inbox SET status = 'ignored', reason = 'kept_apart', settled_at = %s"
+                " WHERE inbox_id = %s AND transport = 'file' AND status = 'waiting' RETURNING inbox_id",
+                (now, inbox_id),
+            ).fetchone()
+            if settled is not None:
+                tell(conn, inbox_id, now, Status.IGNORED, "kept_apart", "", by)
+                return 0
         reason = "disowned_by_hand" if member is None else "resolved_by_hand"
         found = conn.execute(
             "UPDATE intake.inbox SET status = 'received', reason = %s, released_by = CASE WHEN %s::text IS NULL THEN released_by"

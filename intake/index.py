@@ -30,6 +30,8 @@ from domain.member.facts import (
 from domain.member.identity import (
     CinReplaced,
     CinReplacementWithdrawn,
+    ContactPointProposalRejected,
+    ContactPointProposed,
     MembersKeptApart,
     MembersMerged,
     MembersSeparated,
@@ -128,6 +130,7 @@ class IdentityIndex:
         conn.execute("DELETE FROM intake.member_lookup")
         conn.execute("DELETE FROM intake.stay_member")
         conn.execute("DELETE FROM intake.stay_continued")
+        conn.execute("DELETE FROM intake.identity_open")
         return 0
 
     def _indexed(self, position: int, bound: int) -> list[Recorded]:
@@ -161,11 +164,21 @@ class IdentityIndex:
         """The look-up keys under which a member became known with this fact."""
         match recorded.fact:
             case MemberRegistered() | IdentityCorrected():
-                return self._named(conn, recorded.stream)
-            case ContactPointLearned(kind=PointKind.PHONE, value=value) if value:
-                _keep(conn, recorded.stream, HINT, self._identity.hints("", "", None, (value,)))
+                return self._named(conn, recorded)
+            case ContactPointLearned(point=point, kind=kind, value=value):
+                _close(conn, POINT, recorded.stream, point)
+                if kind is PointKind.PHONE and value:
+                    _keep(conn, recorded, HINT, self._identity.hints("", "", None, (value,)))
+            case ContactPointProposed(point=point):
+                _open(conn, POINT, recorded.stream, point, recorded.recorded_at)
+            case ContactPointProposalRejected(point=point):
+                _close(conn, POINT, recorded.stream, point)
+            case MembersMerged(survivor=survivor, retired=retired) if survivor == recorded.stream:
+                _open(conn, LINK, survivor, retired, recorded.recorded_at)
+            case MembersSeparated(survivor=survivor, retired=retired):
+                _close(conn, LINK, survivor, retired)
             case RecordNumberLearned(key=key) | RecordNumberRetired(key=key):
-                _keep(conn, recorded.stream, NUMBER, (bytes.fromhex(key),))
+                _keep(conn, recorded, NUMBER, (bytes.fromhex(key),))
                 return [bytes.fromhex(key)]
             case RecordNumberForgotten(key=key):
                 conn.execute(
@@ -179,14 +192,16 @@ class IdentityIndex:
                 conn.execute("INSERT INTO intake.stay_continued VALUES (%s, %s) ON CONFLICT DO NOTHING", (recorded.stream, stay))
         return []
 
-    def _named(self, conn: Connection[TupleRow], stream: StreamId) -> list[bytes]:
+    def _named(self, conn: Connection[TupleRow], recorded: Recorded) -> list[bytes]:
         """Somebody is registered, or called otherwise now."""
+        stream = recorded.stream
         member = self._gateway.load(stream).state
         born = date.fromisoformat(member.birth_date) if member.birth_date else None
-        conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind = %s", (stream, NAME))
+        conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind IN (%s, %s)", (stream, NAME, ALIKE))
         hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())
         keys = [] if not member.family_name or born is None else [self._identity.name_and_birth_date(member.family_name, born)]
-        _keep(conn, stream, NAME, (*keys, *hints))
+        _keep(conn, recorded, NAME, keys)
+        _keep(conn, recorded, ALIKE, hints)
         return [*keys, *map(self._identity.cin, member.cins())]
 
     def _decided(self, conn: Connection[TupleRow], recorded: Recorded, now: datetime) -> int:
@@ -216,21 +231,35 @@ def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId])
         )
 
 
-def _keep(conn: Connection[TupleRow], member: StreamId, kind: str, keys: Iterable[bytes]) -> None:
-    for key in keys:
-        conn.execute(
-            "INSERT INTO intake.member_lookup (key, member, kind) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (key, member, kind)
-        )
+def _keep(conn: Connection[TupleRow], recorded: Recorded, kind: str, keys: Iterable[bytes]) -> None:
+    conn.execute(
+        "INSERT INTO intake.member_lookup (key, member, kind, since) SELECT k, %s, %s, %s FROM unnest(%s::bytea[]) AS k"
+        " ON CONFLICT DO NOTHING",
+        (recorded.stream, kind, recorded.recorded_at, list(keys)),
+    )
 
 
-NAME, NUMBER, HINT = "name", "number", "hint"
-"""What a key was made of: a name is replaced by the next, a number stays until it is forgotten, a hint proves nothing."""
+def _open(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str, since: datetime) -> None:
+    conn.execute("INSERT INTO intake.identity_open VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", (kind, member, subject, since))
+
+
+def _close(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str) -> None:
+    conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND member = %s AND subject = %s", (kind, member, subject))
+
+
+NAME, ALIKE, NUMBER, HINT = "name", "alike", "number", "hint"
+"""What a key was made of: last name and birth date, or some of a name, replaced by the next; a number, which stays until it is
+forgotten; a phone, which proves nothing."""
+
+POINT, LINK = "contact_point", "link"
+"""What is kept of questions that no message asks."""
 
 _DECIDED: Final = (
     MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, MessageRecognised, MessageDisowned,
 )  # fmt: skip
 _INDEXED: Final = (
     MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,
-    ContactPointLearned, RecordNumberLearned, RecordNumberRetired, RecordNumberForgotten, *_DECIDED,
+    ContactPointLearned, ContactPointProposed, ContactPointProposalRejected,
+    RecordNumberLearned, RecordNumberRetired, RecordNumberForgotten, *_DECIDED,
 )  # fmt: skip
 _NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

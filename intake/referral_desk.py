@@ -281,7 +281,9 @@ class ReferralDesk:
         """What matching needs of a member; None where their data was erased."""
         member = self._member(stream)
         born = date.fromisoformat(member.birth_date) if member.birth_date else None
-        return None if member.erased else Candidate(stream, member.cin, member.family_name, member.given_name, born)
+        if member.erased:
+            return None
+        return Candidate(stream, member.cin, member.family_name, member.given_name, born, former_cins=member.cins())
 
     # -- what follows
 

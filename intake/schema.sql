@@ -85,7 +85,17 @@ CREATE TABLE IF NOT EXISTS intake.member_lookup (
     PRIMARY KEY (key, member)
 );
 ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'name';
+ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT '-infinity';
 CREATE INDEX IF NOT EXISTS member_lookup_member ON intake.member_lookup (member);
+
+-- What waits for somebody about who members are, beside messages: contact points that hospitals proposed, and people of two members.
+CREATE TABLE IF NOT EXISTS intake.identity_open (
+    kind            text        NOT NULL,
+    member          text        NOT NULL,
+    subject         text        NOT NULL,
+    since           timestamptz NOT NULL,
+    PRIMARY KEY (kind, member, subject)
+);
 
 CREATE TABLE IF NOT EXISTS intake.stay_member (
     stay            text        NOT NULL PRIMARY KEY,

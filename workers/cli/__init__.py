@@ -13,6 +13,7 @@ from workers.cli import (
     care_papers,
     files,
     frame,
+    identity,
     inbox,
     looking,
     policy,
@@ -61,6 +62,7 @@ sending.mount(app)
 simulating.mount(app)
 app.add_typer(inbox.app, name="inbox", rich_help_panel="Front door")
 app.add_typer(files.app, name="files", rich_help_panel="Front door")
+app.add_typer(identity.app, name="identity", rich_help_panel="Front door")
 for name, group in (
     ("policy", policy.app),
     ("workflows", workflows.app),

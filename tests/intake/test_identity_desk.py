@@ -1,0 +1,136 @@
+"""What waits for a person about who somebody is, and what their word leads to (domain.md 7: scenarios 3, 4, 6, 58)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from domain.core import Refusal
+from domain.member.identity import MembersKeptApart, MembersMerged
+from domain.staff.facts import Role
+from eventlog.gateway import Accepted
+from intake.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
+from intake.inbox import Status
+from tests.intake.conftest import World
+from tests.intake.making import MARISOL, TOMAS, Person, adt
+from tests.intake.test_identity import TWIN, merged, only_number, told
+
+DOUBLE = replace(MARISOL, cin="97654321E", mrn="MRN-3003")
+"""The same person, registered a second time under another CIN."""
+
+
+def only(world: World, kind: Kind) -> Question:
+    (found,) = world.door.desk.questions(kind=kind)
+    return found
+
+
+def decide(world: World, question: Question, choice: Choice, by: str, **more: str) -> Accepted:
+    outcome = world.door.desk.decide(question.id, choice, by=by, command_id=uuid4(), reason="looked at both", **more)  # type: ignore[arg-type]
+    assert isinstance(outcome, Accepted), outcome
+    world.door.worker.work_off()
+    return outcome
+
+
+def test_58_a_message_that_fits_two_members_waits_visibly_and_starts_nothing(world: World) -> None:
+    world.register(MARISOL, replace(TWIN, given="Marisol"))
+    (row,) = world.deliver(only_number(replace(MARISOL, cin=""), "MRN-X"))
+    assert row.status is Status.UNMATCHED
+    assert not world.facts("stay-")
+    world.clock.set(world.clock.now() + timedelta(hours=5))
+    question = only(world, Kind.MESSAGE)
+    assert (question.id, set(question.members)) == (row.inbox_id, {world.member_of(MARISOL), world.member_of(TWIN)})
+    assert question.waits == timedelta(hours=5)
+    sides = world.door.desk.question(row.inbox_id).sides
+    assert [s.who for s in sides] == ["message", *question.members]
+    assert [s.family_name for s in sides] == ["Quillfeather"] * 3
+    carer = world.staff(Role.CARE_MANAGER)
+    with pytest.raises(NoSuchChoice, match="member"):
+        world.door.desk.decide(row.inbox_id, Choice.ATTACH, by=carer, command_id=uuid4(), reason="?")
+    decide(world, question, Choice.ATTACH, carer, member=world.member_of(TWIN))
+    assert world.door.inbox.show(row.inbox_id).row.status is Status.APPLIED
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert len(world.facts("stay-")) == 1
+
+
+def test_a_decision_again_under_its_id_gives_the_first_result(world: World) -> None:
+    world.register(MARISOL, DOUBLE)
+    question, boss, command_id = only(world, Kind.PAIR), world.staff(Role.SUPERVISOR), uuid4()
+    first = world.door.desk.decide(question.id, Choice.MERGE, by=boss, command_id=command_id, reason="one card")
+    world.door.worker.work_off()
+    again = world.door.desk.decide(question.id, Choice.MERGE, by=boss, command_id=command_id, reason="one card")
+    assert isinstance(first, Accepted) and isinstance(again, Accepted)
+    assert (again.repeated, [f.event_id for f in again.facts]) == (True, [f.event_id for f in first.facts])
+    with pytest.raises(UnknownQuestion, match="identity list"):
+        world.door.desk.decide(question.id, Choice.MERGE, by=boss, command_id=uuid4(), reason="one card")
+
+
+def test_two_members_of_one_name_and_birth_date_are_proposed_and_kept_apart_for_good(world: World) -> None:
+    world.register(MARISOL, DOUBLE, TOMAS)
+    question = only(world, Kind.PAIR)
+    assert set(question.members) == {world.member_of(MARISOL), world.member_of(DOUBLE)}
+    assert question.pair == ("birth_date", "family_name", "given_name", "sex", "phone")
+    decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    assert world.door.desk.questions(kind=Kind.PAIR) == ()
+    assert len([f for f in world.facts("member-") if isinstance(f, MembersKeptApart)]) == 2
+
+
+def test_whoever_may_not_merge_is_refused(world: World) -> None:
+    world.register(MARISOL, DOUBLE)
+    question = only(world, Kind.PAIR)
+    carer = world.staff(Role.CARE_MANAGER)
+    refused = world.door.desk.decide(question.id, Choice.MERGE, by=carer, command_id=uuid4(), reason="one")
+    assert isinstance(refused, Refusal) and refused.code == "not_authorised"
+
+
+def test_6_twins_are_no_pair_of_one_person_unless_the_first_names_agree(world: World) -> None:
+    world.register(MARISOL, TWIN)
+    for question in world.door.desk.questions(kind=Kind.PAIR):
+        assert question.likely[0]["strong"] is False
+    assert not [f for f in world.facts("member-") if isinstance(f, MembersMerged)]
+
+
+def test_a_merge_by_the_hospital_over_two_members_is_merged_or_kept_apart_at_the_desk(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    world.deliver(adt("A01"), adt("A01", person=TOMAS, control_id="C2", visit="V-2"))
+    world.door.worker.work_off()
+    (row,) = world.deliver(merged((MARISOL, TOMAS.mrn)))
+    question = only(world, Kind.MESSAGE)
+    assert (question.reason, question.choices) == ("merge_of_two_members", (Choice.MERGE, Choice.KEEP_APART))
+    decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    assert world.door.inbox.show(row.inbox_id).row.reason == "kept_apart"
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+def test_one_person_with_two_open_episodes_is_a_question(world: World) -> None:
+    world.register(MARISOL, DOUBLE)
+    decide(world, only(world, Kind.PAIR), Choice.MERGE, world.staff(Role.SUPERVISOR))
+    question = only(world, Kind.TWO_EPISODES)
+    assert (question.reason, question.choices) == ("two_open_episodes", ())
+
+
+def test_what_a_hospital_proposes_is_accepted_or_rejected(world: World) -> None:
+    world.register(MARISOL)
+    world.deliver(told("A31"))
+    world.door.worker.work_off()
+    carer = world.staff(Role.CARE_MANAGER)
+    found = world.door.desk.questions(kind=Kind.CONTACT_POINT)
+    assert len(found) == 3
+    for question, choice in zip(found, (Choice.ACCEPT, Choice.REJECT, Choice.REJECT), strict=True):
+        decide(world, question, choice, carer)
+    assert world.door.desk.questions(kind=Kind.CONTACT_POINT) == ()
+    assert [p.learned_from for p in world.member(MARISOL).points.values()].count("hospital") == 1
+
+
+def test_4_one_cin_with_two_birth_dates_is_a_question_and_overwrites_nothing(world: World) -> None:
+    world.register(MARISOL)
+    other = Person(**{**{f: getattr(MARISOL, f) for f in MARISOL.__dataclass_fields__}, "born": "19620413"})
+    world.register(other)
+    question = only(world, Kind.MESSAGE)
+    assert (question.reason, question.members) == ("birth_date_conflict", (world.member_of(MARISOL),))
+    assert world.member(MARISOL).birth_date == "1961-04-12"
+    decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert world.member(MARISOL).birth_date == "1961-04-12"

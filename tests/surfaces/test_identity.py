@@ -1,0 +1,52 @@
+"""Who somebody is, over the API and the command line: the list, both sides, and what a person found."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from domain.staff.facts import Role
+from tests.surfaces.conftest import CIN, PLANTED_NAME, World
+from tests.surfaces.test_api_door import send
+from workers.cli.sending import built
+
+
+def doubtful(world: World) -> bytes:
+    """The member's CIN under another name and another birth date."""
+    now, facility = world.clock.now(), world.door.sources.rows[0].facilities[0].aliases[0]
+    return built(
+        "A01", cin=CIN, name="SOMEBODY^ELSE", born="1999-01-01", visit="V-78", facility=facility, patient_class="I",
+        disposition="01", at=now, now=now,
+    )  # fmt: skip
+
+
+def test_a_question_is_listed_shown_and_decided(world: World) -> None:
+    assert send(world, doubtful(world)).status_code == 200
+    world.door.worker.work_off()
+    (row,) = world.get("/v1/identity/questions?kind=message", role=Role.AUDITOR).json()
+    assert (row["reason"], row["members"], row["decisions"]) == ("cin_contradicted", [world.member], ["attach", "keep_apart"])
+    assert row["waits_seconds"] >= 0
+    assert PLANTED_NAME.casefold() not in str(row).casefold()
+    shown = world.get(f"/v1/identity/questions/{row['id']}", role=Role.CARE_MANAGER).json()
+    assert [side["who"] for side in shown["sides"]] == ["message", world.member]
+    assert shown["sides"][0]["family_name"] == "SOMEBODY"
+    assert world.get(f"/v1/identity/questions/{row['id']}", role=Role.AUDITOR).status_code == 403
+
+    def decide(key: str, **said: str):  # type: ignore[no-untyped-def]
+        headers = {**world.as_role(Role.CARE_MANAGER), "Idempotency-Key": key}
+        return world.api.post(f"/v1/identity/questions/{row['id']}/decisions", json=said, headers=headers)
+
+    wrong = decide("k-0", decision="merge", reason="?")
+    assert (wrong.status_code, wrong.json()["code"], wrong.json()["field"]) == (422, "no_such_decision", "decision")
+    done = decide("k-1", decision="keep_apart", reason="somebody else")
+    assert done.status_code == 200, done.text
+    assert [fact["fact"] for fact in done.json()["facts"]] == ["member.message-disowned"]
+    world.door.worker.work_off()
+    again = decide("k-1", decision="keep_apart", reason="somebody else").json()
+    assert again["repeated"] and again["facts"] == done.json()["facts"]
+    assert world.get("/v1/identity/questions?kind=message", role=Role.OPERATOR).json() == []
+    assert world.door.inbox.show(UUID(row["id"])).row.status.value == "unmatched"
+
+
+def test_what_does_not_wait_is_not_found(world: World) -> None:
+    gone = world.get("/v1/identity/questions/0b0e8c52-4a3e-5b51-9c5d-2f6b6a7a9d10", role=Role.OPERATOR)
+    assert (gone.status_code, gone.json()["code"]) == (404, "unknown_question")
