@@ -356,8 +356,7 @@ def _populations(said: str, profile: Profile) -> tuple[str, ...]:
 def cin_of_number(said: str) -> str | None:
     """The CIN out of what a spreadsheet makes of one that looks like a power of ten: 91234567E2, a CIN that ends with E and its
     check digit, becomes 9123456700 or 9.1234567E+09. None where digits were lost, or it was no such thing."""
-    digits = said.strip().replace(",", "")
-    found = _POWER.fullmatch(digits)
+    found, digits = _POWER.fullmatch(said.strip()), said.strip().replace(",", "")
     if found is not None:
         mantissa, power = found[1] + (found[2] or ""), int(found[3])
         digits = mantissa.ljust(8, "0") + "0" * (power - 7) if len(mantissa) == 8 and 8 <= power <= 16 else ""
