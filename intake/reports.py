@@ -79,7 +79,7 @@ def said_of(row: int, status: Status, reason: str, outcome: Mapping[str, Any]) -
     """What is to be known of a row that stands in a state."""
     which = OUTCOMES[status]
     settled = outcome.get("problems" if which in (Outcome.REJECTED, Outcome.WAITING) else "notes", ())
-    if status in (Status.RECEIVED,) or not settled:
+    if reason in _WORDS or not settled:
         because, remedy = _WORDS.get(reason, ("" if reason == UNCHANGED else reason.replace("_", " "), ""))
         yield ReportLine(row, which, "", because, remedy)
         return

@@ -1,0 +1,122 @@
+"""Plans' files over API and command line: tried, loaded, reported row by row, confirmed or rejected where they stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from domain.staff.facts import Role
+from tests.intake.making import CSV_HEADER
+from tests.intake.rosters import COAST_HEADER, coast, workbook
+from tests.surfaces.conftest import World
+from workers.cli import app, frame
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+
+def roster(*numbers: int, header: str = CSV_HEADER) -> bytes:
+    rows = [f"9{n:07d}A,Family{chr(65 + n)},Ann,1961-04-12,F,English,661-555-0{100 + n},2026-11-01" for n in numbers]
+    return "\r\n".join([header, *rows, ""]).encode()
+
+
+def post(world: World, path: str, body: bytes | dict[str, str], role: Role = Role.OPERATOR, kind: str = "text/csv"):  # type: ignore[no-untyped-def]
+    headers = world.as_role(role)
+    if isinstance(body, dict):
+        return world.api.post(path, json=body, headers=headers)
+    return world.api.post(path, content=body, headers={**headers, "Content-Type": kind})
+
+
+def test_a_file_is_tried_loaded_and_told_row_by_row(world: World) -> None:
+    raw = workbook(COAST_HEADER, [coast(41), coast(42, cin="90000042B"), coast(43, cin="90000043a 3 9180"), coast(44, born="?")])
+    where = "plan=coast-care&file_name=CC_MIF_202611.xlsx"
+    tried = post(world, f"/v1/files/previews?{where}", raw, kind=XLSX).json()
+    assert (tried["accepted"], tried["rejected"], tried["profile"], tried["stops"]) == (2, 2, "coast-care", False)
+    assert world.door.inbox.find(files=True) == (), "nothing is kept of a file that was tried"
+    receipt = post(world, f"/v1/files?{where}", raw, kind=XLSX).json()
+    assert (receipt["rows"], receipt["accepted"], receipt["rejected"], receipt["waiting"]) == (4, 2, 2, 0)
+    at = f"/v1/files/{receipt['file_id']}"
+    assert world.get(at, role=Role.AUDITOR).json()["accepted"] == 2
+    page = world.get(f"{at}/rows", role=Role.OPERATOR, limit=2).json()
+    assert [(i["row"], i["outcome"], i["field"]) for i in page["items"]] == [(4, "accepted", ""), (5, "rejected", "cin")]
+    rest = world.get(f"{at}/rows", role=Role.OPERATOR, after=page["next"]).json()
+    assert [(i["row"], i["outcome"], i["field"]) for i in rest["items"]] == [(6, "accepted", "cin"), (7, "rejected", "birth_date")]
+    assert rest["next"] is None
+    report = world.get(f"{at}/report", role=Role.OPERATOR)
+    assert (
+        report.headers["Content-Type"].startswith("text/csv") and report.text.splitlines()[0] == "row,outcome,field,reason,remedy"
+    )
+    assert "Tidewater" not in report.text, "a report names nobody"
+    again = post(world, f"/v1/files?{where}", raw, kind=XLSX).json()
+    assert again["duplicate"] and again["file_id"] == receipt["file_id"]
+    assert post(world, f"/v1/files?{where}", raw, role=Role.CARE_MANAGER).status_code == 403
+    assert world.get("/v1/files/00000000-0000-0000-0000-000000000000", role=Role.OPERATOR).json()["code"] == "unknown_file"
+
+
+def test_28_a_shrunken_roster_stops_until_somebody_confirms_or_rejects_it(world: World) -> None:
+    everybody = range(10)
+    post(world, "/v1/files?plan=default&full_roster=true", roster(*everybody))
+    stopped = post(world, "/v1/files?plan=default&full_roster=true", roster(0, 1, 2, 3)).json()
+    assert "6 of 10" in stopped["stopped"]
+    (waiting,) = world.get("/v1/files", role=Role.OPERATOR, waiting=True).json()["items"]
+    assert waiting["file_id"] == stopped["file_id"]
+    at = f"/v1/files/{stopped['file_id']}"
+    assert post(world, f"{at}/confirmations", {"reason": "Because!"}).status_code == 422
+    assert post(world, f"{at}/rejections", {"reason": "plan_sends_it_again"}).status_code == 200
+    assert post(world, f"{at}/confirmations", {"reason": "plan_confirmed"}).status_code == 404
+    told = world.get(f"/v1/inbox/{stopped['file_id']}", role=Role.OPERATOR).json()
+    assert (told["status"], told["reason"]) == ("ignored", "plan_sends_it_again")
+    assert told["steps"][-1]["by"].startswith("staff-")
+    second = post(world, "/v1/files?plan=default&full_roster=true", roster(0, 1, 2, 3, 4)).json()
+    confirmed = post(world, f"/v1/files/{second['file_id']}/confirmations", {"reason": "plan_confirmed_by_phone"}).json()
+    assert (confirmed["unchanged"], len(confirmed["missing"]), confirmed["stopped"]) == (5, 5, "")
+
+
+@pytest.fixture
+def settings(world: World) -> Iterator[None]:
+    before, frame.asked.settings = frame.asked.settings, world.system.settings
+    yield
+    frame.asked.settings = before
+
+
+def call(*words: str, status: int = 0) -> Result:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == status, done.output
+    return done
+
+
+def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: None, tmp_path: Path) -> None:
+    file = tmp_path / "CC_MIF_202611.xlsx"
+    file.write_bytes(workbook(COAST_HEADER, [coast(n) for n in range(10)] + [coast(42, cin="90000042B")]))
+    tried = call("files", "load", str(file), "--dry-run").stdout
+    assert "nothing was written" in tried and "10 accepted" in tried and "1 rejected" in tried
+    loaded = json.loads(call("files", "load", str(file), "--json").stdout)
+    assert (loaded["accepted"], loaded["rejected"], loaded["profile"]) == (10, 1, "coast-care")
+    assert "duplicate file" in call("files", "load", str(file)).stdout
+    out = tmp_path / "report.csv"
+    call("files", "report", loaded["file_id"], "--to", str(out))
+    assert len(out.read_text().splitlines()) == 12
+    short = tmp_path / "CC_MIF_202612.xlsx"
+    short.write_bytes(workbook(COAST_HEADER, [coast(n) for n in range(4)]))
+    stopped = call("files", "load", str(short), status=1)
+    assert "6 of 10 members" in " ".join(stopped.stderr.split())
+    (waiting,) = json.loads(call("files", "list", "--waiting", "--json").stdout)
+    confirmed = json.loads(
+        call("files", "confirm", waiting["file_id"], "--reason", "ok", "--as", world.supervisor, "--json").stdout
+    )
+    assert (confirmed["unchanged"], len(confirmed["missing"])) == (4, 6)
+    assert "coast-care" in call("files", "profiles").stdout
+    back = tmp_path / "return.csv"
+    call("files", "new-contact-points", "--plan", "coast-care", "--to", str(back))
+    assert back.read_text().startswith("MCP Identifier,")
+    call("files", "load", str(short), "--plan", "x y", status=1)
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/files/previews"])
+def test_what_cannot_be_read_is_refused_with_a_remedy(world: World, path: str) -> None:
+    refused = post(world, f"{path}?plan=default", b"nothing here")
+    assert refused.status_code == 422 and "column" in refused.json()["detail"]
