@@ -9,7 +9,7 @@ FLAGS ?=
 # Python's and pip's own settings of the machine (indexes, certificates) are respected; nothing here names a host.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup ground lint check test test-as-in-production bench torture demo lock clean
+.PHONY: help setup ground lint check test test-as-in-production bench torture fuzz kills demo lock clean
 
 help:
 	@echo "make demo [FLAGS=--exit]  set everything up and let the system tell its story"
@@ -17,6 +17,8 @@ help:
 	@echo "make test-as-in-production  the same on Debian's PostgreSQL 15, and Temporal on PostgreSQL"
 	@echo "make bench [FLAGS='--only P1']  measure what docs/performance.md claims: a quarter of an hour, best on an idle machine"
 	@echo "make torture [FLAGS='--seed N --minutes M']  break everything that can break, and look whether anything was lost"
+	@echo "make fuzz [FLAGS='--seed N --minutes M']  feed the readers of hospitals' bytes with what no hospital would send"
+	@echo "make kills [FLAGS='--seed N']  10,000 messages under 100 kills of listener and appliers: some minutes"
 	@echo "make check                ruff, mypy, import contracts, unit tests and properties: under a minute"
 	@echo "make setup                only the virtual environment"
 	@echo "make ground               only PostgreSQL's and Temporal's programs (builds Temporal once where it must)"
@@ -69,6 +71,12 @@ bench: ground
 
 torture: ground
 	@$(BIN)/python -m tests.torture $(FLAGS)
+
+fuzz: setup
+	@$(BIN)/python -m tests.fuzz $(FLAGS)
+
+kills: ground
+	@$(BIN)/python -m tests.faults.kills $(FLAGS)
 
 demo: setup
 	@$(BIN)/throughline demo $(FLAGS)

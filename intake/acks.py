@@ -196,7 +196,8 @@ def form_of(header: Header | None, verdict: Verdict, mode: AckMode) -> Form:
         return Form(verdict, kind, header is not None, None)
     d = header.delimiters if header else Delimiters()
     field, component = d.field, d.component
-    trigger = header.trigger if header else ""
+    # As it was said, unescaped: what is no name of an event might hold a line's end, and is not said again.
+    trigger = header.trigger if header and header.trigger.isascii() and header.trigger.isalnum() else ""
     structure = component.join(("ACK", trigger, "ACK")) if trigger else "ACK"
     before_time = [
         "MSH",

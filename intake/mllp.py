@@ -97,8 +97,9 @@ class Framer:
             piece = received[at : end if end >= 0 else len(received)]
             again = piece.rfind(START_BLOCK)
             if again >= 0:
-                self.skipped += len(self._frame) + again
-                self.resyncs += 1
+                begun = piece.count(START_BLOCK)
+                self.skipped += len(self._frame) + again - (begun - 1)
+                self.resyncs += begun
                 self._frame, piece = bytearray(), piece[again + 1 :]
             if len(self._frame) + len(piece) > self._bytes_max:
                 raise FrameTooLong

@@ -84,8 +84,13 @@ CREATE TABLE IF NOT EXISTS intake.member_lookup (
     member          text        NOT NULL,
     PRIMARY KEY (key, member)
 );
-ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'name';
-ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT '-infinity';
+-- Asked first: an ALTER locks out everybody who reads, even where it has nothing to do.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'intake.member_lookup'::regclass AND attname = 'since') THEN
+        ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS kind text NOT NULL DEFAULT 'name';
+        ALTER TABLE intake.member_lookup ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT '-infinity';
+    END IF;
+END $$;
 CREATE INDEX IF NOT EXISTS member_lookup_member ON intake.member_lookup (member);
 
 -- What waits for somebody about who members are, beside messages: contact points that hospitals proposed, and people of two members.

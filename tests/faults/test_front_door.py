@@ -16,11 +16,13 @@ import pytest
 from eventlog import killpoints
 from intake.inbox import Status
 from intake.mllp import framed
+from tests.faults import kills
+from tests.faults.kills import message
 from tests.intake.conftest import open_world
-from tests.intake.making import MARISOL, adt
+from tests.intake.making import MARISOL
 
-MESSAGES = 500
-KILLS = 10
+MESSAGES = 200
+KILLS = 4
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -44,10 +46,17 @@ def test_24_every_acknowledged_message_is_kept_and_applied_once(database: str, t
     world.opened.close()
 
 
-def message(n: int) -> bytes:
-    return adt(
-        "A03", control_id=f"D-{n}", visit=f"V-{n // 2}", sent=f"20260310150{n % 10}00", discharged=f"202603101{n % 4}{n % 60:02d}00"
-    ).encode()
+@pytest.mark.kills
+@pytest.mark.slow
+def test_24_listener_and_appliers_are_killed_at_random(database: str) -> None:
+    """The same run as `make kills`, which has 10,000 messages and 100 kills."""
+    world = open_world(database)
+    world.register(MARISOL)
+    outcome = kills.Run(database, messages=200, kills=4, seed=2).run()
+    assert sum(outcome.kills.values()) == 4 and set(outcome.kills) == {"listener", "applier"}
+    kills.check(world, outcome, 200)
+    world.door.close()
+    world.opened.close()
 
 
 class Sender:

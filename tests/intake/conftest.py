@@ -119,11 +119,12 @@ class World:
         return [caused.fact for caused in self.door.inbox.show(row.inbox_id).caused]
 
 
-def open_world(url: str, sources: Sources | None = None) -> World:
-    """A second door onto a log that exists is a second process's."""
+def open_world(url: str, sources: Sources | None = None, *, create: bool = True) -> World:
+    """A second door onto a log that exists is a second process's; it need not `create` the tables."""
     keys_url = url + "_keys"
-    opening.create(url, keys_url)
-    intake_inbox.create(url)
+    if create:
+        opening.create(url, keys_url)
+        intake_inbox.create(url)
     opened = opening.open_log(url, keys_url, master_key=MASTER, facts=FACTS)
     clock = FixedClock(NOW)
     gateway = Gateway(opened.log, clock=clock, deciders=DECIDERS, fingerprint_key=INDEX, books=PolicyShelf(opened.log))
