@@ -50,7 +50,7 @@ def skip_a_lock() -> None:
 def drop_the_duplicate_check() -> None:
     """Nobody asks whether a command was carried out before."""
     _alter(
-        (r"EXISTS \(SELECT FROM log\.commands m WHERE [^)]*(\([^)]*\))?\)", "false"),
+        (r"EXISTS \(SELECT FROM log\.commands m WHERE m\.command_id = (c\.id|ANY \(p_command_id\))\)", "false"),
         (r"(INSERT INTO log\.commands [^;]*)", r"\1 ON CONFLICT DO NOTHING"),
     )
     Gateway._first_results = lambda self, *given: {}  # type: ignore[assignment, method-assign]
