@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 from domain.core import Command, StreamId
 from eventlog.arrays import booleans, byteas, texts, uuids
 from eventlog.gateway import Order
-from intake.claims import INDEX_LOCK, Claim, Messages
+from intake.claims import INDEX_LOCK, Messages
 from intake.identity import IdentityKeys
 from intake.inbox import ROW_COLUMNS, Inbox, Row, Settlement, Status, UnknownMessage, month_key, tell, uuid7
 from intake.memberfile import AuthorisationRow, RosterRow, RowProblem
@@ -166,14 +166,6 @@ def next_rows(
 
 class Rows(Messages):
     """A batch of rows in work. Everything written here is committed with it."""
-
-    @classmethod
-    def claimed(cls, inbox: Inbox, claim: Claim) -> Rows:
-        """The one row that somebody holds already."""
-        found = claim.conn.execute(
-            f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (claim.row.inbox_id,)
-        ).fetchall()
-        return cls(inbox, claim.conn, found)
 
     def make_keys(self, members: Iterable[StreamId]) -> None:
         """The keys of people who are about to become known, at once. Raises KeysAway."""

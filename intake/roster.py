@@ -26,7 +26,7 @@ from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
 from intake import grants, listing, returns
 from intake.apply import Busy
-from intake.claims import Claim, next_of_files
+from intake.claims import next_of_files
 from intake.identity import IdentityKeys
 from intake.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 from intake.index import IdentityIndex
@@ -317,11 +317,6 @@ class MemberFiles:
             raise  # the file goes on when the database is back
         except Exception as failure:
             self._inbox.fail(row.inbox_id, type(failure).__name__, self._clock.now())
-
-    def apply(self, claim: Claim) -> Settlement:
-        """What becomes of one row that somebody holds. Raises Busy, LogAway, CannotUnwrap."""
-        ((_, settlement),) = self._settlements(Rows.claimed(self._inbox, claim))
-        return settlement
 
     def _settlements(self, rows: Rows) -> list[tuple[Row, Settlement]]:
         """What becomes of every row of a batch: those about the same person one after the other, all others side by side.

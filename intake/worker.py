@@ -96,7 +96,7 @@ class Worker:
         return done
 
     def work_some(self) -> int:
-        """Settles a batch of messages and a file, or a row of one, that are due; how many that were. Raises Away."""
+        """Settles a batch of messages and a file, or rows of files, that are due; how many that were. Raises Away."""
         try:
             return self._messages() + self._file()
         except _ABSENCES as away:
@@ -131,11 +131,13 @@ class Worker:
                 if claim is None:
                     return 0
                 claimed = claim.row
-                if claimed.line is not None or claimed.transport == REFERRAL:
-                    settlement = (self.referrals if claimed.transport == REFERRAL else self.files).apply(claim)
+                if claimed.transport == REFERRAL:
+                    settlement = self.referrals.apply(claim)
                     claim.settle(settlement, self.clock.now())
                     self._tell(((claimed, settlement),))
-            if claimed.line is None and claimed.transport != REFERRAL:
+            if claimed.transport != REFERRAL and claimed.line is not None:
+                return self.files.work_some()  # with others that are due
+            if claimed.transport != REFERRAL:
                 self.files.carry_on(claimed.inbox_id)
         except _ABSENCES:
             raise
