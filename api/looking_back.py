@@ -36,6 +36,7 @@ from domain.member.facts import (
     LanguageChosen,
     MemberRelocated,
 )
+from domain.member.person import streams_of, together
 from domain.policy import PolicyBook
 from domain.staff.decider import OFFICE_ZONE
 from domain.stay.decider import Stay
@@ -169,6 +170,17 @@ class MemberThen:
     given_name: str | None = None
     birth_date: str | None = None
     cin: str | None = None
+    merged_with: tuple[StreamId, ...] = ()
+
+
+def merged_with(known: Known, member: StreamId) -> tuple[StreamId, ...]:
+    """Who was held to be the same person, as known then."""
+    return streams_of(member, lambda of: known.state(of).state)[1:]
+
+
+def _whole(known: Known, member: StreamId, own: Member) -> Member:
+    others = tuple(known.state(other).state for other in merged_with(known, member))
+    return together(own, others) if others else own
 
 
 def member_then(log: Log, member: StreamId, *, as_of: Instant, known_at: Instant, names: bool = False) -> MemberThen:
@@ -182,7 +194,9 @@ def member_then(log: Log, member: StreamId, *, as_of: Instant, known_at: Instant
     ).state
     if not any(r.occurred_at <= as_of for r in facts if not isinstance(r.fact, IdentityCorrected)):
         raise Nobody("the member was not yet in the programme on that day")
-    known.read((*person.episodes, *person.stays))
+    person = _whole(known, member, person)
+    episodes = (*person.episodes, *(e for other in merged_with(known, member) for e in known.state(other).state.episodes))
+    known.read((*episodes, *person.stays))
     book = known.book()
     death = person.death()
     return MemberThen(
@@ -199,10 +213,11 @@ def member_then(log: Log, member: StreamId, *, as_of: Instant, known_at: Instant
         contact_points=tuple(
             PointThen(p.id, p.kind.value, not p.bad(as_of), p.value if names else None) for p in person.points.values()
         ),
-        episodes=tuple(e for s in person.episodes if (e := _episode(known, s, book, as_of)) is not None),
+        episodes=tuple(e for s in episodes if (e := _episode(known, s, book, as_of)) is not None),
         stays=tuple(told for s in person.stays if (told := _stay(known, s, as_of)) is not None),
-        owed=tuple(_explained(known, ref, book, as_of) for ref in _processes(known, person.episodes)),
-        facts_known=len(facts),
+        owed=tuple(_explained(known, ref, book, as_of) for ref in _processes(known, episodes)),
+        facts_known=len(facts) + sum(len(known.facts(other)) for other in merged_with(known, member)),
+        merged_with=merged_with(known, member),
         family_name=person.family_name if names else None,
         given_name=person.given_name if names else None,
         birth_date=person.birth_date if names else None,
@@ -220,7 +235,8 @@ def explain(log: Log, streams: Sequence[StreamId], *, now: Instant, known_at: In
             raise Nobody("there is no such stream")
         state = known.state(stream).state
         if isinstance(state, Member):
-            refs |= dict.fromkeys(_processes(known, state.episodes))
+            of_others = (e for other in merged_with(known, stream) for e in known.state(other).state.episodes)
+            refs |= dict.fromkeys(_processes(known, (*state.episodes, *of_others)))
         elif isinstance(state, Episode):
             refs |= dict.fromkeys(_processes(known, (stream,)))
         elif stream.partition("-")[0] in PROCESSES:

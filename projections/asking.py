@@ -57,6 +57,12 @@ class Ask:
     def equal(self, column: str, value: Any) -> Ask:
         return self.if_given(f"({column}) = %s", value)
 
+    def one_of(self, column: str, values: Sequence[Any] | None) -> Ask:
+        """One of some values; of a single one, that."""
+        if values is None or len(values) < 2:
+            return self.equal(column, None if values is None else values[0])
+        return self.where(f"({column}) = ANY(%s)", list(values))
+
     def starts(self, column: str, prefix: str | None) -> Ask:
         return self.if_given(f"starts_with({column}, %s)", prefix)
 

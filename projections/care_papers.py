@@ -290,7 +290,7 @@ class CarePaperQueries(Reader):
         ask = Ask(ASSESSMENTS)
         if status is not None:
             known("status", (status,), assessment_directory.STATUSES)
-        ask.equal("e.plan", plan).equal("e.lead", care_manager).equal("e.member", member).equal("a.episode", episode)
+        ask.equal("e.plan", plan).equal("e.lead", care_manager).one_of("e.member", self._person(member)).equal("a.episode", episode)
         ask.equal("a.status", status).order("a.key").page(limit, cursor)
         page = ask.paged(self._rows(*ask.sql()), lambda row: AssessmentRow(*row))
         return self._named(page, names, {"member_name": "member"})
@@ -314,7 +314,7 @@ class CarePaperQueries(Reader):
         task that was due before that day."""
         ask = Ask(CARE_PLANS)
         ask.where("c.version > 0")
-        ask.equal("e.plan", plan).equal("e.lead", care_manager).equal("e.member", member).equal("c.key", episode)
+        ask.equal("e.plan", plan).equal("e.lead", care_manager).one_of("e.member", self._person(member)).equal("c.key", episode)
         ask.if_given("c.tasks_of @> ARRAY[%s]", task_of).if_given("c.next_due_on < %s", due_before)
         ask.equal("c.copy_given_at IS NULL", copy_owed).equal("c.reviewed_at IS NOT NULL", reviewed)
         ask.order("c.key").page(limit, cursor)

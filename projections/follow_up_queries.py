@@ -65,7 +65,7 @@ class FollowUpQueries(Reader):
         if step_undone is not None:
             known("step_undone", (step_undone,), STEPS)
             ask.where("NOT q.steps @> ARRAY[%s]", step_undone)
-        ask.equal("q.plan", plan).equal("q.lead", care_manager).equal("q.member", member).equal("q.episode", episode)
+        ask.equal("q.plan", plan).equal("q.lead", care_manager).one_of("q.member", self._person(member)).equal("q.episode", episode)
         ask.equal("q.tier", tier).equal("q.overridden", tier_overridden).equal("q.conflicts_open > 0", conflict_open)
         if (since := no_contact_since(now, no_contact_days)) is not None:
             ask.where("greatest(q.last_contact_at, q.enrolled_at, q.received_at) < %s", since)
@@ -93,7 +93,7 @@ class FollowUpQueries(Reader):
         ask = Ask(questions.POPULATIONS)
         if state is not None:
             known("state", (state,), population_states.STATES)
-        ask.equal("e.member", member).equal("p.episode", episode).equal("e.plan", plan).equal("e.lead", care_manager)
+        ask.one_of("e.member", self._person(member)).equal("p.episode", episode).equal("e.plan", plan).equal("e.lead", care_manager)
         ask.equal("p.population", population).equal("p.state", state)
         ask.order("p.since", "p.key").page(limit, cursor)
         page = ask.paged(self._rows(*ask.sql()), _population)
@@ -122,7 +122,8 @@ class FollowUpQueries(Reader):
             known("kind", (kind,), (contact_records.CONTACT, contact_records.ATTEMPT))
         if standing is not None:
             known("standing", (standing,), STANDINGS)
-        ask.equal("c.member", member).equal("c.episode", episode).equal("e.plan", plan).equal("c.by", by).equal("c.kind", kind)
+        ask.one_of("c.member", self._person(member))
+        ask.equal("c.episode", episode).equal("e.plan", plan).equal("c.by", by).equal("c.kind", kind)
         ask.equal("c.standing", standing).equal("c.two_way", two_way)
         ask.if_given("c.occurred_at >= %s", since).if_given("c.occurred_at < %s", until)
         ask.order("c.occurred_at", "c.key", newest_first=newest_first).page(limit, cursor)

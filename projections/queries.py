@@ -105,7 +105,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
                 "NOT o.suspended AND (o.state IN ('open', 'infeasible') OR (o.state = 'missed' AND o.closes > %s AND NOT s.done))",
                 now,
             )
-        ask.equal("o.plan", plan).equal("o.kind", kind).equal("o.member", member).equal("o.process", process)
+        ask.equal("o.plan", plan).equal("o.kind", kind).one_of("o.member", self._person(member)).equal("o.process", process)
         ask.equal("o.governing", governing).starts("o.rule", rule)
         ask.if_given("(o.owed_by = %s OR e.lead = %s)", care_manager, twice=True)
         ask.if_given("o.due >= %s", due_after).if_given("o.due < %s", due_before)
@@ -142,7 +142,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         known("verdicts", verdicts, VERDICTS)
         if verdicts:
             ask.where("q.verdict = ANY(%s)", list(verdicts))
-        ask.equal("q.plan", plan).equal("q.kind", kind).equal("q.member", member).equal("q.stream", process)
+        ask.equal("q.plan", plan).equal("q.kind", kind).one_of("q.member", self._person(member)).equal("q.stream", process)
         ask.equal("q.subject", subject).equal("q.governing", governing).equal("q.late_on_arrival", late_on_arrival)
         ask.starts("q.rule", rule)
         ask.if_given("(q.owed_by = %s OR q.lead = %s)", care_manager, twice=True)
@@ -174,7 +174,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
                 ask.where("q.status IN ('admitted', 'discharged')")
             else:
                 ask.where("q.status = %s", status)
-        ask.equal("q.plan", plan).equal("q.lead", care_manager).equal("q.member", member).equal("q.episode", episode)
+        ask.equal("q.plan", plan).equal("q.lead", care_manager).one_of("q.member", self._person(member)).equal("q.episode", episode)
         if overdue:
             ask.where("q.overdue > 0")
         ask.order("q.opened_at", "q.key", newest_first=True).page(limit, cursor)
@@ -204,7 +204,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         member's. Both instants are included. `since` and `until` narrow by occurrence, half-open. `kinds` are kinds of streams.
         """
         ask = Ask(questions.TIMELINE)
-        ask.where("b.member = %s", member)
+        ask.one_of("b.member", self._person(member, known_at))
         if known_at is None:
             ask.where("b.known_until IS NULL")
         else:
@@ -369,7 +369,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         ask = Ask(questions.EPISODES)
         if status is not None:
             known("status", (status,), episode_directory.STATUSES)
-        ask.equal("e.plan", plan).equal("e.lead", care_manager).equal("e.status", status).equal("e.member", member)
+        ask.equal("e.plan", plan).equal("e.lead", care_manager).equal("e.status", status).one_of("e.member", self._person(member))
         ask.equal("e.key", episode).order("e.received_at", "e.key").page(limit, cursor)
         page = ask.paged(self._rows(*ask.sql()), lambda row: EpisodeRow(*row))
         return self._named(page, names, {"lead_name": "lead", "member_name": "member"})
@@ -483,7 +483,8 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         ask.given(now)
         if status is not None:
             known("status", (status,), INBOX_STATUSES)
-        ask.equal("i.status", status).equal("i.source_id", source).equal("i.reason", reason).equal("i.member", member)
+        ask.equal("i.status", status).equal("i.source_id", source).equal("i.reason", reason)
+        ask.one_of("i.member", self._person(member))
         ask.starts("i.kind", kind)
         ask.if_given("i.received_at >= %s", received_after).if_given("i.received_at < %s", received_before)
         ask.order("i.received_at", "i.inbox_id", newest_first=True).page(limit, cursor)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
+import msgspec
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
@@ -21,6 +23,7 @@ from eventlog.log import Log
 from projections import questions
 from projections.answers import BadFilter, Page
 from projections.asking import away
+from projections.links import Span
 
 NAMES_AT_ONCE = 1_000
 
@@ -69,6 +72,21 @@ class Reader:
         if self._index_key is None:
             raise BadFilter(field, "looking up needs THROUGHLINE_INDEX_KEY")
         return self._index_key
+
+    def _person(self, member: StreamId | None, known_at: datetime | None = None) -> tuple[StreamId, ...] | None:
+        """The member and whoever is the same person, or was held to be at an instant. A link leads to who goes on, and from there
+        to all others."""
+        if member is None:
+            return None
+        found, reached = {member: None}, [member]
+        while reached:
+            rows = self._rows("SELECT other, merged, spans FROM read.links WHERE member = %s ORDER BY other", (reached.pop(),))
+            for other, merged, spans in rows:
+                holds = merged if known_at is None else any(span.holds(known_at) for span in msgspec.convert(spans, list[Span]))
+                if holds and other not in found:
+                    found[other] = None
+                    reached.append(other)
+        return tuple(found)
 
     def _rows(self, query: str, parameters: Sequence[Any]) -> list[TupleRow]:
         with away(), self._pool.connection() as conn:

@@ -17,6 +17,7 @@ from projections.disclosures import DISCLOSURES
 from projections.enrolments import ENROLMENTS
 from projections.episodes import EPISODES
 from projections.follow_ups import FOLLOW_UPS
+from projections.links import LINKS
 from projections.lookup import member_lookup
 from projections.members import MEMBERS
 from projections.messages import MESSAGES
@@ -35,6 +36,7 @@ def read_models(index_key: bytes) -> tuple[ReadModel[Any], ...]:
     """Every read model; `index_key` (32 bytes) keys the digests by which members are searched."""
     return (
         BELONGING,
+        LINKS,
         EPISODES,
         MEMBERS,
         DEADLINES,
