@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,7 +25,31 @@ JITTER_FROM = timedelta(hours=1)
 JITTER_MAX = timedelta(seconds=20)
 """Long waits end up to this much later, each process at its own moment: thousands of dues fall on one midnight (rule 33)."""
 
+TURNS = 256
+TURN_SECONDS_MAX = 5.0
+
 _log = structlog.get_logger("throughline.advance")
+
+
+class Turns:
+    """Within a worker, processes of one episode look one after another: what one of them writes the others read, so that looks at
+    the same time would plan twice, and the one that somebody waits for would take as long as all of them.
+
+    For speed only: the append checks what was read. So whoever has waited too long goes ahead."""
+
+    def __init__(self) -> None:
+        self._locks = tuple(threading.Lock() for _ in range(TURNS))
+
+    @contextmanager
+    def of(self, process: ProcessRef) -> Iterator[None]:
+        """Wait for the turn of a process; some that have nothing to do with it share its lock."""
+        lock = self._locks[zlib.crc32(process.id.encode()) % TURNS]
+        mine = lock.acquire(timeout=TURN_SECONDS_MAX)
+        try:
+            yield
+        finally:
+            if mine:
+                lock.release()
 
 
 class Advance:
@@ -32,6 +59,7 @@ class Advance:
         self._rounds = rounds
         self._states = states
         self._watch = watch
+        self._turns = Turns()
 
     @activity.defn(name=ADVANCE)
     def advance(self, process: ProcessRef, workflow_now: datetime, seen: int) -> Outcome:
@@ -39,7 +67,8 @@ class Advance:
         now = workflow_now
         try:
             now = self._watch.now(workflow_now)
-            quiet = self._rounds.until_quiet(process, now)
+            with self._turns.of(process):
+                quiet = self._rounds.until_quiet(process, now)
             found = self._seen(quiet, seen)
             self._states.write(found)
         except Exception as error:

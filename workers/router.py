@@ -75,9 +75,9 @@ class Router:
                 self._until(stop, lambda: self._side_work(stop)),
             )
 
-    async def turn(self) -> int:
-        """Route one batch. The position that is reached."""
-        start, batch, found = await asyncio.to_thread(self._next)
+    async def turn(self, watermark: int | None = None) -> int:
+        """Route one batch, up to a watermark where it was asked for already. The position that is reached."""
+        start, batch, found = await asyncio.to_thread(self._next, watermark)
         if batch.position == start:
             return start
         failed = await self._tell(found.news, found.traces)
@@ -86,10 +86,10 @@ class Router:
         _log.info("routed", position=batch.position, facts=len(batch.facts), signals=len(found.news), parked=len(failed))
         return batch.position
 
-    def _next(self) -> tuple[int, Batch, Findings]:
+    def _next(self, watermark: int | None = None) -> tuple[int, Batch, Findings]:
         """Where to go on from, the facts from there, and what they mean: in one thread, because each change of it costs time."""
         start = self._store.begin(self._log.incarnation())
-        batch = self._log.after(start, limit=self._pace.batch)
+        batch = self._log.after(start, limit=self._pace.batch, bound=watermark)
         return start, batch, self.find(batch.facts)
 
     def find(self, facts: Iterable[StoredFact]) -> Findings:
@@ -149,16 +149,18 @@ class Router:
         return failed
 
     async def _tail(self, stop: asyncio.Event, poller: Poller, beat: Callable[[], None]) -> None:
+        watermark: int | None = None
         while not stop.is_set():
             try:
-                position = await self.turn()
+                position = await self.turn(watermark)
             except AnotherRouter:
                 _log.warning("another router tracks", retry_seconds=self._pace.away_seconds)
                 beat()
                 await _pause(stop, self._pace.away_seconds)  # both may run for days: each then has its turn, neither spins
                 continue
             beat()
-            await poller.beyond(position, self._pace.idle_seconds)
+            seen = await poller.beyond(position, self._pace.idle_seconds)
+            watermark = seen if seen > position else None
 
     async def _side_work(self, stop: asyncio.Event) -> None:
         """What is not urgent: sweeps at their rate, parked processes when their next try is due, the age of reconcile."""

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import hashlib
 import os
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ WORKFLOW_TASKS_PER_CORE = 10
 GRACEFUL_SHUTDOWN = timedelta(seconds=30)
 INCARNATION_CHECK_SECONDS = 10.0
 AWAY_SECONDS = 1.0
+SWITCH_SECONDS = 0.001
 COLLECTED_AFTER = 10_000
 """Objects between two looks of the collector: a single advance makes hundreds, nearly all without circles."""
 
@@ -163,7 +165,7 @@ async def run_worker(
     async with contextlib.AsyncExitStack() as running:
         for worker in workers_of(system, client, build=build, capacity=capacity, graceful=graceful):
             await running.enter_async_context(worker)
-        settle_collector()
+        settle_interpreter()
         _log.info("worker runs", version=build)
         while not stop.is_set():
             beat()
@@ -174,8 +176,10 @@ async def run_worker(
 
 
 @cache
-def settle_collector() -> None:
-    """What is loaded by now stays for good: the garbage collector need not look at it again every few workflows. Once a process."""
+def settle_interpreter() -> None:
+    """What is loaded by now stays for good: the garbage collector need not look at it again every few workflows. And whoever hands
+    tasks out does not wait for long behind a thread that plans. Once a process."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])

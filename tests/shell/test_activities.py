@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +19,7 @@ from activities.channels.port import Sent
 from activities.codes import Coded, code_of
 from activities.delivery import Delivery, Move, next_move
 from activities.process_states import STUCK_AFTER, ProcessStates, Seen
-from activities.rounds import ROUNDS_MAX, STUCK_WAIT_MAX, command_id, not_before, wait_when_stuck
+from activities.rounds import ROUNDS_MAX, STUCK_WAIT_MAX, Rounds, command_id, not_before, wait_when_stuck
 from activities.watch import APART_MAX, Watch
 from domain.core import SYSTEM, Plan, Process, ProcessRef, Step
 from domain.member.decider import ErasePersonalData, OptOut
@@ -355,3 +357,25 @@ async def test_the_activity_takes_its_own_limit_as_the_age_of_doubt(world: World
     assert environment.run(deliver.deliver, ref, key, world.system.clock.now())
     assert world.post.sent[0].key == str(command_id(ref, f"send/{key}"))
     assert isinstance(world.facts(ref, MessageSent)[0].fact, MessageSent) and Sent
+
+
+async def test_processes_of_one_episode_do_not_look_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one of them writes the other reads: two looks at once would plan twice. Each is planned, one after the other."""
+    ref = world.assign(world.member())
+    activity, _ = world.system.activities("test")
+    at_once, most = [0], [0]
+    until_quiet = Rounds.until_quiet
+
+    def counted(self: Rounds, process: ProcessRef, now: datetime) -> Any:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        time.sleep(0.02)
+        try:
+            return until_quiet(self, process, now)
+        finally:
+            at_once[0] -= 1
+
+    monkeypatch.setattr(Rounds, "until_quiet", counted)
+    refs = [ProcessRef(kind, ref.id) for kind in ("transition", "followup", "outreach")]
+    await asyncio.gather(*(asyncio.to_thread(activity.advance, each, world.system.clock.now(), 0) for each in refs))
+    assert most == [1] and world.facts(ref)

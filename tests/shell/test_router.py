@@ -138,7 +138,7 @@ async def test_two_routers_side_by_side_track_once(world: World) -> None:
 async def test_a_router_that_meets_another_one_pauses_before_its_next_turn(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     met, beats = [0], [0]
 
-    async def beaten(router: Router) -> int:
+    async def beaten(router: Router, watermark: int | None = None) -> int:
         met[0] += 1
         await asyncio.sleep(0)
         raise AnotherRouter
