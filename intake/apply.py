@@ -7,7 +7,7 @@ What a statement means for a member is decided by the core; what is odd about on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -69,10 +69,10 @@ class Applier:
 
         Messages of the same stay, and those that say the same, are worked off one after the other; all others side by side."""
         settled: list[tuple[Row, Settlement]] = []
-        with ExitStack() as spans:
+        with _spans(batch.rows) as traces:
             pending: list[Reading] = []
-            for row in batch.rows:
-                found = self._read(batch, row, sources, spans.enter_context(_span(row)), now)
+            for row, trace in zip(batch.rows, traces, strict=True):
+                found = self._read(batch, row, sources, trace, now)
                 if isinstance(found, Settlement):
                     settled.append((row, found))
                 else:
@@ -102,9 +102,8 @@ class Applier:
             batch.take_apart(row, found.parts, now)
             return Settlement(status=Status.WAITING, reason=PARTS_OPEN, parser=found.parser)
         said, semantic = found.said, self._identity.digest("message", *found.content)
-        reading = Reading(row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace)
         if not isinstance(said, Notification):
-            return reading
+            return Reading(row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace)
         stay, renumbered, left = self._identity.stay(said.visit.scope, said.visit.value), None, None
         if said.prior_visit is not None:
             prior = self._identity.stay(said.prior_visit.scope, said.prior_visit.value)
@@ -112,12 +111,17 @@ class Applier:
                 left = prior
             else:
                 stay, renumbered = prior, stay
-        return replace(reading, stay=stay, statement_key=self._statement_key(stay, said), renumbered=renumbered, left=left)
+        return Reading(
+            row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace, stay=stay,
+            statement_key=self._statement_key(stay, said), renumbered=renumbered, left=left,
+        )  # fmt: skip
 
     def _continued(self, batch: Messages, readings: Sequence[Reading]) -> list[Reading]:
         """The messages with the stays for which they count: a hospital may have given a visit another number, before or in one of
         them. Where this is not known yet, the log writes a message to the stay that goes on by itself."""
         goes_on = batch.continued({stay for r in readings for stay in (r.stay, r.left) if stay is not None})
+        if not goes_on and all(r.renumbered is None for r in readings):
+            return list(readings)
         for r in readings:
             if r.renumbered is not None and r.stay is not None and (stay := goes_on.get(r.stay, r.stay)) != r.renumbered:
                 goes_on.setdefault(r.renumbered, stay)
@@ -396,14 +400,23 @@ def _together(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
 
 
 @contextmanager
-def _span(row: Row) -> Iterator[str]:
-    """The message's own span under the one in which it was received; as a traceparent."""
-    parent = _propagator.extract({"traceparent": row.trace}) if row.trace else None
-    span = _tracer.start_span("intake.apply", context=parent, attributes={"throughline.inbox_id": str(row.inbox_id)})
+def _spans(rows: Sequence[Row]) -> Iterator[list[str]]:
+    """The messages' own spans under those in which they were received, as traceparents. Where nobody records spans there is none
+    but the first, which tells so; the messages' traces go on as they are."""
+    spans = [_span(row) for row in rows[:1]]
+    if spans and spans[0].is_recording():
+        spans += map(_span, rows[1:])
+    traces = [traceparent_of(span) or row.trace for span, row in zip(spans, rows, strict=False)]
     try:
-        yield traceparent_of(span) or row.trace
+        yield traces + [row.trace for row in rows[len(spans) :]]
     finally:
-        span.end()
+        for span in spans:
+            span.end()
+
+
+def _span(row: Row) -> otel.Span:
+    parent = _propagator.extract({"traceparent": row.trace}) if row.trace else None
+    return _tracer.start_span("intake.apply", context=parent, attributes={"throughline.inbox_id": str(row.inbox_id)})
 
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import lru_cache
@@ -85,16 +86,12 @@ class Delimiters:
     subcomponent: str = "&"
     truncation: str = ""
 
-    @property
-    def special(self) -> re.Pattern[str]:
-        """Finds what makes a field more than a plain value: a delimiter, an escape, or quotes, which may mean "deleted"."""
-        return _special(self)
-
 
 @lru_cache(maxsize=256)
-def _special(delimiters: Delimiters) -> re.Pattern[str]:
-    marks = (delimiters.component, delimiters.repetition, delimiters.subcomponent, delimiters.escape, '"')
-    return re.compile("|".join(re.escape(mark) for mark in marks if mark))
+def _divided(delimiters: Delimiters) -> Callable[[str], re.Match[str] | None]:
+    """Finds a delimiter within a field: most fields have none."""
+    marks = (delimiters.component, delimiters.repetition, delimiters.subcomponent)
+    return re.compile("|".join(re.escape(mark) for mark in marks if mark)).search
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +102,23 @@ class Unreadable:
 
 
 class Segment:
-    """One line of a message. Fields are split when they are asked for."""
+    """One line of a message, cut into fields."""
 
-    __slots__ = ("_delimiters", "_encoding", "_fields", "_shift", "_special", "_text", "name")
+    __slots__ = ("_delimiters", "_divided", "_encoding", "_fields", "_plain", "_shift", "name")
 
     def __init__(self, text: str, delimiters: Delimiters, encoding: str) -> None:
         self.name = text[:_SEGMENT_ID_CHARS]
         self._shift = 1 if self.name in _HEADERS else 0  # MSH-1 is the separator itself
-        self._special = delimiters.special
-        self._text = text
+        self._fields = text.split(delimiters.field)
+        said = delimiters.field.join(self._fields[2:]) if self._shift else text
+        # Nearly all lines: nothing to unescape, nothing that says "deleted".
+        self._plain = '"' not in said and (not delimiters.escape or delimiters.escape not in said)
+        self._divided = _divided(delimiters)
         self._delimiters = delimiters
         self._encoding = encoding
-        self._fields: list[str] | None = None
 
     def field(self, number: int) -> str:
         """Field `number`, counted as the standard does, as it came; empty where the segment is shorter."""
-        if self._fields is None:
-            self._fields = self._text.split(self._delimiters.field)
         at = number - self._shift
         if at == 0 and self._shift:
             return self._delimiters.field
@@ -145,10 +142,17 @@ class Segment:
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1) -> str:
         """A value of the first repetition, unescaped; empty where it is absent or deleted."""
-        whole = self.field(number)
-        if self._special.search(whole) is None:  # most values: nothing to split, to unescape or to delete
-            return whole if component == 1 == subcomponent else ""
-        return self.first(number).text(component, subcomponent)
+        at = number - self._shift
+        if not 0 < at < len(self._fields) or not (whole := self._fields[at]):
+            return "" if at or not self._shift else self._delimiters.field
+        if not self._plain or (self._shift and number == 2):
+            return self.first(number).text(component, subcomponent)
+        if self._divided(whole) is None:
+            return whole.strip() if component == 1 == subcomponent else ""
+        d = self._delimiters
+        if d.repetition and d.repetition in whole:
+            whole = next((part for said in whole.split(d.repetition) if (part := said.strip())), "")
+        return _nth(_nth(whole, d.component, component), d.subcomponent, subcomponent).strip()
 
     def value(self, number: int, component: int = 1) -> str | Deleted | None:
         """A value, `DELETED` where two quotes stand, None where nothing does."""
@@ -156,6 +160,7 @@ class Segment:
 
 
 _HEADERS = frozenset({"MSH", "FHS", "BHS"})
+_USUAL = frozenset({"MSH", "EVN", "PID", "PV1", "PV2", "DG1", "IN1", "IN2", "NK1", "OBX", "AL1", "GT1", "MRG", "PD1", "ZPD"})
 
 
 class Repetition:
@@ -179,6 +184,9 @@ class Repetition:
         return unescape(part, self._delimiters, self._encoding).strip() or None
 
     def text(self, component: int = 1, subcomponent: int = 1) -> str:
+        d = self._delimiters
+        if '"' not in self.raw and (not d.escape or d.escape not in self.raw):
+            return _nth(_nth(self.raw, d.component, component), d.subcomponent, subcomponent).strip()
         said = self.value(component, subcomponent)
         return said if isinstance(said, str) else ""
 
@@ -190,7 +198,7 @@ class Repetition:
 class Message:
     """A message that could be read. `raw` is exactly what was received."""
 
-    __slots__ = ("_lines", "_segments", "charset", "delimiters", "msh", "raw")
+    __slots__ = ("_firsts", "_lines", "_segments", "charset", "delimiters", "msh", "raw")
 
     def __init__(self, raw: bytes, lines: list[str], delimiters: Delimiters, charset: Charset) -> None:
         self.raw = raw
@@ -198,6 +206,7 @@ class Message:
         self.delimiters = delimiters
         self._lines = lines
         self._segments: dict[int, Segment] = {}
+        self._firsts: dict[str, Segment] = {}
         self.msh = self._segment(0)
 
     def _segment(self, index: int) -> Segment:
@@ -210,10 +219,12 @@ class Message:
 
     def first(self, name: str) -> Segment:
         """The first segment of that name; one without fields where there is none."""
-        for index, line in enumerate(self._lines):
-            if line[:_SEGMENT_ID_CHARS] == name:
-                return self._segment(index)
-        return Segment(name, self.delimiters, self.charset.name)
+        found = self._firsts.get(name)
+        if found is None:
+            at = next((n for n, line in enumerate(self._lines) if line[:_SEGMENT_ID_CHARS] == name), None)
+            found = Segment(name, self.delimiters, self.charset.name) if at is None else self._segment(at)
+            self._firsts[name] = found
+        return found
 
     def has(self, name: str) -> bool:
         return any(line[:_SEGMENT_ID_CHARS] == name for line in self._lines)
@@ -233,14 +244,14 @@ def read(raw: bytes, source_charset: str | None = None) -> Message | Unreadable:
     if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\x00" in raw[:HEADER_PEEK_BYTES]:
         return Unreadable("the message is in a character set that MLLP cannot carry (UTF-16 or UTF-32): send UTF-8")
     body = raw.removeprefix(_BOM)
-    head = _LINE_ENDS.split(body[:HEADER_PEEK_BYTES].decode("iso-8859-1"))
+    head = _LINE_ENDS.split(body[: _head_end(body)].decode("iso-8859-1"))
     header = next((line.strip() for line in head if line.strip() and line.strip()[:_SEGMENT_ID_CHARS] not in ("FHS", "BHS")), "")
     delimiters = delimiters_of(header)
     if delimiters is None:
         return Unreadable("the message does not begin with an MSH segment")
     charset, text = decode(body, Segment(header, delimiters, "iso-8859-1").field(18), delimiters, source_charset)
     lines: list[str] = []
-    for line in _LINE_ENDS.split(text):
+    for line in text.split("\r") if b"\n" not in body else _LINE_ENDS.split(text):
         line = line.strip(" \t\v\x1c\x00")
         if not line or (not lines and not line.startswith("MSH")):
             continue
@@ -251,6 +262,12 @@ def read(raw: bytes, source_charset: str | None = None) -> Message | Unreadable:
     if not lines:
         return Unreadable("the message does not begin with an MSH segment")
     return Message(raw, lines, delimiters, charset)
+
+
+def _head_end(body: bytes) -> int:
+    """How much of the message has to be looked at for its header: its first line, if that is one."""
+    end = body.find(b"\r", 0, HEADER_PEEK_BYTES)
+    return end if end >= 0 and body.startswith(b"MSH") else HEADER_PEEK_BYTES
 
 
 def delimiters_of(header: str) -> Delimiters | None:
@@ -367,12 +384,16 @@ def _meaning(sequence: str, delimiters: Delimiters, encoding: str) -> str | None
 def _nth(text: str, separator: str, number: int) -> str:
     if not separator or separator not in text:
         return text if number == 1 else ""
+    if number == 1:
+        return text[: text.index(separator)]
     parts = text.split(separator, number)
     return parts[number - 1] if number <= len(parts) else ""
 
 
 def _is_segment(line: str, delimiters: Delimiters) -> bool:
     name = line[:_SEGMENT_ID_CHARS]
+    if name in _USUAL and line[_SEGMENT_ID_CHARS : _SEGMENT_ID_CHARS + 1] == delimiters.field:
+        return True
     return (
         len(name) == _SEGMENT_ID_CHARS
         and name.isascii()

@@ -14,6 +14,8 @@ from typing import Final
 CIN_LETTERS_NEVER: Final = frozenset("BIJKLOPQRS")
 """Letters that no Client Index Number ends with (domain.md 6)."""
 
+CIN_CHARS: Final = 9
+
 _CIN = re.compile(r"9\d{7}[A-Z]")
 _CARD_TAIL = re.compile(r"\d(?:\d{4})?")
 _BLANKS = re.compile(r"[\s\-\u00a0]+")
@@ -48,8 +50,16 @@ def cin_of(text: str) -> str | CinProblem:
     return plain[:9]
 
 
+def cin_in(text: str) -> str | None:
+    """The CIN that a value of a message is; None for every other value, and for none at all."""
+    if len(text) < CIN_CHARS:  # most are
+        return None
+    found = cin_of(text)
+    return found if isinstance(found, str) else None
+
+
 def looks_like_cin(text: str) -> bool:
-    return isinstance(cin_of(text), str)
+    return cin_in(text) is not None
 
 
 def name_key(text: str | None) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from intake.dispositions import Disposition, disposition_table
 from intake.er7 import DELETED, Deleted, Message, Repetition, Segment
-from intake.identifiers import cin_of, name_key, phone_key, plausible_birth_date, zip_key
+from intake.identifiers import cin_in, name_key, phone_key, plausible_birth_date, zip_key
 from intake.sources import Source
 from intake.times import Precision, Time, Zone, offset_of, parse
 
@@ -352,8 +352,7 @@ def _prior(message: Message, source: Source, what: Kind, facility: str, visit: V
 
 
 def _stay_class(said: str, source: Source) -> str:
-    alias = next((code for name, code in source.class_aliases.items() if name.upper() == said.upper()), said)
-    return _CLASSES.get(alias.upper(), UNKNOWN_CLASS)
+    return _CLASSES.get(source.class_called(said), UNKNOWN_CLASS)
 
 
 def record_number(said: Repetition, authority: str) -> tuple[str, str] | None:
@@ -374,22 +373,19 @@ def member_keys(message: Message, source: Source, received_at: datetime) -> tupl
         if not value:
             continue
         authority = source.authority(said.text(4) or said.text(4, 2))
-        found = cin_of(value)
-        if isinstance(found, str):
+        if (found := cin_in(value)) is not None:
             cins[found] = None
         elif authority == "cin" or said.text(5).upper() in ("MA", "MC"):
             flags.append(FLAG_CIN_INVALID)
         elif (number := record_number(said, authority)) is not None:
             numbers[number] = None
     for field in (18, 19):
-        found = cin_of(pid.text(field))
-        if isinstance(found, str):
+        if (found := cin_in(pid.text(field))) is not None:
             cins[found] = None
     for insurance in message.all("IN1"):
         if _is_self(insurance):
             for field in (36, 2, 49):
-                found = cin_of(insurance.text(field))
-                if isinstance(found, str):
+                if (found := cin_in(insurance.text(field))) is not None:
                     cins[found] = None
     if len(cins) > 1:
         flags.append(FLAG_CIN_CONFLICT)

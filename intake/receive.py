@@ -5,6 +5,7 @@ Between the commit and the answer nothing happens; what a message says is read l
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ HL7_CONTENT_TYPE: Final = "application/hl7-v2"
 RECEIPT_HEADER: Final = "Throughline-Receipt"
 """Under which a sender over HTTP can follow what becomes of its message."""
 RETRY_AFTER_SECONDS: Final = 5
+
+_TRACE_BYTES: Final = 24
+"""Of a trace's id and a span's (W3C Trace Context)."""
 
 _ACK_ID_BITS: Final = 64
 _ACK_ID_MAX: Final = (1 << _ACK_ID_BITS) - 1
@@ -159,27 +163,32 @@ class Reception:
 
 def _spans(received: Sequence[Received]) -> tuple[Sequence[otel.Span], Sequence[str]]:
     """A span for each message, in which it is stored, and their traceparents, which the inbox keeps. Where nobody records spans
-    there are none, and the senders' own traceparents are kept."""
-    if isinstance(otel.get_tracer_provider(), otel.ProxyTracerProvider):
-        return (), [one.trace and _heard(one.trace) for one in received]
-    spans = [
-        _tracer.start_span(
-            "hl7.receive",
-            context=_propagator.extract({"traceparent": one.trace}) if one.trace else None,
-            attributes={
-                "throughline.source": one.source.name,
-                "throughline.transport": one.transport,
-                "throughline.bytes": len(one.raw),
-            },
-        )
-        for one in received
-    ]
-    return spans, [traceparent_of(span) for span in spans]
+    there is none but the first, which tells so; a message without a trace still begins one."""
+    first = _span(received[0])
+    traces = [traceparent_of(first)]
+    if first.is_recording():
+        spans = [first, *map(_span, received[1:])]
+        return spans, traces + [traceparent_of(span) for span in spans[1:]]
+    chance = os.urandom(_TRACE_BYTES * len(received)).hex() if traces[0] else ""
+    for n, one in enumerate(received[1:]):
+        if one.trace:
+            traces.append(traceparent_of(_span(one)))
+        else:
+            at = 2 * _TRACE_BYTES * n
+            traces.append(chance and f"00-{chance[at : at + 32]}-{chance[at + 32 : at + 48]}-00")
+    return (first,), traces
 
 
-def _heard(trace: str) -> str:
-    """A sender's traceparent; empty where it is none."""
-    return traceparent_of(otel.get_current_span(_propagator.extract({"traceparent": trace})))
+def _span(one: Received) -> otel.Span:
+    return _tracer.start_span(
+        "hl7.receive",
+        context=_propagator.extract({"traceparent": one.trace}) if one.trace else None,
+        attributes={
+            "throughline.source": one.source.name,
+            "throughline.transport": one.transport,
+            "throughline.bytes": len(one.raw),
+        },
+    )
 
 
 def traceparent_of(span: otel.Span) -> str:

@@ -13,6 +13,7 @@ import re
 import tomllib
 from datetime import time
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -147,13 +148,22 @@ class Source(_Row):
                     raise ValueError(f"the alias {alias!r} names two facilities; keep it for one of them")
         return self
 
+    @cached_property
+    def _facilities_by_name(self) -> dict[str, Facility]:
+        return {name.upper(): facility for facility in self.facilities for name in (facility.id, *facility.aliases)}
+
+    @cached_property
+    def _classes_by_name(self) -> dict[str, str]:
+        return {name.upper(): code for name, code in reversed(self.class_aliases.items())}
+
     def facility_called(self, name: str) -> Facility | None:
         """The facility that messages call so; None where the registry does not know it."""
-        wanted = name.strip().upper()
-        for facility in self.facilities:
-            if wanted == facility.id.upper() or any(wanted == alias.upper() for alias in facility.aliases):
-                return facility
-        return None
+        return self._facilities_by_name.get(name.strip().upper())
+
+    def class_called(self, said: str) -> str:
+        """The code of table 0004 for what messages write in PV1-2, in capitals; what is no alias stands for itself."""
+        wanted = said.upper()
+        return self._classes_by_name.get(wanted, wanted)
 
     def authority(self, name: str) -> str:
         """The name that matching uses for an assigning authority; without one, the source itself (messages.md 5)."""

@@ -79,6 +79,8 @@ class Time:
 
 def offset_of(text: str) -> timedelta | None:
     """The offset that a time carries, e.g. of MSH-7: the default for the whole message."""
+    if "+" not in text and "-" not in text:
+        return None
     found = _TS.fullmatch(text.strip())
     return _offset(found[8]) if found and found[8] else None
 
@@ -86,7 +88,13 @@ def offset_of(text: str) -> timedelta | None:
 def parse(text: str, zone: Zone) -> Time | None:
     """A time out of an HL7 TS or DTM value; None where it is not one (an empty field, a word, the thirteenth month)."""
     text = text.strip()
-    found = _TS.fullmatch(text) if text else None
+    if not text:
+        return None
+    if len(text) == Precision.SECOND and text.isascii() and text.isdigit() and zone.header_offset is None:
+        usual = _to_the_second(text, zone)
+        if usual is not None:
+            return usual
+    found = _TS.fullmatch(text)
     if found is None:
         return None
     year, month, day, hour, minute, second, fraction, offset_text = found.groups()
@@ -117,6 +125,17 @@ def parse(text: str, zone: Zone) -> Time | None:
     except OverflowError:
         return None
     return Time(text, precision, naive.date(), at, basis, flags + doubt)
+
+
+def _to_the_second(text: str, zone: Zone) -> Time | None:
+    """The usual form, fourteen digits in the source's own zone; None where it is no such time, or an odd one."""
+    try:
+        day = date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+        naive = datetime.combine(day, time(int(text[8:10]), int(text[10:12]), int(text[12:])))
+        at, doubt = local_instant(naive, zone.local)
+    except (ValueError, OverflowError):
+        return None
+    return Time(text, Precision.SECOND, day, at, ZoneBasis.SOURCE, doubt)
 
 
 def local_instant(naive: datetime, local: ZoneInfo) -> tuple[datetime, tuple[str, ...]]:

@@ -137,6 +137,7 @@ def acknowledge_before_storing() -> None:
     # The kill point lies between storing and acknowledging, in whichever order they come.
     elsewhere = SimpleNamespace(STORE_ACKNOWLEDGE=killpoints.STORE_ACKNOWLEDGE, passing=lambda point: None)
     Inbox.store_all = later  # type: ignore[method-assign]
+    Inbox.ready = lambda self, now: False  # type: ignore[method-assign]  # nothing goes over the loop's own connections
     receive.killpoints = elsewhere  # type: ignore[assignment]
 
 
