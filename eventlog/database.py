@@ -8,6 +8,7 @@ the immutability triggers still hold.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,6 +140,13 @@ def _only_limits(conn: Connection[Any]) -> None:
     )
 
 
+class _LastUsedFirst(deque[Any]):
+    """The idle connections of a pool. Their server processes find their own work still in the processor's caches, if few of them
+    do it; the library's order would go round through all."""
+
+    popleft = deque.pop
+
+
 class LogDatastore(PostgresDatastore):
     """The library's datastore, opened by URL and put under the application's role (unless the owner needs it, to create)."""
 
@@ -158,6 +166,7 @@ class LogDatastore(PostgresDatastore):
             connect_timeout=CONNECTION_WAIT_SECONDS,
         )
         self.pool.reconnect_timeout = RECONNECT_SECONDS
+        self.pool._pool = _LastUsedFirst()
         # The URL may say more than the library asks for (sslmode, options, application_name): all of it counts.
         kept = self.pool.kwargs
         assert isinstance(kept, dict)

@@ -18,10 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 from eventsourcing.persistence import (
     ApplicationRecorder,
-    InterfaceError,
     Notification,
-    OperationalError,
-    PersistenceError,
     StoredEvent,
     Subscription,
     Tracking,
@@ -222,7 +219,7 @@ class LogRecorder(PostgresApplicationRecorder):
             item.assert_sound()
             assert item.commands, "without a command id a repetition could not be told from a conflict"
         found: dict[int, Verdict] = {}
-        left = range(len(items))
+        left: Sequence[int] = range(len(items))
         while left:
             verdicts = self._given([items[n] for n in left])
             found |= {left[n]: verdict for n, verdict in verdicts.items()}
@@ -278,18 +275,28 @@ class LogRecorder(PostgresApplicationRecorder):
         """Do it, again after a pause when the connection was lost. `act` must bear repetition."""
         for attempt in range(1, AWAY_ATTEMPTS_MAX + 1):
             try:
-                with self.datastore.get_connection() as conn:
-                    return act(conn)
-            except (OperationalError, InterfaceError) as lost:
-                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost.__cause__, _FINAL):
-                    raise LogAway(f"the log cannot be reached ({type(lost.__cause__ or lost).__name__})") from None
+                return self._with_connection(act)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as lost:
+                if attempt == AWAY_ATTEMPTS_MAX or isinstance(lost, _FINAL):
+                    raise LogAway(f"the log cannot be reached ({type(lost).__name__})") from None
                 self.datastore.pool.check()  # where one connection died, others did
                 time.sleep(min(1.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))
-            except PersistenceError as refused:
-                cause = refused.__cause__
-                code = cause.sqlstate if isinstance(cause, psycopg.Error) else None
-                raise LogRefused(f"the log refused a statement ({type(cause or refused).__name__}, {code or 'no code'})") from None
+            except psycopg.Error as refused:
+                code = refused.sqlstate or "no code"
+                raise LogRefused(f"the log refused a statement ({type(refused).__name__}, {code})") from None
         raise AssertionError("unreachable")
+
+    def _with_connection(self, act: Callable[[Connection[Any]], _T]) -> _T:
+        """What the library's datastore does around a call, for connections that commit by themselves: nothing is left to be
+        committed, and the pool takes back what is broken."""
+        pool = self.datastore.pool
+        if pool.closed:
+            pool.open()  # refused by a pool that was open before
+        conn = pool.getconn()
+        try:
+            return act(conn)
+        finally:
+            pool.putconn(conn)
 
     # -- the library's interface
 
