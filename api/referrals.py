@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from api.door import RowFault
 from api.problems import Problem, unavailable
+from api.reading import may_see_names
 from api.security import READERS, Use, only, traceparent
 from api.tokens import Caller
 from domain.staff.facts import Role
@@ -24,12 +25,15 @@ from intake.memberfile import RowProblem
 from intake.receive_referral import FHIR_CONTENT_TYPE, outcome_of, receive_service_request
 from intake.referral import ReferralForm
 from intake.referral_desk import BY_STAFF, Taken
+from intake.strangers import Stranger, UnknownStranger
 from intake.tables import FileRefused
 from projections.referral_queries import WayIn
 
 routes = APIRouter(tags=["Ways in"])
 
-REFERRERS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR, Role.HOSPITAL)
+OURS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR)
+REFERRERS = (*OURS, Role.HOSPITAL)
+PLAN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 SERVICE_REQUEST_EXAMPLE: dict[str, Any] = {
     "resourceType": "ServiceRequest",
@@ -127,7 +131,7 @@ def receipt(services: Use, caller: Annotated[Caller, Depends(only(*REFERRERS))],
 async def receive_file(
     request: Request,
     services: Use,
-    caller: Annotated[Caller, Depends(only(Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR))],
+    caller: Annotated[Caller, Depends(only(*OURS))],
     plan: Annotated[
         str, Query(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="The health plan of rows that name none", examples=["default"])
     ],
@@ -184,7 +188,9 @@ async def receive_file(
         }
     },
 )
-async def service_request(request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))]) -> Response:
+async def service_request(
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))]
+) -> Response:
     """The Patient is contained or in the Bundle. A request with status `revoked` takes back the earlier one of the same
     identifier."""
     body = await request.body()
@@ -193,6 +199,71 @@ async def service_request(request: Request, services: Use, caller: Annotated[Cal
     headers["traceparent"] = traceparent() or ""
     told = await run_in_threadpool(lambda: receive_service_request(services.referrals, body, headers, source))
     return Response(told.body, told.status, told.headers)
+
+
+@routes.get("/strangers", summary="People whom nobody knows and who come to hospitals again and again")
+def strangers(
+    services: Use,
+    caller: Annotated[Caller, Depends(only(*OURS))],
+    plan: Annotated[str, Query(pattern=PLAN, description="Whose rules screen them")] = "default",
+    names: Annotated[bool, Query(description="Unseal who they are, for this answer")] = False,
+) -> list[Stranger]:
+    """Their messages wait in the inbox. Whoever would belong to a population of focus if their visits could have been avoided is
+    listed, whoever came last first."""
+    may_see_names(caller, names=names)
+    return list(services.strangers.candidates(plan=plan, names=names))
+
+
+class StrangersReferral(BaseModel):
+    """`plan`: the health plan of the person; `reason`: why they are referred."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"plan": "default", "reason": "five visits, no home"}]}
+    )
+
+    plan: Annotated[str, StringConstraints(pattern=PLAN)] = "default"
+    reason: Annotated[str, StringConstraints(max_length=2_000, strip_whitespace=True)] = ""
+
+
+class StrangersDismissal(BaseModel):
+    """`reason`: why they are not referred."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"plan": "default", "reason": "lives abroad"}]})
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+    plan: Annotated[str, StringConstraints(pattern=PLAN)] = "default"
+
+
+StrangerId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", description="As the list shows it")]
+
+
+@routes.post("/strangers/{stranger}/referrals", status_code=201, summary="Refer somebody whom nobody knows")
+def refer_stranger(
+    services: Use, caller: Annotated[Caller, Depends(only(*OURS))], stranger: StrangerId, said: StrangersReferral
+) -> ReferralReceipt:
+    """With a CIN they become a member, to whom their messages then belong. Without one the referral waits for who knows it."""
+    try:
+        taken = services.strangers.refer(stranger, plan=said.plan, by=caller.by, reason=said.reason)
+    except UnknownStranger:
+        raise _no_stranger() from None
+    except CannotStore:
+        raise unavailable("database") from None
+    return _receipt(taken, staff=True)
+
+
+@routes.post("/strangers/{stranger}/dismissals", status_code=202, summary="They are not referred, until they come again")
+def dismiss_stranger(
+    services: Use, caller: Annotated[Caller, Depends(only(*OURS))], stranger: StrangerId, said: StrangersDismissal
+) -> dict[str, str]:
+    try:
+        services.strangers.dismiss(stranger, plan=said.plan, by=caller.by, reason=said.reason)
+    except UnknownStranger:
+        raise _no_stranger() from None
+    return {"stranger": stranger}
+
+
+def _no_stranger() -> Problem:
+    return Problem(404, "unknown_stranger", "Nobody of this id is a candidate now; the list shows who is.", "stranger")
 
 
 @routes.get("/ways-in", summary="From where members come: episodes and enrolments by source")

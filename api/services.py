@@ -18,6 +18,7 @@ from intake.receive import Reception
 from intake.referral_desk import ReferralDesk
 from intake.roster import MemberFiles
 from intake.sources import Sources
+from intake.strangers import Strangers
 from projections.queries import Queries
 
 
@@ -59,6 +60,7 @@ class Services:
     files: MemberFiles
     referrals: ReferralDesk
     inquiries: Inquiries
+    strangers: Strangers
     sources: Sources
     door: FrontDoor
     queries: Queries

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 from eventlog.clock import Clock
 from eventlog.database import open_pool
 from eventlog.gateway import Gateway
+from eventlog.opening import PolicyShelf
 from intake.apply import Applier
 from intake.arrivals import COMMITS_AT_ONCE, Arrivals
 from intake.feeds import FeedWatch
@@ -32,6 +33,7 @@ from intake.referral_desk import ReferralDesk
 from intake.replays import Rehearsal
 from intake.roster import MemberFiles
 from intake.sources import Source, Sources
+from intake.strangers import Strangers
 from intake.worker import Worker
 
 POOL_MAX: Final = 16
@@ -47,6 +49,7 @@ class FrontDoor:
     files: MemberFiles
     referrals: ReferralDesk
     inquiries: Inquiries
+    strangers: Strangers
     index: IdentityIndex
     identity: IdentityKeys
     sources: Sources
@@ -136,6 +139,7 @@ def open_door(
         files=files,
         referrals=referrals,
         inquiries=Inquiries(inbox, gateway, identity, index, clock),
+        strangers=Strangers(inbox, identity, sources, PolicyShelf(gateway.log), referrals, clock),
         index=index,
         identity=identity,
         sources=sources,

@@ -132,6 +132,15 @@ CREATE TABLE IF NOT EXISTS intake.roster (
 -- The contact points that the plan knows of: what it does not have yet is reported to it.
 ALTER TABLE intake.roster ADD COLUMN IF NOT EXISTS points text[] NOT NULL DEFAULT '{}';
 
+-- Strangers whom somebody looked at and did not refer, by the keyed digest of their numbers: shown again once they come again.
+CREATE TABLE IF NOT EXISTS intake.strangers (
+    stranger        text        NOT NULL PRIMARY KEY,
+    said_at         timestamptz NOT NULL,
+    by              text        NOT NULL,
+    reason          text        NOT NULL,
+    stays           text[]      NOT NULL
+);
+
 -- Who asked whether somebody is enrolled, and whether they were told: the access log. It says nothing of whom; what was told of a
 -- member stands on their own stream, under the inquiry's id. Written before the answer leaves.
 CREATE TABLE IF NOT EXISTS intake.inquiries (

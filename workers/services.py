@@ -77,6 +77,7 @@ def services_of(
         files=door.files,
         referrals=door.referrals,
         inquiries=door.inquiries,
+        strangers=door.strangers,
         programme=(system.settings.throughline_organisation, system.settings.throughline_callback),
         sources=door.sources,
         door=door,

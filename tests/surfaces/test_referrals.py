@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from domain.staff.facts import Role
 from intake.referral import EXAMPLE
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
 from workers.cli import app, frame
+from workers.cli.sending import built
 
 FHIR = {"Content-Type": "application/fhir+json"}
 
@@ -167,3 +169,31 @@ def advanced(world: World) -> None:
     advance, _ = world.system.activities("test")
     advance.advance(ProcessRef.of(world.episode.replace("episode-", "followup-")), world.clock.now(), 0)
     plan_and_project(world)
+
+
+def test_strangers_who_come_often_are_listed_referred_and_dismissed(world: World) -> None:
+    facility = world.door.sources.rows[0].facilities[0].aliases[0]
+    for number in range(5):
+        at = world.clock.now() - timedelta(days=20 * number + 1)
+        message = built(
+            "A04", cin="98765432D", name="BRACKWATER^TOMAS", born="1948-09-30", visit=f"V-{number}", facility=facility,
+            patient_class="E", disposition="", at=at, now=at,
+        )  # fmt: skip
+        sent = world.api.post(
+            "/v1/hl7", content=message, headers={**world.as_role(Role.HOSPITAL), "Content-Type": "application/hl7-v2"}
+        )
+        assert sent.status_code == 200
+    world.door.worker.work_off()
+    (stranger,) = world.get("/v1/strangers").json()
+    assert stranger["populations"] == ["2a"] and stranger["person"] == "" and len(stranger["visits"]) == 5
+    assert world.get("/v1/strangers", names=True).json()[0]["person"] == "TOMAS BRACKWATER 1948-09-30"
+    assert world.get("/v1/strangers", role=Role.HOSPITAL).status_code == 403
+    shown = give(world, "strangers", "list", "--json")
+    assert shown.exit_code == 0, shown.output
+    path = f"/v1/strangers/{stranger['id']}"
+    assert world.api.post(f"{path}/dismissals", json={"reason": "abroad"}, headers=world.as_role(Role.OPERATOR)).status_code == 202
+    assert world.get("/v1/strangers").json() == []
+    referred = world.api.post(f"{path}/referrals", json={"reason": "came back"}, headers=world.as_role(Role.CARE_MANAGER))
+    assert referred.status_code == 201 and referred.json()["status"] == "applied", referred.text
+    gone = world.api.post("/v1/strangers/0123456789abcdef/referrals", json={}, headers=world.as_role(Role.CARE_MANAGER))
+    assert gone.status_code == 404

@@ -16,6 +16,7 @@ from domain.staff.decider import OFFICE_ZONE
 from intake.inbox import Status
 from intake.referral import Faulty, read_form
 from intake.referral_desk import BY_STAFF
+from intake.strangers import UnknownStranger
 from intake.tables import FileRefused
 from projections.words import plain
 from workers.cli import frame as f
@@ -306,6 +307,91 @@ def referral_proposals(
         f.table("Proposed referrals", columns, rows, empty="None is proposed.", note=note(system, page))
 
 
+strangers_app = typer.Typer(
+    help="People whom nobody knows and who come to hospitals again and again.", no_args_is_help=True, rich_markup_mode="rich"
+)
+StrangerId = Annotated[str, typer.Argument(help="As `throughline strangers list` shows it.")]
+Rules = Annotated[str, typer.Option("--plan", help="The health plan whose rules screen them, and that they are referred to.")]
+
+
+@strangers_app.command("list")
+def list_strangers(plan: Rules = "default", names: Names = True, json: Json = False) -> None:
+    """Whose waiting messages are so many visits that they might be referred; whoever came last first.
+
+    Example:
+
+        throughline strangers list --no-names
+    """
+    with f.opened() as system:
+        door = door_of(system)
+        try:
+            found = door.strangers.candidates(plan=plan, names=names)
+        finally:
+            door.close()
+        if json:
+            f.as_json(found)
+            return
+        rows = [
+            (s.id, s.person, s.populations, len(s.visits), ", ".join(f"{v.on} {plain(v.kind)}" for v in s.visits), s.facilities,
+             "yes" if s.with_cin else "no", s.last_at, s.dismissed)
+            for s in found
+        ]  # fmt: skip
+        columns = ("id", "who", "populations", "visits", "when", "where", "CIN known", "last message", "dismissed before")
+        f.table("Strangers", columns, rows, empty="Nobody came so often.")
+
+
+@strangers_app.command("refer")
+def refer_stranger(
+    stranger: StrangerId,
+    plan: Rules = "default",
+    reason: Annotated[str, typer.Option(help="Why they are referred.")] = "",
+    by: As = None,
+    json: Json = False,
+) -> None:
+    """Refer one of them. With a CIN they become a member, to whom their messages then belong.
+
+    Example:
+
+        throughline strangers refer 8f4a0f3c7a524d0f --plan default --as rosa@example.org
+    """
+    with f.opened() as system:
+        door = door_of(system)
+        try:
+            taken = door.strangers.refer(stranger, plan=plan, by=actor(system, by), reason=reason)
+        except UnknownStranger:
+            raise Stop("is nobody's id now.", field="stranger", remedy="see `throughline strangers list`") from None
+        finally:
+            door.close()
+        if json:
+            f.as_json(taken)
+        else:
+            f.out.print(f"{taken.status.value}: {taken.member or plain(taken.reason)}")
+
+
+@strangers_app.command("dismiss")
+def dismiss_stranger(
+    stranger: StrangerId,
+    reason: Annotated[str, typer.Option(help="Why they are not referred.")],
+    plan: Rules = "default",
+    by: As = None,
+) -> None:
+    """Do not refer one of them, until they come again.
+
+    Example:
+
+        throughline strangers dismiss 8f4a0f3c7a524d0f --reason "lives abroad" --as rosa@example.org
+    """
+    with f.opened() as system:
+        door = door_of(system)
+        try:
+            door.strangers.dismiss(stranger, plan=plan, by=actor(system, by), reason=reason)
+        except UnknownStranger:
+            raise Stop("is nobody's id now.", field="stranger", remedy="see `throughline strangers list`") from None
+        finally:
+            door.close()
+        f.out.print("Not shown again until they come again.")
+
+
 def mount(app: typer.Typer) -> None:
     app.command("refer", rich_help_panel=PANEL)(refer)
     app.command("import-referrals", rich_help_panel=PANEL)(import_referrals)
@@ -314,3 +400,4 @@ def mount(app: typer.Typer) -> None:
     member_app.command("disclosures")(disclosures)
     app.command("avoidable-visits", rich_help_panel=PANEL)(avoidable_visits)
     app.command("referral-proposals", rich_help_panel=PANEL)(referral_proposals)
+    app.add_typer(strangers_app, name="strangers", rich_help_panel=PANEL)
