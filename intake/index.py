@@ -8,7 +8,7 @@ person decided about who somebody is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 
 from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
+from domain.member.decider import Member
 from domain.member.facts import (
     ContactPointLearned,
     IdentityCorrected,
@@ -71,7 +72,7 @@ class IdentityIndex:
         """Take in what the log has gained; how many waiting messages were woken. Raises LogAway."""
         incarnation = self._log.incarnation()
         woken = 0
-        with self._inbox.pool.connection() as conn:
+        with self._inbox.pool.connection() as conn, conn.pipeline():
             while True:
                 with conn.transaction():
                     conn.execute(f"SELECT pg_advisory_xact_lock({INDEX_LOCK})")
@@ -143,12 +144,15 @@ class IdentityIndex:
         self._log.codec.fetch_keys(rows)
         return [self._log.codec.decode(row) for row in rows]
 
-    def _take_all(self, conn: Connection[TupleRow], facts: Iterable[Recorded]) -> list[bytes]:
+    def _take_all(self, conn: Connection[TupleRow], facts: Sequence[Recorded]) -> list[bytes]:
         """The look-up keys under which members became known with these facts."""
         learned: list[bytes] = []
         members: dict[StreamId, StreamId] = {}
+        states = self._gateway.load_many(r.stream for r in facts if isinstance(r.fact, MemberRegistered | IdentityCorrected))
         for recorded in facts:
             match recorded.fact:
+                case MemberRegistered() | IdentityCorrected():
+                    learned += self._named(conn, recorded, states[recorded.stream].state)
                 case StayAttributed(stay=stay):
                     members[stay] = recorded.stream
                 case StayDetached(stay=stay):
@@ -163,8 +167,6 @@ class IdentityIndex:
     def _take(self, conn: Connection[TupleRow], recorded: Recorded) -> list[bytes]:
         """The look-up keys under which a member became known with this fact."""
         match recorded.fact:
-            case MemberRegistered() | IdentityCorrected():
-                return self._named(conn, recorded)
             case ContactPointLearned(point=point, kind=kind, value=value):
                 _close(conn, POINT, recorded.stream, point)
                 if kind is PointKind.PHONE and value:
@@ -192,10 +194,9 @@ class IdentityIndex:
                 conn.execute("INSERT INTO intake.stay_continued VALUES (%s, %s) ON CONFLICT DO NOTHING", (recorded.stream, stay))
         return []
 
-    def _named(self, conn: Connection[TupleRow], recorded: Recorded) -> list[bytes]:
+    def _named(self, conn: Connection[TupleRow], recorded: Recorded, member: Member) -> list[bytes]:
         """Somebody is registered, or called otherwise now."""
         stream = recorded.stream
-        member = self._gateway.load(stream).state
         born = date.fromisoformat(member.birth_date) if member.birth_date else None
         conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind IN (%s, %s)", (stream, NAME, ALIKE))
         hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())

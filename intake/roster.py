@@ -324,8 +324,10 @@ class MemberFiles:
         Raises Busy, LogAway, CannotUnwrap: then they are tried again."""
         settled: list[tuple[Row, Settlement]] = []
         pending: list[Reading] = []
+        kinds = {(row.source_id, row.kind): row for row in rows.rows}
+        profiles = {kind: self._profile_of(row)[0] for kind, row in kinds.items()}
         for row in rows.rows:
-            found = self.read(rows, row)
+            found = self.read(rows, row, profiles[row.source_id, row.kind])
             if isinstance(found, Settlement):
                 settled.append((row, found))
             else:
@@ -337,7 +339,7 @@ class MemberFiles:
             settled += self._wave(rows, wave)
         return settled
 
-    def read(self, rows: Rows, row: Row) -> Settlement | Reading:
+    def read(self, rows: Rows, row: Row, profile: Profile) -> Settlement | Reading:
         """A row, or what is wrong with it."""
         raw = rows.raw(row)
         if raw is None:
@@ -345,7 +347,6 @@ class MemberFiles:
         cells: dict[str, str] = json.loads(raw)
         if _UNREAD in cells:
             return not_taken(Status.DEAD, REJECTED, (RowProblem(**json.loads(cells[_UNREAD])),))
-        profile, _ = self._profile_of(row)
         said = READERS[profile.kind](row.line or 0, cells, profile, row.received_at.date())
         if isinstance(said, tuple):
             return not_taken(Status.DEAD, REJECTED, said)

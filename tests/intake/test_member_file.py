@@ -21,7 +21,7 @@ from eventlog.gateway import Accepted
 from intake.inbox import Row, Settlement, Status
 from intake.lines import BATCH_MAX, Reading, Rows
 from intake.memberfile import RosterRow, read_date, read_row, read_sheet
-from intake.profiles import Profiles
+from intake.profiles import Profile, Profiles
 from intake.roster import MemberFiles, Receipt
 from intake.tables import FileRefused
 from tests.intake.conftest import World
@@ -324,10 +324,10 @@ def test_an_import_that_broke_off_goes_on_where_it_stopped(world: World) -> None
 def test_a_row_that_breaks_something_of_ours_does_not_hold_up_the_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = MemberFiles.read
 
-    def broken(self: MemberFiles, rows: Rows, row: Row) -> Settlement | Reading:
+    def broken(self: MemberFiles, rows: Rows, row: Row, profile: Profile) -> Settlement | Reading:
         if row.line == 2:
             raise KeyError(MARISOL.family)
-        return usual(self, rows, row)
+        return usual(self, rows, row, profile)
 
     with monkeypatch.context() as patch:
         patch.setattr(MemberFiles, "read", broken)
