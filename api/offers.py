@@ -73,7 +73,7 @@ _PROGRAMME: tuple[Offer, ...] = (
           derived=("cin_claim",), group=IDENTITY),
     Offer("members", "moved-stays", "move-stay", identity.MoveStay,
           "A stay was attributed to this member wrongly: it is another's", RUNNING,
-          {"stay": STAY, "to": MEMBER, "episode": EPISODE, "reason": "mistaken identity"}, group=IDENTITY,
+          {"stay": STAY, "rightful": MEMBER, "episode": EPISODE, "reason": "mistaken identity"}, group=IDENTITY,
           remark="Both histories keep what was said in them. A death that the stay told of goes with it. Give the keys of the "
           "record numbers that its messages have as numbers; `throughline identity move-stay` finds them itself."),
     Offer("members", "forgotten-numbers", "forget-number", identity.ForgetRecordNumber,

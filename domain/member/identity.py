@@ -33,6 +33,8 @@ APART_MAX = 100
 MESSAGES_MAX = 2_000
 PROPOSALS_MAX = 50
 BY_HAND = "by_hand"
+MEMBER, STAY = "member-", "stay-"
+"""How streams of members and stays begin: what else is named is nobody."""
 
 # --- facts ---------------------------------------------------------------------------------------------------------------------
 
@@ -248,11 +250,11 @@ class DisownMessage(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveStay(Command):
-    """A stay was attributed to the wrong member: it is `to`'s, and concerns their `episode`. `numbers` are the keys of the record
-    numbers that its messages have: they go with it, and so does a death that it told of."""
+    """A stay was attributed to the wrong member: it is `rightful`'s, and concerns their `episode`. `numbers` are the keys of the
+    record numbers that its messages have: they go with it, and so does a death that it told of."""
 
     stay: StreamId
-    to: StreamId
+    rightful: StreamId
     episode: StreamId | None = None
     numbers: tuple[str, ...] = ()
     reason: str
@@ -499,6 +501,11 @@ def _replace_cin(command: ReplaceCin, member: Any, context: Context) -> Decision
     return (replaced, On(command.cin_claim, Claimed(holder=command.stream)))
 
 
+def _registered(stream: StreamId, context: Context) -> bool:
+    """Whether it is a member's stream, and somebody is registered there."""
+    return stream.startswith(MEMBER) and bool(context[stream].state.registered)
+
+
 def _last_episodes(*members: Any) -> tuple[StreamId, ...]:
     return tuple(episode for member in members for episode in member.episodes[-1:])
 
@@ -508,9 +515,9 @@ def _merge(command: MergeMembers, member: Any, context: Context) -> Decision:
     state: Identity = member.identity
     if command.retired == command.stream:
         return Refusal("same_member", "retired: is the member who is to go on; name the other one")
-    other = context[command.retired].state
-    if not other.registered:
+    if not _registered(command.retired, context):
         return Refusal("unknown_member", "retired: nobody is registered under this id")
+    other = context[command.retired].state
     if other.identity.survivor == command.stream:
         return ()
     if other.erased:
@@ -531,7 +538,7 @@ def _merge(command: MergeMembers, member: Any, context: Context) -> Decision:
 
 
 def _keep_apart(command: KeepMembersApart, state: Identity, context: Context) -> Decision:
-    if command.other == command.stream or not context[command.other].state.registered:
+    if command.other == command.stream or not _registered(command.other, context):
         return Refusal("unknown_member", "other: must be another member who is registered")
     if command.other in state.linked:
         return Refusal("merged_already", "other: is merged with this member; separate them instead")
@@ -545,11 +552,11 @@ def _keep_apart(command: KeepMembersApart, state: Identity, context: Context) ->
 
 def _move_stay(command: MoveStay, member: Any, context: Context) -> Decision:
     """Both histories keep everything that was said in them; what counts moves by facts."""
-    if command.to == command.stream:
-        return Refusal("same_member", "to: is the member who has the stay; name the right one")
-    to = context[command.to].state
-    if not to.registered:
-        return Refusal("unknown_member", "to: nobody is registered under this id")
+    if command.rightful == command.stream:
+        return Refusal("same_member", "rightful: is the member who has the stay; name the right one")
+    if not _registered(command.rightful, context):
+        return Refusal("unknown_member", "rightful: nobody is registered under this id")
+    to = context[command.rightful].state
     if command.stay not in member.stays:
         return () if command.stay in to.stays else Refusal("not_their_stay", "stay: is not attributed to this member")
     moved: list[Fact | On] = [StayDetached(stay=command.stay, reason=command.reason)]
@@ -561,11 +568,11 @@ def _move_stay(command: MoveStay, member: Any, context: Context) -> Decision:
     if wrongly is not None and wrongly.event_id not in told_back:
         moved.append(DeathReportWithdrawn(report=wrongly.event_id, reason=command.reason))
         if to.death() is None:
-            moved.append(On(command.to, DeathReported(source="hospital"), wrongly.at))
-    moved.append(On(command.to, StayAttributed(stay=command.stay, episode=command.episode, evidence=BY_HAND)))
+            moved.append(On(command.rightful, DeathReported(source="hospital"), wrongly.at))
+    moved.append(On(command.rightful, StayAttributed(stay=command.stay, episode=command.episode, evidence=BY_HAND)))
     for known in taught:
         if known.key not in to.identity.numbers:
-            moved.append(On(command.to, RecordNumberLearned(authority=known.authority, key=known.key, number=known.number)))
+            moved.append(On(command.rightful, RecordNumberLearned(authority=known.authority, key=known.key, number=known.number)))
     return tuple(moved)
 
 
@@ -578,8 +585,8 @@ def reads(command: Any) -> tuple[StreamId, ...]:
         case ReplaceCin(cin_claim=claim) | WithdrawCinReplacement(cin_claim=claim):
             return (claim,)
         case MergeMembers(retired=other) | SeparateMembers(retired=other) | KeepMembersApart(other=other):
-            return (other,)
-        case MoveStay(stay=stay, to=to):
-            return (stay, to)
+            return (other,) if other.startswith(MEMBER) else ()
+        case MoveStay(stay=stay, rightful=rightful):
+            return tuple(stream for stream in (stay, rightful) if stream.startswith((MEMBER, STAY)))
         case _:
             return ()

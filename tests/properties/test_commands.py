@@ -25,7 +25,7 @@ from domain.episode.care_plans import Goal, Task
 from domain.episode.enrolment import EnrolmentStep
 from domain.episode.state import claim_on_open_episode
 from domain.followup import decider as followup
-from domain.member import circumstances, sharing
+from domain.member import circumstances, identity, sharing
 from domain.member import decider as member
 from domain.member.facts import Channel, PointKind
 from domain.outreach import decider as outreach
@@ -80,6 +80,12 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
         circumstances.LearnCounty, sharing.NameParty, sharing.ShowAuthority, sharing.EndAuthority,
         sharing.AuthoriseDataSharing, sharing.RevokeDataSharing,
     ),
+    "identity": (
+        identity.MergeMembers, identity.MergeMembers, identity.SeparateMembers, identity.KeepMembersApart, identity.MoveStay,
+        identity.LearnRecordNumber, identity.RetireRecordNumber, identity.ForgetRecordNumber, identity.ReplaceCin,
+        identity.WithdrawCinReplacement, identity.RecogniseMessage, identity.DisownMessage, identity.ProposeContactPoint,
+        identity.AcceptContactPoint, identity.RejectContactPoint, member.AttributeStay,
+    ),
     "year": (
         authorisations.GrantAuthorisation, authorisations.RequestAuthorisation, authorisations.DenyAuthorisation,
         authorisations.ConsiderDiscontinuation, authorisations.CarryOver, enrolment.RecordEnrolmentVisit, enrolment.AnswerScreening,
@@ -104,6 +110,7 @@ STREAMS: dict[str, tuple[StreamId, ...]] = {
     "transition": tuple(e.replace("episode", "transition") for e in EPISODES),
     "staff": (LEAD, NURSE),
     "life": MEMBERS,
+    "identity": MEMBERS,
     "year": EPISODES,
     "followup": tuple(e.replace("episode", "followup") for e in EPISODES),
 }
@@ -113,6 +120,13 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "previous": (None, "episode-1", "episode-2", "member-1"),
     "stay": STAYS,
     "staff": (LEAD, NURSE, BOSS),
+    "retired": (MEMBERS[1], *MEMBERS, "member-9", "nobody"),
+    "other": (*MEMBERS, "nobody"),
+    "rightful": MEMBERS,
+    "key": ("number-1", "number-2"),
+    "into": ("number-1", "number-2"),
+    "numbers": ((), ("number-1",)),
+    "message": ("message-1", "message-2"),
     "receiver": (LEAD, NURSE),
     "supervisor": (BOSS,),
     "plan": ("valley",),
@@ -232,6 +246,10 @@ class Everybody(RuleBasedStateMachine):
     def the_care(self, data: st.DataObject) -> None:
         self.ask(data, "followup", "followup", "year", "life")
 
+    @rule(data=st.data())
+    def the_desk(self, data: st.DataObject) -> None:
+        self.ask(data, "identity", "identity", "stay")
+
     @rule(data=st.data(), kind=st.sampled_from(sorted(COMMANDS)))
     def hold_back(self, data: st.DataObject, kind: str) -> None:
         """A command is written now, and arrives later."""
@@ -337,7 +355,9 @@ class Everybody(RuleBasedStateMachine):
     def _value(self, data: st.DataObject, name: str, kind: Any, given: dict[str, Any]) -> Any:
         if name == "statement":
             return self._statement(data)
-        if name in ("record", "done", "report", "cause", "key", "raised", "requested"):
+        if name in ("record", "done", "report", "cause", "key", "raised", "requested") and not (
+            name == "key" and given["stream"] in MEMBERS
+        ):
             return self._named(data, given["stream"], name)
         if name in WORDS:
             maybe = get_origin(kind) in (Union, UnionType)
@@ -354,6 +374,8 @@ class Everybody(RuleBasedStateMachine):
             return (self.memory.now + data.draw(st.integers(-3, 12)) * DAY).date()
         if isinstance(kind, type) and issubclass(kind, Instant):
             return self.memory.now - timedelta(hours=data.draw(st.sampled_from((0, 0, 3, 60))))
+        if kind == tuple[str, ...]:
+            return data.draw(st.sampled_from(((), ("birth_date",), ("birth_date", "family_name"))))
         assert kind is str, (name, kind)
         return data.draw(st.sampled_from((*WORDS_OF_ALL, "one", "")))
 

@@ -239,7 +239,7 @@ def test_a_wrong_match_moves_the_stay_and_loses_neither_history() -> None:
     story.admitted("2026-11-18 09:30 PST").discharged("2026-11-20 14:00 PST")
     story.on("2026-11-21 09:00 PST")
     assert owed(story)
-    move = MoveStay(stream=MEMBER, by=BOSS, stay=STAY, to=TWIN, numbers=("k",), reason="mistaken identity")
+    move = MoveStay(stream=MEMBER, by=BOSS, stay=STAY, rightful=TWIN, numbers=("k",), reason="mistaken identity")
     story.do(move)
     assert owed(story) == []
     assert {w.reason for w in story.said(DueWithdrawn)}
@@ -254,7 +254,7 @@ def test_a_death_that_a_wrong_stay_told_of_goes_with_it() -> None:
     story = two_members()
     story.admitted("2026-11-18 09:30 PST").discharged("2026-11-20 14:00 PST", to="20")
     story.do(ReportDeath(stream=MEMBER, by=FEED, occurred_at=at("2026-11-20 14:00 PST"), source="hospital"))
-    story.do(MoveStay(stream=MEMBER, by=BOSS, stay=STAY, to=TWIN, reason="mistaken identity"))
+    story.do(MoveStay(stream=MEMBER, by=BOSS, stay=STAY, rightful=TWIN, reason="mistaken identity"))
     assert story.facts(DeathReportWithdrawn, MEMBER) and story.facts(DeathReported, TWIN)
     assert story.memory.load(MEMBER).state.death() is None
     assert story.memory.load(TWIN).state.death() is not None

@@ -155,7 +155,7 @@ def move_stay(
                     numbers |= {door.identity.record_number(*number).hex(): None for number in said}
             episode = system.gateway.load(claim_on_open_episode(right)).state.holder
             command = MoveStay(
-                stream=wrong, by=who, stay=stream, to=right, episode=episode, numbers=tuple(numbers), reason=reason
+                stream=wrong, by=who, stay=stream, rightful=right, episode=episode, numbers=tuple(numbers), reason=reason
             )  # fmt: skip
             command_id = command_id_of(key, who) if key else uuid4()
             f.show_accepted(system, f.accepted(system.gateway.handle(command, command_id=command_id)), json=json)
