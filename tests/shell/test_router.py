@@ -16,6 +16,7 @@ from domain.episode.closing import Decline
 from domain.episode.holds import Hold
 from domain.member.decider import OptOut
 from domain.member.facts import Channel
+from domain.member.identity import MergeMembers
 from domain.outreach.facts import OutreachEnded
 from tests.shell.world import PACE, World, until
 from workers import signals
@@ -55,6 +56,21 @@ async def test_a_fact_of_a_member_wakes_the_processes_of_that_member_only(world:
     heard = await told(world, monkeypatch)
     assert refs[0].stream in heard and refs[1].stream not in heard
     assert heard[refs[0].stream] == [world.system.log.watermark()], "many facts of one batch are one signal"
+
+
+async def test_a_fact_of_a_merged_member_wakes_the_processes_of_whoever_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, third = world.member(), world.member(), world.member()
+    async with world.running():
+        ref = world.assign(one)
+        await world.settled(ref)
+    for retired in (other, third):
+        world.do(MergeMembers(stream=one, by=SYSTEM, retired=retired))
+    assert ref.stream in await told(world, monkeypatch)
+    for retired in (other, third):
+        world.do(OptOut(stream=retired, by=SYSTEM, channel=Channel.TEXT))
+        assert (await told(world, monkeypatch))[ref.stream] == [world.system.log.watermark()]
 
 
 async def test_what_ended_can_still_be_woken_by_a_late_fact_but_not_by_a_policy(

@@ -15,9 +15,10 @@ from domain.episode.facts import MemberEnrolled
 from domain.followup.facts import FollowUpContactMade, FollowUpEntrusted, FollowUpOpened, StayNoticed
 from domain.interactions import Interaction, SpokenTo
 from domain.member.facts import Channel, StayAttributed
+from domain.member.identity import MembersMerged, MembersSeparated
 from domain.outreach.facts import ContactMade, OutreachOpened
 from domain.records import RecordStruckOut
-from domain.routing import ends, route, tags
+from domain.routing import ends, route, tags, ties
 from domain.transition.facts import TransitionContactMade
 from tests.given import at
 from tests.golden.examples import bare
@@ -64,6 +65,17 @@ def test_it_is_woken_by_its_own_facts_the_episode_the_member_and_the_policies(ki
         assert AllOpen(kind, stream) in route(said(stream, fact))
     opens = PROCESSES[kind].opens
     assert opens is not None and woken(f"{kind}-1", bare(opens)) >= {f"{kind}-1"}
+
+
+@EVERY
+def test_it_is_woken_by_a_merge_of_its_member(kind: str) -> None:
+    for fact in (MembersMerged, MembersSeparated):
+        merge = fact(survivor="member-m", retired="member-n", episodes=("episode-1", "episode-2"))
+        for stream in ("member-m", "member-n"):
+            assert {f"{kind}-1", f"{kind}-2"} <= woken(stream, merge)
+            assert AllOpen(kind, stream) in route(said(stream, merge))
+    merge = MembersMerged(survivor="member-m", retired="member-n")
+    assert ties(said("member-m", merge)) == ("member-n",) and ties(said("member-n", merge)) == ("member-m",)
 
 
 @EVERY
