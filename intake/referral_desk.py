@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -35,8 +35,10 @@ from intake.fhir import Refused
 from intake.identity import IdentityKeys
 from intake.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 from intake.index import IdentityIndex
-from intake.matching import Candidate, Matched, Review, match
+from intake.matching import Matched, Reason, Review
 from intake.memberfile import RowProblem
+from intake.readings import Sight
+from intake.recognising import Asked, Found, Recogniser
 from intake.referral import REFERRAL_PARSER, Faulty, InboundReferral, read_form, read_rows
 from intake.sources import Sources
 
@@ -117,6 +119,7 @@ class ReferralDesk:
         self._gateway = gateway
         self._identity = identity
         self._index = index
+        self._recogniser = Recogniser(identity, index)
         self._clock = clock
         self._sources = sources
 
@@ -247,43 +250,25 @@ class ReferralDesk:
     def _whose(self, claim: Claim, said: InboundReferral) -> tuple[StreamId, str, bool] | Settlement:
         """(member, evidence, whether they are registered), or why it waits."""
         row, person = claim.row, said.person
-        if row.released_by and row.member:
-            return row.member, BY_HAND, True
-        holders = [h for cin in person.cins if (h := self._claim(self._identity.cin_claim(cin)).holder) is not None]
-        by_cin = [self._candidate(member) for member in dict.fromkeys(holders)]
-        if any(candidate is None for candidate in by_cin):
-            return _waits(Status.IGNORED, "member_erased")
-        by_name: list[Candidate | None] = []
-        if person.family_name and person.birth_date is not None:
-            key = (person.family_name, person.birth_date)
-            by_name = [self._candidate(member) for member in self._index.named(claim.conn, {key})[key]]
-        found = match(person, [c for c in by_cin if c is not None], [c for c in by_name if c is not None])
-        match found:
+        by_hand = row.member if row.released_by and row.member else None
+        seen = self._recogniser.see(claim.conn, Sight(self._gateway), (Asked(person, by_hand=by_hand),))
+        if by_hand is not None:
+            return by_hand, BY_HAND, True
+        found = self._recogniser.recognise(seen, person, None, str(row.inbox_id), row.received_at.date())
+        if found.erased:
+            return _waits(Status.IGNORED, Reason.ERASED.value)
+        match found.match:
             case Matched(member=member, evidence=evidence):
                 return member, evidence, True
-            case Review(reason=why, proposed=proposed):
-                return _waits(Status.WAITING, why.value, proposed)
-            case _ if found.proposed:
-                return _waits(Status.WAITING, "possible_member", found.proposed)
+            case Review(reason=why):
+                return _waits(Status.WAITING, why.value, found)
+            case _ if found.match.proposed or any(one.strong for one in found.likely):
+                return _waits(Status.WAITING, "possible_member", found)
             case _ if not person.cins or not person.family_name or person.birth_date is None:
                 lacking = "no_cin" if not person.cins else "identity_incomplete"
-                return _waits(Status.UNMATCHED, lacking, lookup=tuple(self._lookup_keys(said)))
+                return _waits(Status.UNMATCHED, lacking, found, self._recogniser.lookup(person))
             case _:
                 return self._identity.member(person.cins[0]), "cin", False
-
-    def _lookup_keys(self, said: InboundReferral) -> Iterator[bytes]:
-        person = said.person
-        yield from (self._identity.cin(cin) for cin in person.cins)
-        if person.family_name and person.birth_date is not None:
-            yield self._identity.name_and_birth_date(person.family_name, person.birth_date)
-
-    def _candidate(self, stream: StreamId) -> Candidate | None:
-        """What matching needs of a member; None where their data was erased."""
-        member = self._member(stream)
-        born = date.fromisoformat(member.birth_date) if member.birth_date else None
-        if member.erased:
-            return None
-        return Candidate(stream, member.cin, member.family_name, member.given_name, born, former_cins=member.cins())
 
     # -- what follows
 
@@ -297,7 +282,7 @@ class ReferralDesk:
         if said.withdrawn:
             return self._withdrawn(work, member, evidence, referral, episode)
         if registered and self._member(member).death() is not None:
-            return _waits(Status.WAITING, "member_died", (member,))
+            return _waits(Status.WAITING, "member_died")
         if not registered:
             self._register(work, said, member)
         if said.phone:
@@ -389,5 +374,6 @@ def _counted(taken: Taken) -> str:
     return "rejected" if taken.status in (Status.DEAD, Status.IGNORED) else "waiting"
 
 
-def _waits(status: Status, reason: str, proposed: tuple[StreamId, ...] = (), lookup: tuple[bytes, ...] = ()) -> Settlement:
-    return Settlement(status=status, reason=reason, proposed=proposed, lookup=lookup, parser=REFERRAL_PARSER)
+def _waits(status: Status, reason: str, found: Found | None = None, lookup: tuple[bytes, ...] = ()) -> Settlement:
+    proposed, outcome = (found.proposed, found.outcome) if found is not None else ((), None)
+    return Settlement(status=status, reason=reason, proposed=proposed, outcome=outcome, lookup=lookup, parser=REFERRAL_PARSER)
