@@ -17,6 +17,7 @@ from api.services import Dependency, Feedback, Services
 from eventlog.recorder import LogAway
 from intake import inbox
 from intake.door import FrontDoor, open_door
+from intake.profiles import PROFILES, Profiles
 from intake.sources import load_sources
 from projections.queries import Queries
 from projections.registry import read_models
@@ -48,7 +49,7 @@ def queries_of(system: System) -> Queries:
 def door_of(system: System) -> FrontDoor:
     """The front door on an open system. Raises SourcesInvalid."""
     settings = system.settings
-    return open_door(
+    door = open_door(
         addresses(settings)[0],
         gateway=system.gateway,
         keys=system.opened.keys,
@@ -56,6 +57,9 @@ def door_of(system: System) -> FrontDoor:
         clock=system.clock,
         sources=load_sources(settings.throughline_sources),
     )
+    if settings.throughline_profiles is not None:
+        door.files.profiles = Profiles((PROFILES, settings.throughline_profiles))
+    return door
 
 
 def services_of(

@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     throughline_sources: Path | None = None
     """The registry of hospitals that may send messages, a TOML file; none: the demo's own hospitals."""
 
+    throughline_profiles: Path | None = None
+    """A folder with profiles of plans' files, beside those that come along; of one that is in both, this one counts."""
+
     throughline_as: str | None = None
     """Who uses the command line: a staff stream id, or that person's mail address."""
 
