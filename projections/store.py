@@ -331,8 +331,12 @@ def loaded(model: ReadModel[Any], asked: Cursor[TupleRow]) -> dict[str, Any]:
 
 @cache
 def _by_keys(model: ReadModel[Any], of: str) -> bytes:
+    """Key by key through the index. Of `key = ANY (...)` a plan is kept that was made while the table was empty: one that compares
+    every row with every key, until somebody analyses the table."""
     columns = sql.SQL(", ").join(map(sql.Identifier, model.column_names))
-    return sql.SQL("SELECT {} FROM {} WHERE key = ANY(%b::text[])").format(columns, table(model.name, of)).as_bytes(None)
+    one = sql.SQL("SELECT {} FROM {} AS t WHERE t.key = wanted.key LIMIT 1").format(columns, table(model.name, of))
+    query = "SELECT found.* FROM unnest(%b::text[]) AS wanted (key) CROSS JOIN LATERAL ({}) AS found"
+    return sql.SQL(query).format(one).as_bytes(None)
 
 
 def save(conn: Conn, model: ReadModel[Any], of: str, rows: Sequence[Any], gone: Sequence[str]) -> None:

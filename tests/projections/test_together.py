@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from domain import catalog
+from projections import store
 from projections.registry import read_models
 from projections.runner import Projector, ProjectorStopped
 from tests.projections.conftest import INDEX_KEY, World
@@ -91,3 +92,19 @@ def test_one_that_was_rebuilt_meanwhile_goes_on_in_its_new_table(toys: World) ->
     carry(projector)
     assert shown(toys) == {**expected, "a": (1, 1)}
     assert toys.rows("SELECT facts FROM read.total") == [(201,)]
+
+
+def test_rows_are_looked_up_by_a_plan_that_bears_growth(toys: World) -> None:
+    """A connection keeps the plan that it made while the table was empty: then every key was compared with every row."""
+    projector = toys.projector(baskets())
+    carry(projector)
+    with toys.pool.connection() as conn:
+        found = store.shown_and_incarnation(conn, "baskets")
+        assert found is not None
+        query = store._by_keys(projector.models["baskets"], found[0].build).replace(b"%b", b"$1")
+        conn.execute(b"PREPARE looked AS " + query)
+        conn.execute("SET plan_cache_mode = force_generic_plan")
+        plan = "\n".join(row[0] for row in conn.execute("EXPLAIN EXECUTE looked ('{}')"))
+        conn.execute("RESET plan_cache_mode")
+        conn.execute("DEALLOCATE looked")
+    assert "Index Scan" in plan and "Seq Scan" not in plan
