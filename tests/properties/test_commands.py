@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from domain import alerts, records
 from domain.catalog import decider_of
 from domain.core import SYSTEM, Command, Decision, Instant, Refusal, StreamId, fold
-from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads
+from domain.episode import assessments, authorisations, care_plans, closing, enrolment, holds, leads, rosters
 from domain.episode import decider as episode
 from domain.episode.care_plans import Goal, Task
 from domain.episode.enrolment import EnrolmentStep
@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
     "member": (
         member.RegisterMember, member.LearnContactPoint, member.MarkContactPoint, member.OptOut, member.OptIn, member.GiveConsent,
         member.WithdrawConsent, member.LoseCoverage, member.RestoreCoverage, member.ReportDeath, member.WithdrawDeathReport,
+        member.ListByPlan, member.TakeOffByPlan,
         member.AttributeStay, member.DetachStay, member.ChooseLanguage, member.Relocate, member.CorrectIdentity,
     ),
     "episode": (
@@ -92,7 +93,8 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
         enrolment.ReportPlanTier, enrolment.RaiseConflict, enrolment.SettleConflict, enrolment.ExplainChoice,
         enrolment.RequestProviderChange, enrolment.SettleProviderChange, assessments.BeginAssessment, assessments.AnswerAssessment,
         assessments.CompleteAssessment, assessments.AbandonAssessment, closing.AgreeStepDown, closing.MakeWarmHandOff,
-        closing.RecordNoticeOfAction, care_plans.WriteCarePlan,
+        closing.RecordNoticeOfAction, rosters.MissOnRoster, rosters.MissOnRoster, rosters.NameOnRosterAgain,
+        rosters.SettleRosterAbsence, rosters.ReportPlanPopulations, care_plans.WriteCarePlan,
         care_plans.MeetGoal, care_plans.GiveUpGoal, care_plans.FinishTask, care_plans.GiveCarePlanCopy, care_plans.ReviewCarePlan,
     ),
     "followup": (
