@@ -310,15 +310,16 @@ def test_60c_two_discharges_within_seven_days_count_once_at_the_last() -> None:
 def test_53_a_transfer_to_a_nursing_facility_is_no_end_and_starts_nothing_that_belongs_at_home() -> None:
     story = in_hospital().discharged("2026-11-20 14:00 PST", to="03")
     keys = story.open_keys()
-    assert {CALL, INTERACTION, f"medication_reconciliation/{STAY}"} <= keys
-    assert not keys & {f"medicines_obtained/{STAY}", f"medicines_understood/{STAY}", f"side_effects_asked/{STAY}"}
+    assert {INTERACTION, VISIT, f"medication_reconciliation/{STAY}"} <= keys, "it is a transition, and its care goes on"
+    at_home = {CALL, f"medicines_obtained/{STAY}", f"medicines_understood/{STAY}", f"side_effects_asked/{STAY}"}
+    assert not keys & at_home, "TCM's call within two business days is about homes"
 
 
 def test_53_a_nursing_facility_can_be_entered_by_hand_and_its_discharge_home_starts_the_full_checklist() -> None:
     story = in_hospital().discharged("2026-11-20 14:00 PST", to="03").on("2026-11-20 18:00 PST")
     entered = {"facility": "seaview", "stay_class": StayClass.NURSING_FACILITY, "admitted_at": at("2026-11-20 16:00 PST")}
     story.do(EnterAdmission(stream=SECOND, by=LEAD, member=MEMBER, episode=EPISODE, **entered))
-    assert story.state(CALL) is OPEN
+    assert story.state(INTERACTION) is OPEN
     story.on("2026-12-10 12:00 PST")
     story.do(EnterDischarge(stream=SECOND, by=LEAD, discharged_on=date(2026, 12, 9), disposition="01"))
     assert story.due(f"call/{SECOND}") == at("2026-12-11 24:00 PST")
