@@ -20,6 +20,7 @@ from psycopg_pool import PoolTimeout
 from domain.core import Refusal, StreamId
 from domain.episode.rosters import MissOnRoster
 from domain.episode.state import claim_on_open_episode
+from domain.member.decider import Member
 from eventlog.clock import Clock
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
@@ -27,11 +28,13 @@ from eventlog.recorder import LogAway
 from intake import grants, listing, returns
 from intake.apply import Busy
 from intake.claims import next_of_files
+from intake.identifiers import names_agree
 from intake.identity import IdentityKeys
 from intake.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 from intake.index import IdentityIndex
 from intake.lines import BATCH_MAX, REJECTED, ROW_PARSER, UNCHANGED, Asked, Lines, Listing, Reading, Rows, next_rows, not_taken
 from intake.listing import Seen
+from intake.matching import Reason
 from intake.memberfile import READERS, RosterRow, RowProblem, Sheet, is_cin, read_sheet
 from intake.profiles import FileKind, Profile, Profiles
 from intake.reports import Outcome, ReportLine, lines_of, said_of, totals
@@ -95,6 +98,11 @@ class Preview:
     @property
     def totals(self) -> dict[Outcome, int]:
         return totals(self.lines)
+
+
+POSSIBLE_MEMBER: Final = "possible_member"
+ANY_CIN: Final = "90000000A"
+"""Stands in for a CIN that is missing, to see whether anything else is."""
 
 
 class MemberFiles:
@@ -347,10 +355,39 @@ class MemberFiles:
         cells: dict[str, str] = json.loads(raw)
         if _UNREAD in cells:
             return not_taken(Status.DEAD, REJECTED, (RowProblem(**json.loads(cells[_UNREAD])),))
-        said = READERS[profile.kind](row.line or 0, cells, profile, row.received_at.date())
+        said: Any = READERS[profile.kind](row.line or 0, cells, profile, row.received_at.date())
+        if isinstance(said, tuple) and {problem.field for problem in said} == {"cin"} and not cells.get("cin"):
+            said = self._without_cin(rows, row, profile, cells, said)
+        if isinstance(said, Settlement):
+            return said
         if isinstance(said, tuple):
             return not_taken(Status.DEAD, REJECTED, said)
         return self._reading(row, profile, said)
+
+    def _without_cin(
+        self, rows: Rows, row: Row, profile: Profile, cells: Mapping[str, str], problems: tuple[RowProblem, ...]
+    ) -> Any:
+        """A row that lacks nothing but the CIN: whoever is called so and was born then is proposed to a person (domain.md 7, scenario
+        3), and taken once that person has said so. What is wrong with it, where nobody is."""
+
+        def with_cin(cin: str) -> Any:
+            return READERS[profile.kind](row.line or 0, {**cells, "cin": cin}, profile, row.received_at.date())
+
+        if row.released_by and row.member:
+            member = self._gateway.load(row.member).state
+            return with_cin(member.cin) if isinstance(member, Member) and member.cin else problems
+        said = with_cin(ANY_CIN)
+        if not isinstance(said, RosterRow):
+            return problems
+        key = (said.family_name, said.birth_date)
+        called = self._index.named(rows.conn, {key})[key]
+        states = {stream: loaded.state for stream, loaded in self._gateway.load_many(called).items()}
+        alike = [m for m in called if names_agree(states[m].given_name, said.given_name) is not False and not states[m].erased]
+        proposed = tuple(m for m in alike if states[m].identity.messages.get(str(row.inbox_id)) is not False)
+        if not proposed:
+            return problems
+        reason = POSSIBLE_MEMBER if len(proposed) == 1 else Reason.TWO_MEMBERS.value
+        return replace(not_taken(Status.WAITING, reason, problems), proposed=proposed)
 
     def _reading(self, row: Row, profile: Profile, said: Any) -> Reading:
         digest, plan = self._identity.digest, profile.plan

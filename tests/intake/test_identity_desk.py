@@ -134,3 +134,14 @@ def test_4_one_cin_with_two_birth_dates_is_a_question_and_overwrites_nothing(wor
     decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
     assert world.member(MARISOL).birth_date == "1961-04-12"
+
+
+def test_3_a_row_without_a_cin_is_proposed_and_taken_once_somebody_said_so(world: World) -> None:
+    world.register(MARISOL)
+    world.register(replace(MARISOL, cin="", phone="(661) 555-0177"), replace(TOMAS, cin=""))
+    question = only(world, Kind.MESSAGE)
+    assert (question.reason, question.members) == ("possible_member", (world.member_of(MARISOL),))
+    assert len(world.member(MARISOL).points) == 1
+    decide(world, question, Choice.ATTACH, world.staff(Role.CARE_MANAGER))
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert len(world.member(MARISOL).points) == 2
