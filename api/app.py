@@ -10,6 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import (
     audit,
+    backend_services,
     care_papers,
     caseloads,
     desk,
@@ -57,6 +58,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(desk.router, prefix="/v1")
     app.include_router(identity.router, prefix="/v1")
     app.include_router(feeds.router, prefix="/v1")
+    app.include_router(backend_services.router, prefix="/v1")
     app.include_router(files.router, prefix="/v1")
     app.include_router(referrals.routes, prefix="/v1")
     app.include_router(inquiries.routes, prefix="/v1")

@@ -16,7 +16,7 @@ from api.tokens import Caller
 from domain.staff.facts import Role
 from intake.inbox import CannotStore
 from intake.receive import HL7_CONTENT_TYPE, receive_http
-from intake.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle
+from intake.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle, receive_notification
 from intake.roster import Receipt
 from intake.tables import FileRefused
 
@@ -70,6 +70,28 @@ BUNDLE_EXAMPLE: dict[str, Any] = {
                 "birthDate": "1961-07-09",
             },
         },
+    ],
+}
+
+
+HEARTBEAT_EXAMPLE: dict[str, Any] = {
+    "resourceType": "Bundle",
+    "id": "notification-7",
+    "type": "history",
+    "timestamp": "2026-11-20T15:35:00-08:00",
+    "entry": [
+        {
+            "fullUrl": "urn:uuid:5d1f2a60-0000-4000-8000-000000000003",
+            "resource": {
+                "resourceType": "Parameters",
+                "parameter": [
+                    {"name": "subscription", "valueReference": {"reference": "https://exchange.example/fhir/Subscription/s-1"}},
+                    {"name": "status", "valueCode": "active"},
+                    {"name": "type", "valueCode": "heartbeat"},
+                    {"name": "events-since-subscription-start", "valueString": "12"},
+                ],
+            },
+        }
     ],
 }
 
@@ -165,7 +187,9 @@ async def receive_hl7(request: Request, services: Use, caller: Annotated[Caller,
         "requestBody": {"required": True, "content": {FHIR_CONTENT_TYPE: {"schema": {"type": "object"}, "example": BUNDLE_EXAMPLE}}}
     },
 )
-async def process_message(request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))]) -> Response:
+async def process_message(
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scope="system/Bundle.c"))]
+) -> Response:
     """The bytes are safe before the answer leaves. Unknown members and events and absent elements are answered with 200 too."""
     body = await request.body()
     source = services.sources.named(caller.source or "")
@@ -173,6 +197,43 @@ async def process_message(request: Request, services: Use, caller: Annotated[Cal
     headers["traceparent"] = traceparent() or ""
     peer = request.client.host if request.client else ""
     told = await run_in_threadpool(lambda: receive_bundle(services.reception, body, headers, source, peer=peer))
+    return Response(told.body, told.status, told.headers)
+
+
+@router.post(
+    "/fhir/subscription-notifications",
+    summary="What a FHIR subscription sends: handshake, heartbeat, events (R5 Backport for R4)",
+    response_class=Response,
+    responses={
+        200: {"description": "Stored"},
+        **{
+            status: {"content": {FHIR_CONTENT_TYPE: {"example": outcome_example(status)}}, "description": description}
+            for status, description in (
+                (400, "Not JSON, or no notification bundle: kept, not read; do not send it again"),
+                (422, "It does not say of which subscription it is, or what it tells: kept, not read"),
+                (503, "Could not be stored: send it again"),
+            )
+        },
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True, "content": {FHIR_CONTENT_TYPE: {"schema": {"type": "object"}, "example": HEARTBEAT_EXAMPLE}},
+        }
+    },
+)  # fmt: skip
+async def subscription_notification(
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scope="system/Bundle.c"))]
+) -> Response:
+    """An encounter that an event brings along is worked off as if it had come as a message. Events that nobody told us of are
+    noticed."""
+    body = await request.body()
+    source = services.sources.named(caller.source or "")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    headers["traceparent"] = traceparent() or ""
+    peer, now = request.client.host if request.client else "", services.clock.now()
+    told = await run_in_threadpool(
+        lambda: receive_notification(services.reception, services.door.subscriptions, body, headers, source, now=now, peer=peer)
+    )
     return Response(told.body, told.status, told.headers)
 
 

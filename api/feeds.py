@@ -13,6 +13,7 @@ from api.problems import Problem
 from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
+from intake.clients import ANY
 from intake.following import Followed, follow
 from intake.notices import Notice, UnknownNotice
 
@@ -20,7 +21,7 @@ router = APIRouter(tags=["Front door"])
 
 Looker = Annotated[Caller, Depends(only(Role.OPERATOR, Role.SUPERVISOR, Role.AUDITOR))]
 Worker = Annotated[Caller, Depends(only(Role.OPERATOR, Role.SUPERVISOR))]
-Sender = Annotated[Caller, Depends(only(Role.HOSPITAL))]
+Sender = Annotated[Caller, Depends(only(Role.HOSPITAL, scope=ANY))]
 
 
 class FeedRow(BaseModel):

@@ -26,6 +26,12 @@ from projections.answers import BadFilter, NotReady, QueryAway
 
 TYPE_PREFIX = "urn:throughline:problem:"
 MEDIA_TYPE = "application/problem+json"
+FHIR_PATH, FHIR_MEDIA_TYPE = "/v1/fhir/", "application/fhir+json"
+ISSUE_TYPES = {
+    400: "invalid", 401: "login", 403: "forbidden", 404: "not-found", 405: "not-supported", 409: "conflict", 413: "too-long",
+    415: "not-supported", 422: "invalid", 429: "throttled", 500: "exception", 503: "transient",
+}  # fmt: skip
+"""OperationOutcome's code for each status."""
 FAULTS_MAX = 20
 
 RULED_OUT = frozenset({
@@ -77,7 +83,10 @@ def of_conflict(conflict: Conflict) -> Problem:
     )
 
 
-def answer(problem: Problem) -> JSONResponse:
+def answer(problem: Problem, path: str = "") -> JSONResponse:
+    """The problem as its caller reads such things: below /v1/fhir/ as an OperationOutcome. `path` is what was asked for."""
+    if path.startswith(FHIR_PATH):
+        return _outcome(problem)
     body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{problem.code.replace('_', '-')}",
         "title": HTTPStatus(problem.status).phrase,
@@ -94,12 +103,24 @@ def answer(problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.status, dict(problem.headers), MEDIA_TYPE)
 
 
+def _outcome(problem: Problem) -> JSONResponse:
+    issue: dict[str, Any] = {
+        "severity": "error",
+        "code": ISSUE_TYPES.get(problem.status, "processing"),
+        "diagnostics": problem.detail,
+    }
+    if problem.field:
+        issue["expression"] = [problem.field]
+    said = {"resourceType": "OperationOutcome", "issue": [issue]}
+    return JSONResponse(said, problem.status, dict(problem.headers), FHIR_MEDIA_TYPE)
+
+
 def install(app: FastAPI) -> None:
     """Every way in which a request can go wrong ends in `answer`."""
 
     @app.exception_handler(Problem)
     def own(request: Request, error: Problem) -> Response:
-        return answer(error)
+        return answer(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
@@ -109,7 +130,7 @@ def install(app: FastAPI) -> None:
         ]
         first = faults[0] if faults else {"field": "", "fault": "The request could not be read."}
         status = 400 if any(fault["type"] == "json_invalid" for fault in error.errors()) else 422
-        return answer(Problem(status, "invalid", first["fault"], first["field"], {"faults": faults}))
+        return answer(Problem(status, "invalid", first["fault"], first["field"], {"faults": faults}), request.url.path)
 
     @app.exception_handler(HTTPException)
     def of_framework(request: Request, error: HTTPException) -> Response:
@@ -118,14 +139,14 @@ def install(app: FastAPI) -> None:
             405: ("method_not_allowed", "The address exists, but not for this method; see /v1/openapi.json."),
         }
         code, detail = known.get(error.status_code, ("request_refused", "The request was refused."))
-        return answer(Problem(error.status_code, code, detail, headers=error.headers or {}))
+        return answer(Problem(error.status_code, code, detail, headers=error.headers or {}), request.url.path)
 
     @app.exception_handler(BadFilter)
     def wrong_filter(request: Request, error: BadFilter) -> Response:
-        return answer(Problem(400, "filter_faulty", error.because, error.field))
+        return answer(Problem(400, "filter_faulty", error.because, error.field), request.url.path)
 
     def away(request: Request, error: Exception) -> Response:
-        return answer(unavailable("database"))
+        return answer(unavailable("database"), request.url.path)
 
     for kind in (LogAway, QueryAway, NotReady, PoolTimeout, CannotStore, psycopg.OperationalError):
         app.add_exception_handler(kind, away)

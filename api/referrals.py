@@ -189,7 +189,7 @@ async def receive_file(
     },
 )
 async def service_request(
-    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))]
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scope="system/ServiceRequest.c"))]
 ) -> Response:
     """The Patient is contained or in the Bundle. A request with status `revoked` takes back the earlier one of the same
     identifier."""

@@ -20,11 +20,13 @@ from api.problems import Problem, answer, unexpected
 from api.services import Services
 from api.tokens import Caller, caller_of
 from domain.staff.facts import Role
+from intake.clients import ANY, allows
 
 BODY_BYTES_MAX = 256 * 1024
 BODY_BYTES_MAX_AT = {
     "/v1/hl7": 16 * 1024 * 1024,
     "/v1/fhir/$process-message": 16 * 1024 * 1024,
+    "/v1/fhir/subscription-notifications": 16 * 1024 * 1024,
     "/v1/member-files": 64 * 1024 * 1024,
     "/v1/files": 64 * 1024 * 1024,
     "/v1/files/previews": 64 * 1024 * 1024,
@@ -89,7 +91,7 @@ class Doorway:
         limit = BODY_BYTES_MAX_AT.get(scope["path"], BODY_BYTES_MAX)
         told = headers.get("content-length", "")
         if told.isdigit() and int(told) > limit:
-            await answer(_too_large(limit))(scope, receive, send)
+            await answer(_too_large(limit), scope["path"])(scope, receive, send)
             return
         started = False
 
@@ -102,11 +104,11 @@ class Doorway:
             await self._app(scope, _limited(receive, limit), sending)
         except TooLarge:
             if not started:
-                await answer(_too_large(limit))(scope, receive, send)
+                await answer(_too_large(limit), scope["path"])(scope, receive, send)
         except Exception as error:
             problem = unexpected(error)
             if not started:
-                await answer(problem)(scope, receive, send)
+                await answer(problem, scope["path"])(scope, receive, send)
 
 
 class _Told:
@@ -176,13 +178,18 @@ def somebody(services: Use, credentials: Annotated[HTTPAuthorizationCredentials 
     return caller
 
 
-def only(*roles: Role) -> Callable[..., Caller]:
-    """A dependency: a caller in one of the roles. 403 for everybody else."""
+def only(*roles: Role, scope: str = "") -> Callable[..., Caller]:
+    """A dependency: a caller in one of the roles. 403 for everybody else. `scope`: what a backend service's token needs, or `ANY`;
+    without it such a token has no business here."""
     wanted = " or ".join(role.value for role in roles)
 
     def allowed(caller: Annotated[Caller, Depends(somebody)]) -> Caller:
         if caller.role not in roles:
             raise Problem(403, "role_missing", f"This needs a token of the role {wanted}; yours is {caller.role.value}.")
+        if caller.scopes is not None and scope != ANY and not (scope and allows(caller.scopes, scope)):
+            raise Problem(
+                403, "scope_missing", f"This needs the scope {scope or 'of no backend service'}; ask for it with the token."
+            )
         return caller
 
     return allowed

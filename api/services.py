@@ -68,5 +68,7 @@ class Services:
     feedback: Feedback | None = None
     programme: tuple[str, str] = ("", "")
     """The programme's name and phone number, for hospitals whose patient has no care manager with a number."""
+    public_url: str = ""
+    """Where clients reach the API; none: as each request says."""
     hosts: tuple[str, ...] = ()
     """Host names under which the API may be called; none: any."""

@@ -52,6 +52,8 @@ class Caller:
     by: str
     role: Role
     token_id: UUID
+    scopes: tuple[str, ...] | None = None
+    """What a backend service's token may do; None: whatever its role may."""
 
     @property
     def source(self) -> str | None:
@@ -71,9 +73,10 @@ def create_tables(pool: Pool) -> None:
 
 
 def mint(
-    pool: Pool, *, role: Role, subject: str, now: datetime, life: timedelta, label: str = "", by: str = SYSTEM
-) -> tuple[Token, str]:
-    """A new token and the only sight of it. Raises TokenRefused."""
+    pool: Pool, *, role: Role, subject: str, now: datetime, life: timedelta, label: str = "", by: str = SYSTEM,
+    scopes: tuple[str, ...] | None = None,
+) -> tuple[Token, str]:  # fmt: skip
+    """A new token and the only sight of it; with `scopes` it may do only that. Raises TokenRefused."""
     if role is Role.HOSPITAL and not subject.startswith("source:"):
         raise TokenRefused("subject: a hospital's token names its source, such as source:st-brendan")
     if role is not Role.HOSPITAL and not subject.startswith("staff-"):
@@ -82,11 +85,11 @@ def mint(
         raise TokenRefused(f"days: a token lives between a moment and {LIFE_MAX.days} days")
     token_id, secret = uuid4(), secrets.token_urlsafe(SECRET_BYTES)
     shown = f"{PREFIX}{secret}"
-    row = (token_id, role.value, subject, label, now, by, now + life, _digest(shown))
+    row = (token_id, role.value, subject, label, now, by, now + life, _digest(shown), None if scopes is None else list(scopes))
     with pool.connection() as conn:
         conn.execute(
-            "INSERT INTO api_token (token_id, role, subject, label, created_at, created_by, expires_at, digest)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO api_token (token_id, role, subject, label, created_at, created_by, expires_at, digest, scopes)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             row,
         )
     return Token(token_id, role, subject, label, now, by, now + life, None), shown
@@ -98,10 +101,21 @@ def caller_of(pool: Pool, shown: str, now: datetime) -> Caller | None:
         return None
     with pool.connection(timeout=3.0) as conn:
         row = conn.execute(
-            "SELECT subject, role, token_id FROM api_token WHERE digest = %s AND expires_at > %s AND revoked_at IS NULL",
+            "SELECT subject, role, token_id, scopes FROM api_token WHERE digest = %s AND expires_at > %s AND revoked_at IS NULL",
             (_digest(shown), now),
         ).fetchone()
-    return None if row is None else Caller(row[0], Role(row[1]), row[2])
+    return None if row is None else Caller(row[0], Role(row[1]), row[2], None if row[3] is None else tuple(row[3]))
+
+
+def presented_before(pool: Pool, client: str, jti: str, until: datetime, now: datetime) -> bool:
+    """Whether a client's assertion was presented before. It is remembered for as long as it could be believed."""
+    with pool.connection(timeout=3.0) as conn, conn.transaction():
+        conn.execute("DELETE FROM api_assertion WHERE expires_at < %s", (now,))
+        done = conn.execute(
+            "INSERT INTO api_assertion (client_id, jti, expires_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            (client, jti, until),
+        )
+    return done.rowcount == 0
 
 
 def listed(pool: Pool) -> tuple[Token, ...]:
@@ -110,7 +124,7 @@ def listed(pool: Pool) -> tuple[Token, ...]:
         return tuple(
             cursor.execute(
                 "SELECT token_id, role, subject, label, created_at, created_by, expires_at, revoked_at FROM api_token"
-                " ORDER BY created_at DESC LIMIT %s",
+                " WHERE scopes IS NULL ORDER BY created_at DESC LIMIT %s",
                 (LIST_MAX,),
             ).fetchall()
         )

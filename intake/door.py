@@ -34,6 +34,7 @@ from intake.replays import Rehearsal
 from intake.roster import MemberFiles
 from intake.sources import Source, Sources
 from intake.strangers import Strangers
+from intake.subscriptions import Subscriptions
 from intake.worker import Worker
 
 POOL_MAX: Final = 16
@@ -57,6 +58,7 @@ class FrontDoor:
     notices: Notices
     feeds: FeedWatch
     rehearsal: Rehearsal
+    subscriptions: Subscriptions
     desk: IdentityDesk
     _pool: ConnectionPool[Connection[TupleRow]]
     _threads: ThreadPoolExecutor
@@ -146,6 +148,7 @@ def open_door(
         _url=url,
         notices=notices,
         feeds=FeedWatch(inbox, notices, sources, clock),
+        subscriptions=Subscriptions(pool, notices),
         rehearsal=Rehearsal(inbox, gateway, applier, sources),
         desk=IdentityDesk(inbox, gateway, identity, sources, clock),
         _pool=pool,

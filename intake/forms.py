@@ -10,11 +10,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final
 
-from intake import er7, fhir, notification, persons
+from intake import er7, fhir, notification, persons, subscriptions
 from intake.inbox import Row
 from intake.notification import Ignored, Notification
 from intake.persons import PersonNotice
 from intake.sources import Source
+from intake.subscriptions import PAYLOAD_NOT_SENT
 
 FHIR_TRANSPORT: Final = "fhir"
 
@@ -58,6 +59,14 @@ class Parts:
 def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
     """What a message says."""
     if row.transport == FHIR_TRANSPORT:
+        if row.part_of is None and row.kind.startswith("subscription-"):
+            notified = subscriptions.read(raw)
+            if isinstance(notified, fhir.Refused):
+                return NotRead("not_fhir", fhir.PARSER_VERSION)
+            if notified.bundles:
+                return Parts(notified.bundles, fhir.PARSER_VERSION)
+            why = PAYLOAD_NOT_SENT if notified.type == subscriptions.EVENT_NOTIFICATION else notified.type
+            return Read(Ignored(why), fhir.PARSER_VERSION, (row.sha256.hex(),))
         bundle = fhir.read(raw)
         if isinstance(bundle, fhir.Refused):
             return NotRead("not_fhir", fhir.PARSER_VERSION)

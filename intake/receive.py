@@ -9,6 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from intake.er7 import known_charset
 from intake.inbox import Arrival, CannotStore, Inbox, Status
 from intake.mllp import FRAME_BYTES_MAX
 from intake.sources import AckMode, Source
+from intake.throttle import Throttle
 
 HL7_CONTENT_TYPE: Final = "application/hl7-v2"
 RECEIPT_HEADER: Final = "Throughline-Receipt"
@@ -88,6 +90,7 @@ class Reception:
         self.inbox = inbox
         self.clock = clock
         self._ring = ring
+        self.throttle = Throttle()
         self._forms = Forms()
 
     def receive(self, received: Received) -> Answered:
@@ -230,6 +233,8 @@ def receive_http(
         return _problem(415, f"Content-Type: send {HL7_CONTENT_TYPE}.")
     if len(body) > FRAME_BYTES_MAX:
         return _problem(413, f"The message is longer than {FRAME_BYTES_MAX} bytes.")
+    if wait := reception.throttle.wait_seconds(source):
+        return _problem(429, "Too many messages in a minute; send this one again later.", {"Retry-After": str(ceil(wait))})
     charset = next(
         (v.strip(' "') for k, _, v in (p.strip().partition("=") for p in parameters.split(";")) if k.lower() == "charset"), ""
     )

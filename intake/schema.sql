@@ -130,7 +130,11 @@ CREATE TABLE IF NOT EXISTS intake.roster (
     PRIMARY KEY (plan, cin_key)
 );
 -- The contact points that the plan knows of: what it does not have yet is reported to it.
-ALTER TABLE intake.roster ADD COLUMN IF NOT EXISTS points text[] NOT NULL DEFAULT '{}';
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'intake.roster'::regclass AND attname = 'points') THEN
+        ALTER TABLE intake.roster ADD COLUMN points text[] NOT NULL DEFAULT '{}';
+    END IF;
+END $$;
 
 -- Strangers whom somebody looked at and did not refer, by the keyed digest of their numbers: shown again once they come again.
 CREATE TABLE IF NOT EXISTS intake.strangers (
@@ -166,6 +170,17 @@ CREATE TABLE IF NOT EXISTS intake.notices (
     ended_by        text        NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX IF NOT EXISTS notices_open ON intake.notices (kind, source_id, subject) WHERE ended_at IS NULL;
+
+-- How far each subscription of ours has told its events.
+CREATE TABLE IF NOT EXISTS intake.subscriptions (
+    source_id       text        NOT NULL,
+    subscription    text        NOT NULL,
+    topic           text        NOT NULL,
+    status          text        NOT NULL,
+    events          bigint      NOT NULL,
+    heard_at        timestamptz NOT NULL,
+    PRIMARY KEY (source_id, subscription)
+);
 
 -- When each source was last heard of, as far as the watch has looked.
 CREATE TABLE IF NOT EXISTS intake.feeds (

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import json
 import re
 import tomllib
 from datetime import time
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography import x509
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from intake.clients import public_key
 from intake.er7 import known_charset
 
 DEMO_SOURCES: Final = Path(__file__).with_name("demo-sources.toml")
@@ -59,7 +61,9 @@ class Source(_Row):
 
     `token_sha256` is the hex digest of its bearer token. Its client certificate is known by its fingerprint (`certificate_sha256`),
     as a PEM file beside the registry (`certificates`), or by a name (`certificate_names`: the subject as RFC 4514 writes it, or a
-    DNS name) that one of its `authorities` (PEM files) or `certificate_issuers` (names) gave.
+    DNS name) that one of its `authorities` (PEM files) or `certificate_issuers` (names) gave. A SMART backend client has a
+    `client_id`, its public keys (`jwks`, or `jwks_file` beside the registry) and the `scopes` that it may ask for.
+    `messages_per_minute`: more over HTTP get 429; 0: no limit.
     `id_authorities` maps what messages call an assigning authority to the name that matching uses, `cin` for the state's.
     `production` = False means that test messages are acted on too. `plan_of_referrals`: the health plan of
     referrals that name none. `inquiries_per_hour`: how often it may ask whether its patient is enrolled; 0: never.
@@ -76,6 +80,11 @@ class Source(_Row):
     certificates: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
     certificate_names: tuple[str, ...] = ()
+    client_id: Annotated[str, Field(max_length=200)] = ""
+    jwks: tuple[dict[str, Any], ...] = ()
+    jwks_file: str = ""
+    scopes: tuple[str, ...] = ("system/Bundle.c",)
+    messages_per_minute: Annotated[int, Field(ge=0)] = 0
     certificate_issuers: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     facilities: tuple[Facility, ...] = ()
@@ -123,6 +132,22 @@ class Source(_Row):
             except ValueError:
                 raise ValueError(f"{network!r} is no network; write 10.0.0.0/8, or one address as 10.1.2.3/32") from None
         return networks
+
+    @field_validator("jwks")
+    @classmethod
+    def _keys_can_be_used(cls, keys: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for number, key in enumerate(keys, start=1):
+            try:
+                public_key(key)
+            except ValueError as fault:
+                raise ValueError(f"key {number} {fault}") from None
+        return keys
+
+    @model_validator(mode="after")
+    def _a_client_has_keys(self) -> Self:
+        if bool(self.client_id) != bool(self.jwks or self.jwks_file):
+            raise ValueError("client_id and its keys (jwks, or jwks_file beside this registry) go together")
+        return self
 
     @model_validator(mode="after")
     def _names_are_believed_of_somebody(self) -> Self:
@@ -198,6 +223,10 @@ class Sources:
             if row.token_sha256 and "http" in row.transports and hmac.compare_digest(row.token_sha256, digest):
                 found = row
         return found
+
+    def of_client(self, client_id: str) -> Source | None:
+        """The source of a SMART backend client."""
+        return next((row for row in self.rows if row.client_id and row.client_id == client_id and "http" in row.transports), None)
 
     def with_token(self, name: str, token: str) -> Sources:
         """The same registry, in which a source also sends over HTTP with this bearer token."""
@@ -286,7 +315,25 @@ def _from_files(source: Source, folder: Path, trusted: list[str]) -> dict[str, o
     issuers = [found.subject.rfc4514_string() for found in authorities]
     return {
         "certificate_sha256": (*source.certificate_sha256, *prints), "certificate_issuers": (*source.certificate_issuers, *issuers),
+        "jwks": (*source.jwks, *(_keys_in(folder / source.jwks_file) if source.jwks_file else ())),
     }  # fmt: skip
+
+
+def _keys_in(file: Path) -> tuple[dict[str, Any], ...]:
+    try:
+        keys = json.loads(file.read_bytes())["keys"]
+        for number, key in enumerate(keys, start=1):
+            try:
+                public_key(key)
+            except ValueError as fault:
+                raise _FileFault("jwks_file", f"{file}: key {number} {fault}") from None
+    except OSError:
+        raise _FileFault(
+            "jwks_file", f"{file} cannot be read; put the file there, or write its path beside this registry"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _FileFault("jwks_file", f'{file} is no JWKS; ask for JSON as {{"keys": [...]}}') from None
+    return tuple(keys)
 
 
 def _certificate_in(file: Path, field: str) -> x509.Certificate:

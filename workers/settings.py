@@ -68,6 +68,9 @@ class Settings(BaseSettings):
 
     throughline_api_port: int = Field(default=8470, ge=1, le=65_535)
     throughline_hl7_port: int = Field(default=2575, ge=1, le=65_535)
+    throughline_public_url: str = ""
+    """Where senders reach the API from outside, such as https://hl7.programme.example; none: as each request says."""
+
     throughline_hl7_certificate: Path | None = None
     throughline_hl7_certificate_key: Path | None = None
     throughline_hl7_client_authorities: Path | None = None

@@ -86,6 +86,7 @@ class Run:
         self._messages = messages
         self._kill_at = sorted(chance.sample(range(1, messages), kills))
         self._victims = [chance.choice(self._parts) for _ in range(kills)]
+        self._one_at_a_time = asyncio.Lock()
         self.outcome = Outcome()
 
     def run(self) -> Outcome:
@@ -130,14 +131,16 @@ class Run:
                 writer.close()
 
     async def _kill_if_due(self) -> None:
-        assert all(part.process is not None and part.process.poll() is None for part in self._parts), "died without being killed"
-        while self._kill_at and len(self.outcome.acknowledged) >= self._kill_at[0]:
-            self._kill_at.pop(0)
-            victim = self._victims.pop()
-            await asyncio.to_thread(victim.kill)
-            victim.kills += 1
-            self.outcome.kills[victim.name] += 1
-            victim.start()
+        async with self._one_at_a_time:
+            while self._kill_at and len(self.outcome.acknowledged) >= self._kill_at[0]:
+                alive = (part.process is not None and part.process.poll() is None for part in self._parts)
+                assert all(alive), "one died without being killed"
+                self._kill_at.pop(0)
+                victim = self._victims.pop()
+                await asyncio.to_thread(victim.kill)
+                victim.kills += 1
+                self.outcome.kills[victim.name] += 1
+                victim.start()
 
 
 def check(world: World, run: Outcome, messages: int) -> None:

@@ -1,0 +1,178 @@
+"""Backend services of senders: SMART's client_credentials with a signed assertion (messages.md 2.4).
+
+A source's public keys are data of the registry. An assertion is believed once: its `jti` is kept until it would have expired.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+ASSERTION_LIFE_MAX: Final = timedelta(minutes=5)
+CLOCKS_APART_MAX: Final = timedelta(seconds=30)
+ASSERTION_CHARS_MAX: Final = 8_192
+JTI_CHARS_MAX: Final = 250
+RSA_BITS_MIN: Final = 2048
+ES384_BYTES: Final = 48
+ALGORITHMS: Final = ("RS384", "ES384")
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+Seen = Callable[[str, str, datetime], bool]
+"""(client, jti, until when it counts) -> whether it was presented before; from now on it was."""
+
+
+class NotBelieved(Exception):
+    """An assertion that does not prove who presents it. `said` is for the client's engineer and says nothing secret."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(said)
+        self.said = said
+
+
+@dataclass(frozen=True, slots=True)
+class Assertion:
+    """A signed claim, not yet believed: `client` is who it says it is."""
+
+    client: str
+    algorithm: str
+    key_id: str
+    claims: Mapping[str, Any]
+    signed: bytes
+    signature: bytes
+
+
+def read_assertion(text: str) -> Assertion:
+    """The parts of a JWT. Raises NotBelieved."""
+    if len(text) > ASSERTION_CHARS_MAX or text.count(".") != 2:
+        raise NotBelieved("client_assertion: send a JWT in its compact form")
+    head, body, signature = text.split(".")
+    header, claims = _json(head), _json(body)
+    algorithm, client = header.get("alg"), claims.get("sub")
+    if algorithm not in ALGORITHMS:
+        raise NotBelieved(f"alg: sign with {' or '.join(ALGORITHMS)}")
+    if not isinstance(client, str) or not client or claims.get("iss") != client:
+        raise NotBelieved("iss, sub: both are the client's id")
+    key_id = header.get("kid")
+    return Assertion(
+        client, algorithm, key_id if isinstance(key_id, str) else "", claims, f"{head}.{body}".encode(), _bytes(signature)
+    )
+
+
+def believe(assertion: Assertion, keys: Sequence[Mapping[str, Any]], *, audience: Sequence[str], now: datetime, seen: Seen) -> None:
+    """Check the signature, for whom and until when it counts, and that it is new. Raises NotBelieved."""
+    candidates = [k for k in keys if k.get("kid", "") == assertion.key_id] if assertion.key_id else list(keys)
+    if not candidates:
+        raise NotBelieved("kid: names no key that is registered; send the new JWKS to the programme")
+    if not any(_signed_by(assertion, key) for key in candidates):
+        raise NotBelieved("the signature is not of the registered key")
+    claims = assertion.claims
+    said = claims.get("aud")
+    if not set(said if isinstance(said, list) else [said]) & set(audience):
+        raise NotBelieved(f"aud: must be {audience[0]}")
+    expires = _instant(claims.get("exp"), "exp")
+    if expires <= now - CLOCKS_APART_MAX:
+        raise NotBelieved("exp: has passed; are your clocks right?")
+    if expires > now + ASSERTION_LIFE_MAX + CLOCKS_APART_MAX:
+        raise NotBelieved("exp: may lie five minutes ahead at most")
+    for name in ("nbf", "iat"):
+        if name in claims and _instant(claims[name], name) > now + CLOCKS_APART_MAX:
+            raise NotBelieved(f"{name}: lies ahead; are your clocks right?")
+    jti = claims.get("jti")
+    if not isinstance(jti, str) or not 0 < len(jti) <= JTI_CHARS_MAX:
+        raise NotBelieved("jti: give every assertion a new one")
+    if seen(assertion.client, jti, expires + CLOCKS_APART_MAX):
+        raise NotBelieved("jti: was presented before; make a new assertion for every token")
+
+
+def public_key(key: Mapping[str, Any]) -> tuple[str, PublicKey]:
+    """(algorithm, key) of a JWK. Raises ValueError that says what is wrong with it."""
+    if key.get("d") is not None:
+        raise ValueError("holds a private key; keep that one at the hospital and give the public part")
+    match key.get("kty"):
+        case "RSA":
+            numbers = rsa.RSAPublicNumbers(_number(key, "e"), _number(key, "n"))
+            if numbers.n.bit_length() < RSA_BITS_MIN:
+                raise ValueError(f"is an RSA key of {numbers.n.bit_length()} bits; {RSA_BITS_MIN} are needed")
+            return "RS384", numbers.public_key()
+        case "EC":
+            if key.get("crv") != "P-384":
+                raise ValueError(f"has the curve {key.get('crv')}; ES384 needs P-384")
+            return "ES384", ec.EllipticCurvePublicNumbers(_number(key, "x"), _number(key, "y"), ec.SECP384R1()).public_key()
+        case other:
+            raise ValueError(f"has the kty {other}; give an RSA or an EC key")
+
+
+def _signed_by(assertion: Assertion, key: Mapping[str, Any]) -> bool:
+    algorithm, public = public_key(key)
+    if algorithm != assertion.algorithm:
+        return False
+    try:
+        if isinstance(public, rsa.RSAPublicKey):
+            public.verify(assertion.signature, assertion.signed, padding.PKCS1v15(), hashes.SHA384())
+            return True
+        if len(assertion.signature) != 2 * ES384_BYTES:
+            return False
+        r, s = (int.from_bytes(assertion.signature[n : n + ES384_BYTES]) for n in (0, ES384_BYTES))
+        public.verify(encode_dss_signature(r, s), assertion.signed, ec.ECDSA(hashes.SHA384()))
+        return True
+    except InvalidSignature:
+        return False
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise NotBelieved("client_assertion: its parts are not base64url") from None
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(_bytes(text))
+    except (ValueError, RecursionError):
+        raise NotBelieved("client_assertion: its parts are not JSON") from None
+    if not isinstance(found, dict):
+        raise NotBelieved("client_assertion: its parts are not JSON objects")
+    return found
+
+
+def _instant(value: object, name: str) -> datetime:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotBelieved(f"{name}: write seconds since 1970")
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise NotBelieved(f"{name}: write seconds since 1970") from None
+
+
+def _number(key: Mapping[str, Any], name: str) -> int:
+    value = key.get(name)
+    if not isinstance(value, str):
+        raise ValueError(f"lacks {name}")
+    try:
+        return int.from_bytes(_bytes(value))
+    except NotBelieved:
+        raise ValueError(f"{name} is not base64url") from None
+
+
+ANY: Final = "*"
+
+
+def allows(granted: Sequence[str], wanted: str) -> bool:
+    """Whether granted scopes cover a wanted one, such as `system/Bundle.c`; v1's `.write` means creating too."""
+    kind, _, _ = wanted.removeprefix("system/").partition(".")
+    for scope in granted:
+        named, _, may = scope.removeprefix("system/").partition(".")
+        if scope.startswith("system/") and named in (kind, ANY) and (may in (ANY, "write") or "c" in may.split("?")[0]):
+            return True
+    return False
