@@ -40,6 +40,7 @@ from domain.episode.facts import (
     MemberEnrolled,
     PolicyReapplied,
 )
+from domain.episode.referrals import PlanAnswer, ReferralAnswered, ReferralReceived, ReferralSource, ReferralWithdrawn
 from domain.follow_up_policy import (
     ANY_TIER,
     Assessment,
@@ -72,6 +73,7 @@ from domain.followup.facts import (
     FollowUpReviewed,
     PopulationConfirmed,
     PopulationRejected,
+    ReferralProposalDismissed,
     TierOverridden,
     TierOverrideLifted,
 )
@@ -83,6 +85,7 @@ from domain.member.circumstances import (
     CountyLearned,
     DiagnosisRecorded,
     DiagnosisRuledOut,
+    VisitJudged,
     VisitKind,
     VisitReported,
 )
@@ -149,6 +152,14 @@ POPULATION = Population(
     code="1a",
     launch=(Launch(county="every", on=date(2026, 1, 1)), Launch(county="orange", on=date(2026, 11, 15))),
     when=_when(ConditionKind.CIRCUMSTANCE, "homeless"),
+)
+
+
+OFTEN = Population(
+    key="avoidable_use",
+    code="2a",
+    launch=(Launch(county="every", on=date(2026, 1, 1)),),
+    when=_when(ConditionKind.AVOIDABLE_VISITS, "emergency", "inpatient", at_least=2, within_days=30),
 )
 
 
@@ -250,7 +261,7 @@ WHOLE_YEAR = (
 
 
 def policy_of(follow_up: FollowUp) -> Policy:
-    changes: dict[str, Any] = {**SHORT, "follow_up": follow_up, "diagnosis_groups": GROUPS, "population": (POPULATION,)}
+    changes: dict[str, Any] = {**SHORT, "follow_up": follow_up, "diagnosis_groups": GROUPS, "population": (POPULATION, OFTEN)}
     return varied(**changes)
 
 
@@ -365,6 +376,38 @@ def visits_by_claims(d: Draft) -> None:
         kind, visit = d.draw(st.sampled_from((VisitKind.EMERGENCY, VisitKind.INPATIENT))), f"visit-{len(d.facts)}-{n}"
         on = at.astimezone(PACIFIC).date() - d.draw(st.sampled_from((0, 0, 3, 20))) * DAY
         d.add(MEMBER, VisitReported(visit=visit, kind=kind, on=on, learned_from="plan_file"), at)
+
+
+def often_in_hospital(d: Draft) -> None:
+    """Visits close to each other, of which somebody says later whether they could have been avoided; or does not."""
+    since, later = d.two_moments()
+    for n in range(d.draw(st.integers(2, 4))):
+        visit, on = f"often-{len(d.facts)}-{n}", since.astimezone(PACIFIC).date() - n * DAY
+        d.add(MEMBER, VisitReported(visit=visit, kind=VisitKind.EMERGENCY, on=on, learned_from="plan_file"), since)
+        if d.draw(st.integers(1, 3)) > 1:
+            d.add(MEMBER, VisitJudged(visit=visit, avoidable=d.draw(st.integers(1, 4)) > 1, reason="seen"), later)
+    if d.draw(st.integers(1, 4)) == 1:
+        d.add(FOLLOWUP, ReferralProposalDismissed(population=OFTEN.key, reason="has a clinic now"), later + DAY)
+
+
+def a_referral(d: Draft) -> None:
+    """The plan has some days to answer, and does, or does not."""
+    at, later = d.two_moments()
+    name, due_at = f"referral-{len(d.facts)}", at + d.draw(st.sampled_from((1, 3, 10))) * DAY
+    received = ReferralReceived(
+        referral=name, source=ReferralSource.PHYSICIAN, answer_due_at=due_at, policy="default@2026.1"
+    )  # fmt: skip
+    d.add(EPISODE, received, at)
+    day = later.astimezone(PACIFIC).date()
+    match d.draw(st.integers(1, 4)):
+        case 1:
+            d.add(EPISODE, ReferralAnswered(referral=name, answer=PlanAnswer.APPROVED, communicated_on=day), later)
+        case 2:
+            d.add(EPISODE, ReferralAnswered(referral=name, answer=PlanAnswer.DENIED, communicated_on=day, reason="criteria"), later)
+        case 3:
+            d.add(EPISODE, ReferralWithdrawn(referral=name, reason="by mistake"), later)
+        case _:
+            pass
 
 
 def a_tier_overridden(d: Draft) -> None:
@@ -533,7 +576,8 @@ ANY_OF_FOLLOWUP = (
     a_contact, a_contact, a_contact, contacts_as_they_should_be, an_attempt, a_contact_of_outreach, a_contact_of_outreach,
     a_contact_of_a_transition, a_circumstance, a_circumstance, transitional_rent, transitional_rent, a_diagnosis,
     the_plans_tier, a_screening,
-    visits_by_claims, a_tier_overridden, a_tier_overridden, a_wish, a_county, a_population_settled, an_assessment, a_care_plan,
+    visits_by_claims, often_in_hospital, a_referral, a_tier_overridden, a_tier_overridden,
+    a_wish, a_county, a_population_settled, an_assessment, a_care_plan,
     an_authorisation, a_conflict, another_provider, an_enrolment_step, a_hand_over, a_release, long_away, away, coverage_lost,
     a_hold, a_death, closed, re_applied, enrolled, a_look, a_stay_of_theirs,
 )  # fmt: skip
@@ -544,7 +588,7 @@ THEMES_OF_FOLLOWUP = (
     (a_contact, a_death), (a_contact, closed), (transitional_rent, contacts_as_they_should_be), (a_circumstance, a_circumstance),
     (two_stays, a_contact), (a_stay_of_theirs, contacts_as_they_should_be), (a_cancelled_stay, a_contact_of_a_transition),
     (a_contact_of_outreach, transitional_rent, a_contact),
-    (a_conflict, another_provider), (a_contact, a_contact, a_contact), (),
+    (a_conflict, another_provider), (a_contact, a_contact, a_contact), (often_in_hospital, closed), (a_referral, a_contact), (),
 )  # fmt: skip
 THEMES_OF_CARE = (
     (an_assessment_in_time, a_care_plan, a_care_plan), (an_assessment_in_time, an_assessment, a_care_plan),
@@ -591,7 +635,8 @@ def followup_histories(draw: st.DrawFn, answers: tuple[str, ...] | None = (NEVER
 FEATURES_OF_FOLLOWUP = (
     *(name for name in FEATURES if name != "two stays"), "a stay", "end of the year", "more than a year", "not enrolled at first",
     "a chain of contacts", "another channel's contact", "a circumstance", "an overlay", "a tier's override", "an agreed cadence",
-    "an assessment", "a care plan", "an authorisation", "a conflict", "a closure or death", "a second policy",
+    "an assessment", "a care plan", "an authorisation", "a conflict", "a closure or death", "a second policy", "judged visits",
+    "a referral",
 )  # fmt: skip
 
 
@@ -618,5 +663,7 @@ def features_of_followup(history: History) -> frozenset[str]:
         "a conflict": ConflictRaised in kinds,
         "a closure or death": bool({EpisodeClosed, DeathReported} & set(kinds)),
         "a second policy": len(history.policies) > 1,
+        "judged visits": VisitJudged in kinds,
+        "a referral": ReferralReceived in kinds,
     }
     return features(history) | {name for name, so in looked_at.items() if so}
