@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple, assert_never
 
 from domain.core import (
@@ -252,26 +253,24 @@ def _keep(stream: StreamId, clocks: tuple[Clock, ...], ledger: Clocks, alarm: Al
     steps: list[Step] = []
     obligations: list[Obligation] = []
     implied: set[str] = set()
+    written = ledger.written
     for clock in clocks:
-        assert clock.key not in implied, f"two clocks share a key: {clock.rule}"
-        implied.add(clock.key)
-        obligation, more = _kept(stream, clock, ledger.written.get(clock.key), owner, alarm)
+        key = clock.key
+        assert key not in implied, f"two clocks share a key: {clock.rule}"
+        implied.add(key)
+        due = written.get(key)
+        obligation, more = alarm.as_before(key, partial(_compared, stream, clock, due, owner, alarm), clock, due, owner)
         steps.extend(more)
         if obligation is not None:
             obligations.append(obligation)
-    for key, written in ledger.written.items():
+    for key, due in written.items():
         if key not in implied:
-            steps.extend(_forget(stream, written, alarm))
+            steps.extend(_forget(stream, due, alarm))
     return Kept(tuple(steps), tuple(obligations))
 
 
 Compared = tuple[Obligation | None, tuple[Step, ...]]
-"""The obligation that a written due is, and what is to be written of it."""
-
-
-def _kept(stream: StreamId, clock: Clock, written: WrittenDue | None, owner: str, alarm: Alarm) -> Compared:
-    """What is past stays judged."""
-    return alarm.as_before(clock.key, lambda: _compared(stream, clock, written, owner, alarm), clock, written, owner)
+"""The obligation that a written due is, and what is to be written of it. What is past stays judged."""
 
 
 def _compared(stream: StreamId, clock: Clock, written: WrittenDue | None, owner: str, alarm: Alarm) -> Compared:

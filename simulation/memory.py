@@ -98,7 +98,8 @@ class Memory:
         """The streams that a process reads: those that it read last, unless it asks for others now."""
         reads, last = PROCESSES[ref.kind].reads, self.read.get(ref)
         if last is not None:
-            context = {stream: self.load(stream) for stream in last}
+            folded = self.folded
+            context = {stream: folded.get(stream) or self.load(stream) for stream in last}
             if reads(ref, state, context) == last:
                 return context
         context = dict(self.context(ref, state, reads))

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 FACES = 2**64
+ASKED_AGAIN_MAX = 50_000
+"""A morning asks what the morning before asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Throws:
 
     seed: int
 
+    @lru_cache(maxsize=ASKED_AGAIN_MAX)  # noqa: B019 (dice are few, and live as long as their run)
     def of(self, *about: object) -> float:
         """From 0 up to, not including, 1."""
         asked = "/".join(map(str, (self.seed, *about)))

@@ -37,12 +37,12 @@ class Period:
     resting_since: Instant | None
 
 
-def in_person(sight: Sight) -> Iterator[Clock]:
+def in_person(sight: Sight, visits: tuple[Contact, ...]) -> Iterator[Clock]:
     """The k-th visit of a period closes its k-th clock. What is owed is the least number that held during the whole period: of a
     tier that rose within it counts the next one, of one that fell the lower number."""
     for per_days in _lengths(sight):
         for period in periods(sight, per_days)[-PERIODS_MAX:]:
-            yield from _of_period(sight, period)
+            yield from _clocks_of(sight, period, visits)
 
 
 def past_periods(sight: Sight) -> frozenset[str]:
@@ -52,6 +52,10 @@ def past_periods(sight: Sight) -> frozenset[str]:
 
 def periods(sight: Sight, per_days: int) -> tuple[Period, ...]:
     """The periods that have begun; a rest makes the one in which it lies longer, and while it goes on none begins."""
+    return sight.alarm.as_before(("periods", per_days), lambda: _periods(sight, per_days), sight.frame)
+
+
+def _periods(sight: Sight, per_days: int) -> tuple[Period, ...]:
     days, found = period_days(sight), list[Period]()
     opens, number = sight.started.at, 0
     while not sight.over(opens) and sight.alarm.reached(opens):
@@ -73,14 +77,19 @@ def _name(period: Period) -> str:
     return f"in_person/{period.per_days}/{period.number}"
 
 
-def _of_period(sight: Sight, period: Period) -> Iterator[Clock]:
+def _clocks_of(sight: Sight, period: Period, visits: tuple[Contact, ...]) -> tuple[Clock, ...]:
+    """The clocks of a period; what came after it changes none of a period that is past."""
+    mine = tuple(c for c in visits if c.at >= period.opens)
+    return sight.alarm.as_before(_name(period), lambda: tuple(_of_period(sight, period, mine)), sight.frame, period, mine)
+
+
+def _of_period(sight: Sight, period: Period, visits: tuple[Contact, ...]) -> Iterator[Clock]:
     """The clocks of a period, under the version that was kept when it began."""
     version = sight.version_at(period.opens)
     if version.rules is None:
         return
     listed = [r for r in version.rules.cadence.in_person if r.per_days == period.per_days]
     closing_day = local_date(period.due, sight.office) + timedelta(days=version.rules.cadence.closes_after_days - 1)
-    visits = [c for c in counting(sight) if c.in_person and c.at >= period.opens]
     for k in range(1, _wanted(listed, sight.tier_at(period.opens)) + 1):
         turns = (t for t in sight.tiers if period.opens < t.since < period.due)
         fell_at = next((t.since for t in turns if _wanted(listed, t.tier) < k), None)

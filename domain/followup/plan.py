@@ -50,7 +50,7 @@ from domain.followup.facts import (
     StayNoticed,
     TierFound,
 )
-from domain.followup.sight import Sight, attributed, left_within, look, streams
+from domain.followup.sight import Contact, Sight, attributed, left_within, look, streams
 from domain.followup.waits import looks
 from domain.outreach.facts import AttemptMade, ContactMade
 from domain.policy import PolicyBook, policy_tags
@@ -133,7 +133,7 @@ def _parts(sight: Sight) -> Year:
     talks, of_talks = once("talks", lambda: cadence.contacts(sight), frame, contacts, sight.attempts, sight.wishes)
     overlays, of_overlays = once("overlays", lambda: _overlays(sight), frame, contacts, sight.member.life)
     visits = tuple(c for c in cadence.counting(sight) if c.in_person)
-    of_visits, past_visits = once("visits", lambda: (tuple(minimums.in_person(sight)), minimums.past_periods(sight)), frame, visits)
+    of_visits, past_visits = once("visits", lambda: _visits(sight, visits), frame, visits)
     minimum = once("minimum", lambda: tuple(minimums.minimum_count(sight)), frame, contacts, told)
     promises = once("promises", lambda: tuple(year.clocks(sight)), frame, told)
     reviews, of_reviews = once("reviews", lambda: _reviews(sight), frame, told)
@@ -151,6 +151,10 @@ def _parts(sight: Sight) -> Year:
 def _overlays(sight: Sight) -> tuple[tuple[Overlaid, ...], tuple[Clock, ...]]:
     found = tuple(cadence.overlays(sight))
     return found, tuple(clock for overlaid in found for clock in cadence.overlay_clocks(sight, overlaid))
+
+
+def _visits(sight: Sight, visits: tuple[Contact, ...]) -> tuple[tuple[Clock, ...], frozenset[str]]:
+    return tuple(minimums.in_person(sight, visits)), minimums.past_periods(sight)
 
 
 def _reviews(sight: Sight) -> tuple[tuple[year.Recurring, ...], tuple[Clock, ...]]:

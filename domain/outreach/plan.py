@@ -93,14 +93,15 @@ def plan(state: Outreach, context: Context, book: PolicyBook, now: Instant) -> P
 
     once, frame, requests = alarm.as_before, sight.frame, state.requests
     climbed = once("ladder", lambda: tuple(_ladder(sight)), frame, requests)
-    clocks = once("clocks", lambda: _clocks(sight, climbed), frame, climbed, state.proposal)
+    decider = sight.to.supervisor if state.proposal is not None else None
+    clocks = once("clocks", lambda: _clocks(sight, climbed), frame, climbed, state.proposal, decider)
     kept = keep(state.stream, clocks, state.clocks, alarm)
-    waits = once("looks", lambda: tuple(_reviews(sight)), frame, state.new_episodes)
+    waits = once("looks", lambda: tuple(_reviews(sight)), frame, sight.to, state.new_episodes)
     ends = once("calendar ends", lambda: tuple(_calendar_ends(sight)), frame)
     obligations = once("owed", lambda: (*kept.obligations, *waits, *ends), kept.obligations, waits, ends)
     wants = once(
         "wants", lambda: (*_messages(sight, climbed), *_alerts(sight, kept.obligations)),
-        frame, climbed, kept.obligations, requests, state.clocks, state.proposal,
+        frame, sight.to, climbed, kept.obligations, requests, state.clocks, state.proposal,
     )  # fmt: skip
     sent = once("sent", lambda: _sent(sight, wants), frame, wants, requests)
     turns = once(
@@ -153,7 +154,7 @@ class Sight:
 
     `versions` are the policies that clocks keep: the one of the opening, then each that a person re-applied; `policy` is the last.
     `guard` is the one in force now, for what protects the member. `dated` are the instants of all that was said of episode and
-    member. `frame`: all that every clock rests on."""
+    member. `frame`: all that every clock rests on, whoever is there."""
 
     state: Outreach
     episode: Episode
@@ -220,7 +221,7 @@ def _look(state: Outreach, context: Context, book: PolicyBook, alarm: Alarm) -> 
     boss = staff_in(context, person.supervisor)
     to = once("to", lambda: recipients(lead, context, alarm, unled=ANY_CARE_MANAGER), lead, person, boss)
     stays = tuple(_stays(member, context))
-    frame = (ground, lead, to, stays, member, assignment, episode.assigned_by, episode.assigned_known_at)
+    frame = (ground, lead, stays, member, assignment, episode.assigned_by, episode.assigned_known_at)
     return Sight(
         state=state,
         episode=episode,
