@@ -16,6 +16,10 @@ from domain.adoption.decider import AdoptPolicy
 from domain.catalog import DECIDERS
 from domain.core import Command
 from domain.episode.authorisations import AuthorisationBasis, AuthorisationDenied, RequestAuthorisation, authorised
+from domain.episode.closing import WithdrawAssignment
+from domain.episode.referrals import ReceiveReferral, ReferralAnswered, ReferralSource
+from domain.member.decider import RegisterMember
+from domain.member.identity import MergeMembers
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted, Gateway
 from eventlog.opening import PolicyShelf
@@ -134,3 +138,51 @@ def test_a_later_file_takes_the_place_of_what_waited_in_an_earlier_one(world: Wo
     assert told(world, second) == {2: ("waiting", "cin"), 3: ("accepted", "")}
     assert {line.reason for line in world.door.files.report(first.file_id)} == {"a later file of yours has it again"}
     assert (world.door.files.receipt(first.file_id).waiting, world.door.files.receipt(second.file_id).waiting) == (0, 1)
+
+
+def referred(world: World, person: Person) -> str:
+    """Somebody who is known, and whom a hospital referred to us: the plan owes an answer."""
+    member, stream = world.door.identity.member(person.cin), "episode-referred"
+    born = f"{person.born[:4]}-{person.born[4:6]}-{person.born[6:]}"
+    done(world, RegisterMember(
+        stream=member, by="source:hospital", cin_claim=world.door.identity.cin_claim(person.cin), cin=person.cin,
+        family_name=person.family, given_name=person.given, birth_date=born,
+    ))  # fmt: skip
+    done(world, ReceiveReferral(
+        stream=stream, by="source:hospital", member=member, plan=PLAN, referral="r-1", source=ReferralSource.HOSPITAL
+    ))  # fmt: skip
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("row", "answer", "number"),
+    [("A-3;1;03/01/2026;02/28/2027;03/10/2026;", "approved", "A-3"), ("A-3;3;;;03/10/2026;not eligible", "denied", "")],
+)
+def test_a_decision_answers_the_referral_that_waits_for_it(world: World, row: str, answer: str, number: str) -> None:
+    stream = referred(world, TOMAS)
+    receipt = load(world, f"98765432D;Brackwater;09/30/1948;{row}")
+    assert told(world, receipt) == {2: ("accepted", "")}
+    (answered,) = [f for f in world.facts("episode-") if isinstance(f, ReferralAnswered)]
+    assert (answered.answer, answered.communicated_on) == (answer, date(2026, 3, 10))
+    assert [s.number for s in authorised(world.gateway.load(stream).state.said)] == ([number] if number else [])
+
+
+def test_listing_the_member_answers_the_referral_too_and_opens_no_second_episode(world: World) -> None:
+    stream = referred(world, TOMAS)
+    listed(world, TOMAS)
+    assert [f.answer for f in world.facts("episode-") if isinstance(f, ReferralAnswered)] == ["approved"]
+    assert world.member(TOMAS).episodes == (stream,)
+
+
+def test_two_numbers_of_one_person_are_one_member(world: World) -> None:
+    """A list with the retired member's CIN is about who goes on."""
+    listed(world, TOMAS)
+    one, other = world.member_of(MARISOL), world.member_of(TOMAS)
+    boss = world.staff(Role.SUPERVISOR)
+    done(world, WithdrawAssignment(stream=world.member(TOMAS).episodes[-1], by=boss, reason="two records"))
+    done(world, MergeMembers(stream=one, by=boss, retired=other, evidence=("by_hand",), reason="the same woman"))
+    world.clock.advance(timedelta(days=30))
+    listed(world, replace(TOMAS, phone="661-555-0199"))
+    survivor = world.gateway.load(one).state
+    assert "+16615550199" in [p.value for p in survivor.points.values()]
+    assert len(survivor.episodes) == 1 and len(world.gateway.load(other).state.episodes) == 1, "nobody is opened twice"
