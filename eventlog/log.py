@@ -108,7 +108,7 @@ class Log:
 
         What *occurred* up to an instant is a question for the fold, because corrections come later. An unknown stream is empty.
         """
-        facts = self._decoded(self._stream_rows(stream, after, version), self.codec.decode)
+        facts = tuple(self.codec.decode_all(self._stream_rows(stream, after, version)))
         return facts if known_at is None else tuple(f for f in facts if f.recorded_at <= known_at)
 
     def read_stored(
@@ -122,7 +122,7 @@ class Log:
         """Several streams at once; an unknown one is empty."""
         found: dict[StreamId, list[Recorded]] = {stream: [] for stream in streams}
         query = f"SELECT {_COLUMNS} FROM log.events WHERE stream = ANY(%b) ORDER BY stream, version"
-        for recorded in self._decoded(self.recorder.rows(query, (list(streams),)), self.codec.decode):
+        for recorded in self.codec.decode_all(self.recorder.rows(query, (list(streams),))):
             found[recorded.stream].append(recorded)
         return {stream: tuple(facts) for stream, facts in found.items()}
 
@@ -140,12 +140,12 @@ class Log:
 
     def _tails(self, rows: list[Any]) -> dict[StreamId, Tail]:
         rows.sort(key=itemgetter(1, 2))  # they come in this order nearly always, and PostgreSQL would sort all of each row
-        facts = self._decoded(rows, self.codec.decode)
+        facts = self.codec.decode_all(rows)
         found: dict[StreamId, Tail] = {}
         first = 0
         for at, row in enumerate(rows, start=1):
             if at == len(rows) or rows[at][1] != row[1]:
-                found[row[1]] = Tail(facts[first:at], row[9])
+                found[row[1]] = Tail(tuple(facts[first:at]), row[9])
                 first = at
         return found
 
