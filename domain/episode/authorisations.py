@@ -448,8 +448,7 @@ def _carry_over(command: CarryOver, state: Episode, context: Context, book: Poli
     if command.evidence not in EVIDENCE:
         return Refusal("evidence_unknown", f"evidence: must be one of {', '.join(EVIDENCE)}")
     old = context[command.previous].state if command.previous in context else Episode()
-    assert isinstance(old, Episode)
-    if old.assignment is None or old.member != state.member or old.plan == state.plan:
+    if not isinstance(old, Episode) or old.assignment is None or old.member != state.member or old.plan == state.plan:
         return Refusal("no_other_plan", "previous: is no episode of this member with another plan; see `throughline member`")
     if old.enrolled() is None:
         return Refusal("no_care_before", "previous: the member was never enrolled there; ask for their agreement now")

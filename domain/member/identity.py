@@ -457,7 +457,7 @@ def decide(command: Any, member: Any, context: Context, at: Instant) -> Decision
 
 
 def _no_proposal() -> Refusal:
-    return Refusal("no_such_proposal", "point: nobody proposed such a contact point; see `throughline identity proposals`")
+    return Refusal("no_such_proposal", "point: nobody proposed such a contact point; see `throughline identity list`")
 
 
 def _too_many(known: Mapping[str, Any], new: str, most: int, named: str) -> Refusal | None:

@@ -342,3 +342,33 @@ def test_merge_and_separation_leave_matching_as_it_was(world: World) -> None:
     do(world, SeparateMembers(stream=one, by=boss, retired=other, reason="no"))
     (after,) = world.deliver(mixed.replace("|MIX|", "|MIX-2|").replace("V-99", "V-98"))
     assert (after.status, after.reason, after.proposed) == (before.status, before.reason, before.proposed)
+
+
+def test_a_wrong_match_is_corrected_by_hand_with_a_later_message_of_the_stay(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    wrong = adt("A01", person=replace(TOMAS, cin=MARISOL.cin, born=MARISOL.born), control_id="WRONG")
+    (first,) = world.deliver(wrong)
+    assert (first.status, first.member) == (Status.APPLIED, world.member_of(MARISOL))
+    world.door.worker.work_off()
+    discharge = adt("A03", person=TOMAS, control_id="OUT", discharged="20260310150000", disposition="20")
+    (second,) = world.deliver(discharge)
+    assert (second.status, second.reason) == (Status.WAITING, "visit_of_another_member")
+    boss = world.staff(Role.SUPERVISOR)
+    do(world, RecogniseMessage(stream=world.member_of(TOMAS), by=boss, message=str(second.inbox_id), reason="his wristband"))
+    assert world.row_of(discharge).status is Status.APPLIED
+    assert not world.member(MARISOL).stays and len(world.member(TOMAS).stays) == 1
+    assert world.member(MARISOL).death() is None and world.member(TOMAS).death() is not None
+    assert not world.member(MARISOL).identity.numbers
+    assert [n.number for n in world.member(TOMAS).identity.numbers.values()] == [TOMAS.mrn]
+
+
+def test_whoever_may_not_move_a_stay_leaves_the_message_waiting(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    world.deliver(adt("A01", person=replace(TOMAS, cin=MARISOL.cin, born=MARISOL.born), control_id="WRONG"))
+    world.door.worker.work_off()
+    discharge = adt("A03", person=TOMAS, control_id="OUT", discharged="20260310150000")
+    (second,) = world.deliver(discharge)
+    carer = world.staff(Role.CARE_MANAGER)
+    do(world, RecogniseMessage(stream=world.member_of(TOMAS), by=carer, message=str(second.inbox_id), reason="his wristband"))
+    assert (world.row_of(discharge).status, world.row_of(discharge).reason) == (Status.WAITING, "not_authorised")
+    assert len(world.member(MARISOL).stays) == 1

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from uuid import UUID
 
+import pytest
+from typer.testing import CliRunner
+
+from domain.member.decider import RegisterMember
 from domain.staff.facts import Role
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World
 from tests.surfaces.test_api_door import send
+from workers.cli import app, frame
 from workers.cli.sending import built
 
 
@@ -50,3 +57,35 @@ def test_a_question_is_listed_shown_and_decided(world: World) -> None:
 def test_what_does_not_wait_is_not_found(world: World) -> None:
     gone = world.get("/v1/identity/questions/0b0e8c52-4a3e-5b51-9c5d-2f6b6a7a9d10", role=Role.OPERATOR)
     assert (gone.status_code, gone.json()["code"]) == (404, "unknown_question")
+
+
+@pytest.fixture
+def cli(world: World) -> Iterator[CliRunner]:
+    before, frame.asked.settings = frame.asked.settings, world.system.settings
+    yield CliRunner()
+    frame.asked.settings = before
+
+
+def test_the_command_line_lists_shows_decides_and_moves_a_stay(world: World, cli: CliRunner) -> None:
+    send(world, doubtful(world))
+    world.door.worker.work_off()
+    listed = cli.invoke(app, ["identity", "list", "--json"])
+    assert listed.exit_code == 0, listed.output
+    (question,) = json.loads(listed.output)["items"]
+    shown = cli.invoke(app, ["identity", "show", question["id"], "--json"])
+    assert json.loads(shown.output)["sides"][0]["family_name"] == "SOMEBODY"
+    words = ["identity", "decide", question["id"], "attach", "--reason", "her new name", "--as", world.supervisor, "--json"]
+    done = cli.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    world.door.worker.work_off()
+    row = world.door.inbox.show(UUID(question["id"])).row
+    assert (row.status.value, row.member, row.evidence) == ("applied", world.member, "by_hand")
+    other, claim = world.door.identity.member("98765432D"), world.door.identity.cin_claim("98765432D")
+    world.do(RegisterMember(stream=other, by="source:plan", cin_claim=claim, cin="98765432D", family_name="Somebody"))
+    words = ["identity", "move-stay", str(row.stay), "--to", other, "--reason", "mistaken_identity", "--as", world.supervisor]
+    moved = cli.invoke(app, words)
+    assert moved.exit_code == 0, moved.output
+    stays = {m: world.system.gateway.load(m).state.stays for m in (world.member, other)}
+    assert row.stay not in stays[world.member] and row.stay in stays[other]
+    gone = cli.invoke(app, ["identity", "show", question["id"]])
+    assert gone.exit_code == 1 and "identity list" in gone.output

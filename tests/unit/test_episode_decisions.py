@@ -483,6 +483,10 @@ def test_care_that_was_received_lately_is_carried_over_with_all_that_belongs_to_
     )
 
 
+def test_what_is_no_episode_at_all_carries_nothing_over() -> None:
+    moved().when(carry(previous=MEMBER), LATER).refused("no_other_plan")
+
+
 def test_ninety_days_are_counted_to_the_day_on_which_the_plan_took_over() -> None:
     (over, *_) = moved().when(carry(last_service_on=date(2026, 12, 1)), LATER).decision
     assert over == CareCarriedOver(previous=OLD, evidence="old_plan", last_service_on=date(2026, 12, 1))
