@@ -211,6 +211,9 @@ class Sources:
         self._by_name = {row.name: row for row in rows}
         if len(self._by_name) != len(rows):
             raise SourcesInvalid("two sources have one name; give each its own")
+        clients = [row.client_id for row in rows if row.client_id]
+        if len(set(clients)) != len(clients):
+            raise SourcesInvalid("two sources have one client_id: nobody could say whose a token is; give each its own")
 
     def named(self, name: str) -> Source | None:
         return self._by_name.get(name)

@@ -21,6 +21,7 @@ from intake.sources import load_sources
 from intake.tls import server_context
 from tests.intake.certificates import Authority
 from tests.surfaces.conftest import MONDAY, World, open_world
+from tests.surfaces.test_backend_services import assertion, jwks
 
 PAGE = (Path(__file__).parents[2] / "docs" / "integration.md").read_text()
 
@@ -49,6 +50,7 @@ def connected(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     hospital = authority.signs("st-brendan")
     (folder / "st-brendan.pem").write_bytes(hospital.pem.read_bytes())
     (folder / "county.pem").write_bytes(authority.held.pem.read_bytes())
+    (folder / "st-brendan.jwks").write_text(json.dumps({"keys": jwks()}))
     (registry,) = blocks("toml registry")
     (folder / "sources.toml").write_text(registry)
     monkeypatch.setenv("THROUGHLINE_SOURCES", str(folder / "sources.toml"))
@@ -115,6 +117,20 @@ def test_what_the_page_sends_over_http_and_fhir_is_answered_as_it_says(connected
     refused = post("/v1/fhir/$process-message", bundle.replace('"type": "message"', '"type": "batch"', 1), "application/fhir+json")
     (outcome,) = blocks("json answered fhir 400")
     assert refused.status_code == 400 and refused.json() == json.loads(outcome)
+
+
+def test_a_backend_gets_a_token_as_the_page_says(connected: tuple[World, Authority, Path]) -> None:
+    world, _, _ = connected
+    (curl,) = re.findall(r"curl -d grant_type.*\n.*", PAGE)
+    form = dict(part.split("=", 1) for part in re.findall(r"-d (\S+)", curl))
+    endpoint = world.api.get("/v1/fhir/.well-known/smart-configuration").json()["token_endpoint"]
+    assert re.search(r"http://127\.0\.0\.1:8470(/\S+)", curl)[1] == endpoint.removeprefix("http://testserver")  # type: ignore[index]
+    jwt = assertion(world, iss="st-brendan-backend", sub="st-brendan-backend")
+    told = world.api.post(endpoint.removeprefix("http://testserver"), data=form | {"client_assertion": jwt}).json()
+    assert (told["expires_in"], told["scope"]) == (300, "system/Bundle.c")
+    (bundle,) = blocks("json sent fhir")
+    token = {"Authorization": f"Bearer {told['access_token']}", "Content-Type": "application/fhir+json"}
+    assert world.api.post("/v1/fhir/$process-message", content=bundle, headers=token).status_code == 200
 
 
 def test_the_pages_registry_is_read_as_it_says(connected: tuple[World, Authority, Path]) -> None:
