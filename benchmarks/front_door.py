@@ -22,6 +22,7 @@ import psycopg
 from temporalio.client import Client, WorkflowHandle
 from temporalio.converter import PayloadConverter
 
+from benchmarks.certificates import signed_in
 from benchmarks.empty_shell import NEWS, Empty
 from benchmarks.ground import Databases, Ground
 from benchmarks.hospital import Person, Sent, mllp, of_stay
@@ -44,6 +45,7 @@ from workflows.shell import WORKFLOW_QUEUE
 
 P8_MESSAGES = 30_000
 P8_SINGLE = 1_500
+P8_TLS_MESSAGES = 10_000
 P9_MESSAGES = 6_000
 P9_MEMBERS, P9_STRANGERS = 500, 100
 P9_PROCESSES = 2
@@ -149,12 +151,15 @@ def hospital(
     people: int = 5_000,
     only: str = "",
     name: str = "",
+    certificates: Path | None = None,
 ) -> Sent:
     """What a sender in a process of its own saw. Raises NotMeasured where a message was not accepted."""
-    told = {
+    told: dict[str, object] = {
         "port": port, "messages": messages, "connections": connections, "window": window, "first-person": first_person,
         "people": people, "name": name or f"V{uuid.uuid4().hex[:8]}", "only": only,
     }  # fmt: skip
+    if certificates is not None:
+        told["certificates"] = certificates
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.hospital", *(f"--{what}={value}" for what, value in told.items())],
         capture_output=True, text=True, timeout=120, check=False,
@@ -199,6 +204,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 def rows(ground: Ground) -> Iterator[Row]:
     yield from _stored_and_acknowledged(ground)
+    yield from _under_tls(ground)
     yield from _worked_off(ground)
     yield from _seen_by_staff(ground)
 
@@ -237,6 +243,29 @@ def _stored_and_acknowledged(ground: Ground) -> Iterator[Row]:
         p50, p99 = (Measured(tuple(waits)) for waits in zip(*((one.p50_ms, one.p99_ms) for one in alone), strict=True))
         yield within("P8-single", "one by one on one connection, p50", p50, "ms", limit, "1 ms + 8 kB write and fdatasync", sync)
         yield told_only("P8-single-p99", "one by one on one connection, p99", p99, "ms", "8 kB write and fdatasync", sync)
+
+
+def _under_tls(ground: Ground) -> Iterator[Row]:
+    """P8 as hospitals send over a network: TLS, each side with a certificate."""
+    with site(ground) as at:
+        made = signed_in(at.home)
+        registry = at.home / "sources.toml"
+        registry.write_text(f'[[source]]\nname = "measured"\ncertificate_sha256 = ["{made.client_sha256}"]\n')
+        told = {
+            "THROUGHLINE_INTAKE": "listen", "THROUGHLINE_SOURCES": str(registry),
+            "THROUGHLINE_HL7_CERTIFICATE": made.file("server.pem"), "THROUGHLINE_HL7_CERTIFICATE_KEY": made.file("server.key"),
+            "THROUGHLINE_HL7_CLIENT_AUTHORITIES": made.file("authority.pem"),
+        }  # fmt: skip
+        with role(at, "intake", **told):
+            wait_for_port(at.hl7_port)
+
+            def rate(messages: int) -> float:
+                sent = hospital(at.hl7_port, messages=messages, connections=16, window=16, certificates=made.folder)
+                return messages / sent.seconds
+
+            rate(P8_MESSAGES // 10)
+            many, l1 = in_turns(lambda: rate(P8_TLS_MESSAGES), lambda: ground.l1(seconds=1))
+        yield told_only("P8-tls", "P8 under TLS with client certificates", many, "messages/s", L1, l1)
 
 
 # --- P9 --------------------------------------------------------------------------------------------------------------------------

@@ -10,11 +10,13 @@ import argparse
 import json
 import select
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from eventlog.clock import SystemClock
@@ -124,13 +126,31 @@ class Sent:
     p99_ms: float
 
 
-def send(port: int, messages: list[bytes], *, connections: int, window: int) -> Sent:
+def secured(conn: socket.socket, certificates: Path | None) -> socket.socket:
+    """The connection under TLS with the sender's certificate (benchmarks/certificates.py), or as it is."""
+    if certificates is None:
+        return conn
+    context = ssl.create_default_context(cafile=certificates / "authority.pem")
+    context.load_cert_chain(certificates / "client.pem", certificates / "client.key")
+    return context.wrap_socket(conn, server_hostname="127.0.0.1")
+
+
+def received(conn: socket.socket) -> bytes:
+    """What has come; with TLS all of it, because a part that is decrypted already makes no socket readable."""
+    said = conn.recv(65_536)
+    while isinstance(conn, ssl.SSLSocket) and conn.pending():
+        said += conn.recv(65_536)
+    return said
+
+
+def send(port: int, messages: list[bytes], *, connections: int, window: int, certificates: Path | None = None) -> Sent:
     """Send all messages, `window` of them unanswered on each connection; what it took and what was answered."""
     lines = {}
     poll = select.epoll()
     for n in range(connections):
         conn = socket.create_connection(("127.0.0.1", port))
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        conn = secured(conn, certificates)
         lines[conn.fileno()] = _Line(conn, [mllp(m) for m in messages[n::connections]])
         poll.register(conn.fileno(), select.EPOLLIN)
     waits: list[float] = []
@@ -142,7 +162,7 @@ def send(port: int, messages: list[bytes], *, connections: int, window: int) -> 
     while left:
         for fd, _ in poll.poll():
             line = lines[fd]
-            said = line.conn.recv(65_536)
+            said = received(line.conn)
             if not said:
                 raise ConnectionError("the listener closed a connection")
             if window == 1:
@@ -178,13 +198,14 @@ def _send_more(line: _Line, window: int) -> None:
 def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__)
     wanted.add_argument("--only", default="")
+    wanted.add_argument("--certificates", type=Path, default=None)
     for name in ("port", "connections", "window", "messages", "first_person", "people"):
         wanted.add_argument(f"--{name.replace('_', '-')}", type=int, required=True)
     wanted.add_argument("--name", required=True)
     asked = wanted.parse_args()
     people = range(asked.first_person, asked.first_person + asked.people)
     messages = stays(people, asked.messages, name=asked.name, now=SystemClock().now(), only=asked.only)
-    told = send(asked.port, messages, connections=asked.connections, window=asked.window)
+    told = send(asked.port, messages, connections=asked.connections, window=asked.window, certificates=asked.certificates)
     sys.stdout.write(json.dumps(asdict(told)) + "\n")
 
 

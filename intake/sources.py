@@ -12,6 +12,7 @@ import ipaddress
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from datetime import time
 from enum import StrEnum
 from functools import cached_property
@@ -180,6 +181,13 @@ class Source(_Row):
     @cached_property
     def _classes_by_name(self) -> dict[str, str]:
         return {name.upper(): code for name, code in reversed(self.class_aliases.items())}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Another row; what this one has worked out is not the other's."""
+        copied = super().model_copy(update=update, deep=deep)
+        for worked_out in ("_facilities_by_name", "_classes_by_name"):
+            copied.__dict__.pop(worked_out, None)
+        return copied
 
     def facility_called(self, name: str) -> Facility | None:
         """The facility that messages call so; None where the registry does not know it."""
