@@ -331,6 +331,16 @@ class Lines:
                 f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s AND transport = 'file' AND line IS NULL", (file,)
             ).fetchone()
 
+    def followed(self, file: Row) -> bool:
+        """Whether another file of the same kind from the same plan was taken in since."""
+        with self._inbox.pool.connection() as conn:
+            found = conn.execute(
+                "SELECT EXISTS (SELECT FROM intake.inbox WHERE source_id = %s AND kind = %s AND transport = 'file' AND line IS NULL"
+                " AND status = 'applied' AND inbox_id > %s)",
+                (file.source_id, file.kind, file.inbox_id),
+            ).fetchone()
+        return found is not None and bool(found[0])
+
     def files(
         self, *, plan: str = "", status: Status | None = None, before: UUID | None = None, limit: int = 100
     ) -> tuple[Row, ...]:

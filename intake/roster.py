@@ -47,6 +47,9 @@ FILE_KIND: Final = "member_file"
 FULL_ROSTER_KIND: Final = "full_roster"
 AUTHORISATIONS_KIND: Final = "authorisation_file"
 SHRANK: Final = "roster_shrank"
+OTHERS_SINCE: Final = "other_files_since"
+"""On the receipt of a file that was here before: the plan has sent others of its kind since, and may mean this one anew."""
+
 REFUSED: Final = "file_refused"
 
 _ROW_KINDS: Final = {FileKind.MEMBERS: "row", FileKind.AUTHORISATIONS: "authorisation_row"}
@@ -151,7 +154,7 @@ class MemberFiles:
             raw=raw, source_id=source_of(plan), transport="file", control_id="file", peer=peer, kind=_kind_of(profile, full=full)
         )
         try:
-            read_sheet(raw, profile)
+            sheet = read_sheet(raw, profile)
         except FileRefused:
             self._inbox.store(arrival._replace(status=Status.DEAD, reason=REFUSED), now)
             raise
@@ -160,12 +163,12 @@ class MemberFiles:
         if stored.repeated and row.status is Status.DEAD and row.reason == REFUSED:
             self._lines.read_anew(row.inbox_id, arrival.kind, by=peer or f"source:{row.source_id}", now=now)
         elif stored.repeated and row.status not in (Status.RECEIVED, Status.WAITING):
-            return _receipt(row, duplicate=True)
+            return replace(_receipt(row, duplicate=True), flags=(OTHERS_SINCE,) if self._lines.followed(row) else ())
         elif row.status is Status.WAITING:
             if not confirmed:
                 return _receipt(row)
             self._inbox.release(row.inbox_id, by=peer or f"source:{source_of(plan)}", now=now)
-        return self.carry_on(row.inbox_id, confirmed=confirmed, progress=progress)
+        return self._carry_on(row, profile, sheet, full=full, confirmed=confirmed, progress=progress)
 
     def carry_on(self, file_id: UUID, *, confirmed: bool = False, progress: Progress = _quiet) -> Receipt:
         """Applies what is not yet applied of a stored file: also after a crash in its middle."""
@@ -173,7 +176,9 @@ class MemberFiles:
         row, raw = shown.row, shown.raw
         assert raw is not None and row.line is None
         profile, full = self._profile_of(row)
-        sheet = read_sheet(raw, profile)
+        return self._carry_on(row, profile, read_sheet(raw, profile), full=full, confirmed=confirmed, progress=progress)
+
+    def _carry_on(self, row: Row, profile: Profile, sheet: Sheet, *, full: bool, confirmed: bool, progress: Progress) -> Receipt:
         missing = self._missing(profile.plan, sheet) if full else ()
         listed = len(self._lines.listed(profile.plan)) if full else 0
         if full and not (confirmed or row.released_by) and len(missing) > profile.drop_share_max * listed:
@@ -367,7 +372,7 @@ class MemberFiles:
     def _without_cin(
         self, rows: Rows, row: Row, profile: Profile, cells: Mapping[str, str], problems: tuple[RowProblem, ...]
     ) -> Any:
-        """A row that lacks nothing but the CIN: whoever is called so and was born then is proposed to a person (domain.md 7, scenario
+        """A row that lacks nothing but the CIN: whoever is called so and was born then is proposed to a person (domain.md scenario
         3), and taken once that person has said so. What is wrong with it, where nobody is."""
 
         def with_cin(cin: str) -> Any:

@@ -142,8 +142,10 @@ def test_28_the_same_file_again_appends_nothing(world: World) -> None:
     world.register(MARISOL)
     before = len(world.facts())
     receipt = world.register(MARISOL)
-    assert receipt.duplicate
+    assert (receipt.duplicate, receipt.flags) == (True, ())
     assert len(world.facts()) == before
+    world.register(TOMAS)
+    assert world.register(MARISOL).flags == ("other_files_since",), "the plan may mean it anew, and is asked"
 
 
 def test_a_resent_row_is_unchanged_and_a_changed_one_restarts_no_clock(world: World) -> None:

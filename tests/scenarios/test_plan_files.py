@@ -120,11 +120,14 @@ def test_9_who_is_missing_is_asked_about(world: World) -> None:
     assert missing(state.said) is not None and state.closure(world.clock.now()) is None, "missing, and nothing ended"
 
     boss, stream = world.staff(Role.SUPERVISOR), world.member(absent).episodes[-1]
+    world.clock.advance(timedelta(days=1))
     done(world, SettleRosterAbsence(stream=stream, by=boss, assignment=Standing.STANDS, reason="left out by mistake"))
     assert missing(episode_of(world, absent).said) is None
 
     listed = [replace(person, phone="661-555-0100") for person in people]
+    world.clock.advance(timedelta(days=30))
     world.register(*listed, full_roster=True)
+    world.clock.advance(timedelta(days=30))
     world.register(*listed[:7], full_roster=True)
     assert missing(episode_of(world, absent).said) is not None
     world.clock.advance(timedelta(days=30))
@@ -133,6 +136,7 @@ def test_9_who_is_missing_is_asked_about(world: World) -> None:
     assert len([f for f in world.facts("episode-") if isinstance(f, NamedOnRosterAgain)]) == 1
     world.clock.advance(timedelta(days=30))
     world.register(*people[:5], *listed[5:7], full_roster=True)
+    world.clock.advance(timedelta(days=1))
     done(world, SettleRosterAbsence(stream=stream, by=boss, assignment=Standing.WITHDRAWN, reason="at another provider"))
     assert episode_of(world, absent).closure(world.clock.now())[2] is ClosureReason.ASSIGNMENT_WITHDRAWN
 

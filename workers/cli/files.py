@@ -14,7 +14,7 @@ from rich.text import Text
 
 from intake.profiles import FileKind
 from intake.reports import Outcome, ReportLine, as_csv
-from intake.roster import MemberFiles, Preview, Receipt, plan_of
+from intake.roster import OTHERS_SINCE, MemberFiles, Preview, Receipt, plan_of
 from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Json, Limit, Stop
@@ -270,6 +270,8 @@ def show_receipt(files: MemberFiles, receipt: Receipt, *, json: bool, stops: boo
     else:
         if receipt.duplicate:
             f.out.print("This file was here before (duplicate file); nothing was done.")
+            if OTHERS_SINCE in receipt.flags:
+                f.out.print("The plan has sent others since. If it means this one anew, ask for it with a new date in it.")
         f.out.print(Text(f"File {receipt.file_id}" + (f", profile {receipt.profile}" if receipt.profile else ""), "dim"))
         f.out.print(
             f"{receipt.rows} rows: {receipt.accepted} accepted, {receipt.unchanged} unchanged, {receipt.rejected} rejected,"
