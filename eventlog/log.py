@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 from uuid import UUID
@@ -143,10 +144,10 @@ class Log:
         facts = self.codec.decode_all(rows)
         found: dict[StreamId, Tail] = {}
         first = 0
-        for at, row in enumerate(rows, start=1):
-            if at == len(rows) or rows[at][1] != row[1]:
-                found[row[1]] = Tail(tuple(facts[first:at]), row[9])
-                first = at
+        for stream, of_it in groupby(rows, key=itemgetter(1)):
+            last = first + len(list(of_it))
+            found[stream] = Tail(tuple(facts[first:last]), rows[last - 1][9])
+            first = last
         return found
 
     def after(self, position: int, *, limit: int = 500, until: int | None = None, bound: int | None = None) -> Batch:

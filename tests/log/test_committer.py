@@ -106,6 +106,26 @@ def test_one_command_stored_at_the_same_time_under_other_streams_is_known(world:
     assert world.log.version("toy-2") == 0
 
 
+def test_a_batch_with_a_conflict_is_given_again_without_it(world_recorder: LogRecorder) -> None:
+    """All or nothing in the log; each for itself to the callers: nothing is drawn for what was refused."""
+    again = _item("toy-9", 1)
+    world_recorder.append(again)
+    head = world_recorder.head()
+    batch = [_item("toy-1", 1), _item("toy-2", 5), again, _item("toy-0", 1, ("toy-9", 0)), _item("toy-3", 1)]
+    first, moved, known, read, last = world_recorder.append_batch(batch)
+    assert (first, last) == (Stored((head + 1,)), Stored((head + 2,)))
+    assert (moved, known, read) == (Moved("toy-2", 0), Known(), Moved("toy-9", 1))
+
+
+def test_the_connection_used_last_is_used_next(world_recorder: LogRecorder) -> None:
+    def asleep(_: int) -> object:
+        return world_recorder.rows("SELECT pg_sleep(0.2)", ())
+
+    with ThreadPoolExecutor(3) as several:
+        list(several.map(asleep, range(3)))
+    assert len({world_recorder.rows("SELECT pg_backend_pid()", ())[0][0] for _ in range(6)}) == 1
+
+
 def test_items_of_one_batch_are_kept_apart() -> None:
     same = uuid4()
     waiting = [

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from domain.core import Command, Context, Decision, Refusal
+from domain.core import READ_ROUNDS, Command, Context, Decision, Refusal
 from eventlog.gateway import Accepted, Conflict, Gateway
 from eventlog.recorder import Check, CommandRow, Item, LogAway, LogRecorder, Stored, Verdict
 from tests.log import toy
@@ -209,5 +209,5 @@ def test_reads_that_do_not_settle_are_a_defect(world: World) -> None:
 
     deciders = {**toy.DECIDERS, "outreach": replace(toy.DECIDERS["outreach"], reads=endless, decide=never)}
     gateway = Gateway(world.log, clock=world.clock, deciders=deciders, fingerprint_key=FINGERPRINTS)
-    with pytest.raises(AssertionError, match="4 rounds"):
+    with pytest.raises(AssertionError, match=f"{READ_ROUNDS} rounds"):
         gateway.handle(toy.SendLetter(stream="outreach-1", by="system", member="member-1"), command_id=uuid4())
