@@ -161,8 +161,7 @@ def remembered(history: History) -> None:
 
 def _remembered(memory: Watched, ref: ProcessRef, plan: Plan) -> None:
     state, context = memory.looked(ref)
-    wake_at = plan.wake_at or memory.now
-    for instant in (memory.now, wake_at, wake_at - timedelta(microseconds=1), wake_at + 3 * DAY, memory.now - 2 * DAY):
+    for instant in (memory.now, (plan.wake_at or memory.now) + 3 * DAY, memory.now - 2 * DAY):
         now = PROCESSES[ref.kind].plan(state, context, memory.book, instant)
         from_nothing = PROCESSES[ref.kind].plan(replace(state, notebook=Notebook()), context, memory.book, instant)
         if now != from_nothing:

@@ -83,11 +83,11 @@ def test_remembered(kind: str) -> None:
         count = len(history.facts)
         laws.remembered(history.recorded_as(tuple(data.draw(st.lists(DELAYS, min_size=count, max_size=count)))))
 
-    searching("remembered", kind, 30, keeps)
+    searching("remembered", kind, 8, keeps)
 
 
 def test_heeded(kind: str) -> None:
-    searching("heeded", kind, 8, lambda data: laws.heeded(histories_of(kind, data, answered=True)))
+    searching("heeded", kind, 5, lambda data: laws.heeded(histories_of(kind, data, answered=True)))
 
 
 def test_consent(kind: str) -> None:

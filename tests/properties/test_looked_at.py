@@ -132,7 +132,7 @@ def test_what_is_kept_names_all_that_it_looked_at(kind: str, monkeypatch: pytest
     def keeps(data: st.DataObject) -> None:
         laws.run(histories_of(kind, data, answered=True))
 
-    searching("looked at", kind, 5, keeps)
+    searching("looked at", kind, 3, keeps)
 
 
 def test_what_was_left_out_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
