@@ -28,8 +28,8 @@ from domain.episode.facts import (
 from domain.episode.holds import why_held
 from domain.episode.state import Episode, claim_on_open_episode, zone_of
 from domain.member.circumstances import Circumstance
-from domain.member.decider import Member
 from domain.member.facts import Claimed, Released
+from domain.member.person import the_person
 from domain.policy import PolicyBook
 from domain.staff.decider import staff_in
 from domain.staff.facts import Role
@@ -214,8 +214,7 @@ def _not_decided_by(command: CloseEpisode, state: Episode, context: Context, now
 
 def _rests_on_nothing(command: CloseEpisode, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Refusal | None:
     """Why a reason cannot be given: what it says is not on record."""
-    member = context[state.member].state
-    assert isinstance(member, Member)
+    member = the_person(state.member, context)
     match command.reason:
         case ClosureReason.DECLINED | ClosureReason.ASSIGNMENT_WITHDRAWN as reason:
             name = BY_ANOTHER_NAME[reason]

@@ -300,7 +300,8 @@ def reads(command: Any, state: Episode, context: Context) -> tuple[StreamId, ...
             return (*actor, *leads.reads(command, state))
         case _ if isinstance(command, ClosingCommand | ReinstateEpisode | SettleRosterAbsence):
             lead = leads.carried_again(command.stream, state) if isinstance(command, ReinstateEpisode) else leads.carried(state)
-            return (*actor, state.member, claim_on_open_episode(state.member), closing.outreach_of(command.stream), *lead)
+            everybody = in_context(state.member, context)
+            return (*actor, *everybody, claim_on_open_episode(state.member), closing.outreach_of(command.stream), *lead)
         case CarryOver(previous=previous) if previous.startswith("episode-"):
             return (*actor, state.member, previous)
         case _ if isinstance(command, CarePlanCommand):

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from domain.clocks import DueWithdrawn
 from domain.core import Command, ProcessRef, Refusal
+from domain.episode.closing import CloseEpisode
 from domain.episode.decider import ReceiveAssignment
+from domain.episode.facts import ClosureReason
 from domain.member import identity
 from domain.member.decider import AttributeStay, Member, OptOut, ReportDeath
 from domain.member.facts import Channel, DeathReported, DeathReportWithdrawn, StayAttributed, StayDetached
@@ -131,6 +133,16 @@ def test_a_death_and_an_opt_out_under_one_number_count_under_the_other() -> None
     assert story.plan(TRANSITION).waiting_for == "death_reported" or not story.plan(TRANSITION).obligations
     separate(story)
     assert the_person(MEMBER, {MEMBER: story.memory.load(MEMBER)}).death() is None
+
+
+def test_an_episode_is_closed_by_a_death_that_was_reported_under_the_other_number() -> None:
+    story = two_members()
+    story.on("2026-11-20 10:00 PST")
+    story.do(ReportDeath(stream=TWIN, by=FEED, source="hospital"))
+    close = CloseEpisode(stream=EPISODE, by=BOSS, reason=ClosureReason.DECEASED)
+    assert story.refused(close) == "no_report_of_death"
+    merge(story)
+    story.do(close)
 
 
 def test_only_a_supervisor_or_an_operator_merges() -> None:
