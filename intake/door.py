@@ -17,6 +17,7 @@ from eventlog.clock import Clock
 from eventlog.database import open_pool
 from eventlog.gateway import Gateway
 from eventlog.opening import PolicyShelf
+from intake.application_acks import ApplicationAcks
 from intake.apply import Applier
 from intake.arrivals import COMMITS_AT_ONCE, Arrivals
 from intake.feeds import FeedWatch
@@ -59,6 +60,7 @@ class FrontDoor:
     feeds: FeedWatch
     rehearsal: Rehearsal
     subscriptions: Subscriptions
+    application_acks: ApplicationAcks
     desk: IdentityDesk
     _pool: ConnectionPool[Connection[TupleRow]]
     _threads: ThreadPoolExecutor
@@ -95,10 +97,11 @@ class FrontDoor:
         return self.sources.holding_token(token.strip()) if kind.lower() == "bearer" and token.strip() else None
 
     def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
-        """Threads that work the inbox off, and one that watches the feeds, until `stop` is set."""
+        """Threads that work the inbox off, watch the feeds and send application acknowledgements, until `stop` is set."""
         started = (
             *(threading.Thread(target=self.worker.run, args=(stop,), name=f"intake-{n}") for n in range(threads)),
             threading.Thread(target=self.feeds.run, args=(stop,), name="intake-feeds"),
+            threading.Thread(target=self.application_acks.run, args=(stop,), name="intake-application-acks"),
         )
         for thread in started:
             thread.start()
@@ -149,6 +152,7 @@ def open_door(
         notices=notices,
         feeds=FeedWatch(inbox, notices, sources, clock),
         subscriptions=Subscriptions(pool, notices),
+        application_acks=ApplicationAcks(inbox, sources, clock),
         rehearsal=Rehearsal(inbox, gateway, applier, sources),
         desk=IdentityDesk(inbox, gateway, identity, sources, clock),
         _pool=pool,

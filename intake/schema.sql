@@ -182,6 +182,14 @@ CREATE TABLE IF NOT EXISTS intake.subscriptions (
     PRIMARY KEY (source_id, subscription)
 );
 
+-- Application acknowledgements of enhanced mode that were sent, are tried again, or were not wanted (next_at: none).
+CREATE TABLE IF NOT EXISTS intake.application_acks (
+    inbox_id        uuid        NOT NULL PRIMARY KEY,
+    next_at         timestamptz,
+    attempts        integer     NOT NULL,
+    outcome         text        NOT NULL
+);
+
 -- When each source was last heard of, as far as the watch has looked.
 CREATE TABLE IF NOT EXISTS intake.feeds (
     source_id       text        NOT NULL PRIMARY KEY,

@@ -64,6 +64,7 @@ class Source(_Row):
     as a PEM file beside the registry (`certificates`), or by a name (`certificate_names`: the subject as RFC 4514 writes it, or a
     DNS name) that one of its `authorities` (PEM files) or `certificate_issuers` (names) gave. A SMART backend client has a
     `client_id`, its public keys (`jwks`, or `jwks_file` beside the registry) and the `scopes` that it may ask for.
+    `application_acks_to`: host:port of its own MLLP listener, where it takes the application acknowledgements of enhanced mode.
     `messages_per_minute`: more over HTTP get 429; 0: no limit.
     `id_authorities` maps what messages call an assigning authority to the name that matching uses, `cin` for the state's.
     `production` = False means that test messages are acted on too. `plan_of_referrals`: the health plan of
@@ -81,6 +82,7 @@ class Source(_Row):
     certificates: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
     certificate_names: tuple[str, ...] = ()
+    application_acks_to: Annotated[str, Field(pattern=r"^([^\s:]+:\d{1,5})?$")] = ""
     client_id: Annotated[str, Field(max_length=200)] = ""
     jwks: tuple[dict[str, Any], ...] = ()
     jwks_file: str = ""

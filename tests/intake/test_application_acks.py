@@ -1,0 +1,102 @@
+"""Enhanced mode in full: every answer of table 5.1, and the application acknowledgement as a message of its own."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from datetime import timedelta
+
+import pytest
+
+from intake.acks import acknowledge, judge, peek
+from intake.application_acks import ApplicationAcks, send_over_mllp
+from intake.mllp import framed
+from intake.sources import AckMode, Sources
+from tests.intake.conftest import NOW, World
+from tests.intake.making import MARISOL, adt
+
+SAYS = ("", "AL", "NE", "ER", "SU")
+ORU = "MSH|^~\\&|LAB|V|T|E|20260310160000||ORU^R01|R-1|P|2.5.1|||{}|{}\r"
+
+
+def code(raw: str, mode: AckMode, world: World) -> str | None:
+    header = peek(raw.encode(), world.source)
+    answer = acknowledge(header, judge(header, world.source), mode, NOW, "T1")
+    return None if answer is None else answer.decode().split("\r")[1].split("|")[1]
+
+
+@pytest.mark.parametrize(
+    ("mode", "taken", "refused"),
+    [
+        # by MSH-15 in the order of SAYS, with MSH-16 empty
+        (AckMode.ORIGINAL, ["AA"] * 5, ["AR"] * 5),
+        (AckMode.ENHANCED, ["CA", "CA", None, None, "CA"], ["CR", "CR", None, "CR", None]),
+        (AckMode.AUTO, ["AA", "CA", "AA", None, "CA"], ["AR", "CR", "AR", "CR", None]),
+    ],
+)
+def test_the_accept_acknowledgement_is_what_msh_15_asks_for(
+    world: World, mode: AckMode, taken: list[str | None], refused: list[str | None]
+) -> None:
+    assert [code(adt("A01", accept_ack=said), mode, world) for said in SAYS] == taken
+    assert [code(ORU.format(said, ""), mode, world) for said in SAYS] == refused
+    assert code(adt("A01", accept_ack="NE", application_ack="NE"), AckMode.AUTO, world) is None
+
+
+@pytest.mark.parametrize(("accept", "stored", "bad"), [("", "AA", "AR"), ("AL", "CA", "CR")])
+def test_table_5_1_over_mllp(world: World, accept: str, stored: str, bad: str) -> None:
+    world.register(MARISOL)
+    good = adt("A01", accept_ack=accept, admitted="20260310120000")
+    odd = [
+        adt("A01", control_id="UNKNOWN", cin="98765432D", accept_ack=accept), adt("A11", control_id="NO-MATCH", accept_ack=accept),
+        adt("A03", control_id="CODE", disposition="ZZ", accept_ack=accept), adt("A60", control_id="A60", accept_ack=accept),
+        adt("A24", control_id="A24", accept_ack=accept), adt("A01", control_id="TEST", processing="T", accept_ack=accept),
+    ]  # fmt: skip
+    said = world.send(good, good, *odd, ORU.format(accept, ""), "MSH|^~\\&|A|B|C|D|1|||77|P|2.5\r", "no HL7")
+    codes = [answer.split("\r")[1].split("|")[1] for answer in said]
+    assert codes == [stored] * 8 + [bad, "AR", "AR"]
+
+
+def test_the_application_acknowledgement_comes_later_to_whoever_asked(world: World) -> None:
+    taken: list[bytes] = []
+    refuse = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as hospital:
+
+        def listen() -> None:
+            while True:
+                try:
+                    connection, _ = hospital.accept()
+                except OSError:
+                    return
+                with connection:
+                    said = b""
+                    while not said.endswith(b"\x1c\r"):
+                        said += connection.recv(4096)
+                    if not refuse.is_set():
+                        taken.append(said[1:-2])
+                        connection.sendall(framed(b"MSH|^~\\&|\rMSA|AA|1\r"))
+
+        threading.Thread(target=listen, daemon=True).start()
+        to = f"127.0.0.1:{hospital.getsockname()[1]}"
+        source = world.source.model_copy(update={"application_acks_to": to})
+        acks = ApplicationAcks(world.door.inbox, Sources((source,)), world.clock, send_over_mllp)
+        world.register(MARISOL)
+        asked = {"accept_ack": "AL", "application_ack": "AL"}
+        world.send(
+            adt("A01", control_id="ASKED", admitted="20260310120000", **asked),  # type: ignore[arg-type]
+            adt("A08", control_id="SILENT", accept_ack="AL", application_ack="NE"),
+            adt("A08", control_id="ERRORS-ONLY", accept_ack="AL", application_ack="ER"),
+        )
+        assert acks.send_due(world.clock.now()) == 0, "nothing was worked off yet"
+        world.door.worker.work_off()
+        refuse.set()
+        assert acks.send_due(world.clock.now()) == 0
+        refuse.clear()
+        assert acks.send_due(world.clock.now()) == 0, "not at once again"
+        world.clock.advance(timedelta(seconds=6))
+        assert acks.send_due(world.clock.now()) == 1
+        world.clock.advance(timedelta(hours=2))
+        assert acks.send_due(world.clock.now()) == 0, "once is enough"
+    (message,) = taken
+    header, msa = message.decode().rstrip("\r").split("\r")
+    assert msa == "MSA|AA|ASKED" and header.startswith("MSH|^~\\&|THROUGHLINE|ECM|VALLEY|VALLEYGEN|")
+    assert header.split("|")[9].startswith("A")
