@@ -75,8 +75,8 @@ class Reading:
 class Asked:
     """What a row asks of the log: the commands in the order in which they have to be decided, and what is to be kept of it.
 
-    `waiting`: the rest of the row waits, and what is asked for does not. `ids` are all commands that the row may ever have asked
-    for: by them it is known what an attempt that broke off has done."""
+    `waiting`: the rest of the row waits, and what is asked for does not. `done_before` names what the row may have asked for
+    already: by that it is known what an attempt that broke off has done."""
 
     reading: Reading
     identity: IdentityKeys
@@ -85,7 +85,7 @@ class Asked:
     evidence: str = "cin"
     reason: str = ""
     orders: list[Order] = field(default_factory=list)
-    ids: list[UUID] = field(default_factory=list)
+    done_before: list[str] = field(default_factory=list)
     notes: list[RowProblem] = field(default_factory=list)
     listing: Listing | None = None
     woken: tuple[str, ...] = ()
@@ -101,7 +101,12 @@ class Asked:
 
     def may_have(self, *whats: str) -> None:
         """Commands that are not needed now and may have been carried out by an attempt that broke off."""
-        self.ids += [self.identity.command(self.reading.row.inbox_id, what) for what in whats]
+        self.done_before += whats
+
+    @property
+    def ids(self) -> list[UUID]:
+        """The ids of those commands."""
+        return [self.identity.command(self.reading.row.inbox_id, what) for what in self.done_before]
 
     def note(self, column: str, reason: str, remedy: str) -> None:
         self.notes.append(self.reading.problem(column, reason, remedy))

@@ -503,9 +503,10 @@ class MemberFiles:
 
     def _caused_before(self, one: Asked) -> list[Any]:
         """What an attempt that broke off between the log and the inbox has recorded for this row."""
-        if not one.ids:
+        ids = one.ids
+        if not ids:
             return []
-        remembered = self._gateway.log.look({}, one.ids, "policy").remembered.values()
+        remembered = self._gateway.log.look({}, ids, "policy").remembered.values()
         positions = sorted({position for first in remembered for position in first.positions})
         return [stored.recorded for stored in self._gateway.log.at(positions)]
 
