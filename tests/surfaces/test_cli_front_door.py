@@ -1,0 +1,60 @@
+"""The front door on the command line: replays with their rehearsal, feeds and notices, the registry; and notices in `doctor`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from intake.notices import Kind
+from tests.surfaces.conftest import CIN, PLANTED_NAME, World
+from tests.surfaces.test_api_feeds import message, sent
+from workers.cli import app, frame
+from workers.doctor import Status, examine
+
+
+@pytest.fixture
+def terminal(world: World) -> Iterator[World]:
+    before, frame.asked.settings = frame.asked.settings, world.system.settings
+    yield world
+    frame.asked.settings = before
+
+
+def typed(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words), env={"COLUMNS": "220", "TERM": "dumb"})
+
+
+def test_messages_are_rehearsed_replayed_and_notices_are_shown_and_ended(terminal: World) -> None:
+    sent(terminal, message(terminal))
+    terminal.door.worker.work_off()
+    (row,) = terminal.door.inbox.find()
+    told = json.loads(typed("inbox", "replay", str(row.inbox_id), "--dry-run", "--json").stdout)
+    assert [(one["differs"], one["now"]["status"]) for one in told] == [(False, "applied")]
+    assert CIN not in str(told) and PLANTED_NAME not in str(told)
+    shown = typed("inbox", "replay", "--status", "applied", "--trigger", "A03", "--dry-run")
+    assert "no difference" in shown.stdout and "nothing was changed" in shown.stdout
+    assert typed("inbox", "replay", "--trigger", "A03", "--as", terminal.supervisor).stdout.startswith("1 taken up again")
+    assert typed("inbox", "replay", "--dry-run").exit_code == frame.USAGE
+
+    terminal.door.notices.note(Kind.MISSED_EVENTS, "valley-general", "events 5 to 6 of s-1", terminal.clock.now())
+    feeds = typed("inbox", "feeds")
+    assert "valley-general" in feeds.stdout and "events 5 to 6 of s-1" in feeds.stdout and "$events" in feeds.stdout
+    found = [check for check in examine(terminal.system.settings) if check.name == "front door"]
+    assert [check.status for check in found] == [Status.WARN] and "missed events" in found[0].found
+    number = str(terminal.door.notices.open()[0].notice_id)
+    assert typed("inbox", "end-notice", number, "--as", terminal.supervisor).exit_code == 0
+    assert typed("inbox", "end-notice", number, "--as", terminal.supervisor).exit_code == frame.REFUSED
+    assert terminal.door.notices.open() == ()
+
+
+def test_a_registry_is_shown_and_checked_before_its_use(terminal: World, tmp_path: Path) -> None:
+    assert "valley-general" in typed("inbox", "sources").stdout
+    (row,) = json.loads(typed("inbox", "sources", "--json").stdout)
+    assert row["name"] == "valley-general" and "token_sha256" not in row
+    faulty = tmp_path / "new.toml"
+    faulty.write_text('[[source]]\nname = "far"\ntimezone = "Eastern"\n')
+    refused = typed("inbox", "sources", "--file", str(faulty))
+    assert refused.exit_code == frame.REFUSED and "line 3" in refused.output + refused.stderr
