@@ -227,8 +227,8 @@ class Applier:
             sight.fetch((before,))
             numbers = tuple(key.hex() for key in self._recogniser.numbers(said.member.record_numbers))
             moved = MoveStay(
-                stream=before, by=by, stay=stay, rightful=member, episode=sight.open_episode(member), numbers=numbers, reason=evidence,
-                message_id=str(row.inbox_id),
+                stream=before, by=by, stay=stay, rightful=member, episode=sight.open_episode(member), numbers=numbers,
+                reason=evidence, message_id=str(row.inbox_id),
             )  # fmt: skip
             yield reading.order(self._identity, f"moved|{before}|{member}", moved)
             return

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from intake.acks import CONTROL_ID_MAX
 from intake.dispositions import Disposition, disposition_table
-from intake.identifiers import cin_of, phone_key, plausible_birth_date
+from intake.identifiers import cin_of, phone_key, plausible_birth_date, zip_key
 from intake.notification import (
     FLAG_BIRTH_DATE_INVALID,
     FLAG_CIN_CONFLICT,
@@ -38,12 +38,16 @@ from intake.notification import (
     Notification,
     VisitKey,
     VisitKeyBasis,
+    means_a_record,
 )
 from intake.sources import Source
 from intake.times import Precision, Time, Zone, parse
 
 PARSER_VERSION: Final = "fhir/1"
 FLAG_STATUS_CONTRADICTS: Final = "status_contradicts_event"
+SOCIAL_SECURITY: Final = "us-ssn"
+"""How the system of social security numbers is called: no hospital's record number."""
+
 LOCATION_CHARS_MAX: Final = 120
 
 _EVENTS: Final = {
@@ -228,7 +232,9 @@ def patient_of(bundle: Bundle, source: Source, received_at: datetime) -> tuple[M
             cins[found] = None
         elif authority == "cin" or _codings(identifier.get("type")) & {"MA", "MC"}:
             flags.append(FLAG_CIN_INVALID)
-        elif value:
+        elif SOCIAL_SECURITY not in text_of(identifier, "system") and all(
+            means_a_record(value, kind) for kind in _codings(identifier.get("type")) or ("",)
+        ):
             numbers[(authority, value)] = None
     for coverage in bundle.of_type("Coverage"):
         beneficiary = bundle.found(coverage.get("beneficiary"))
@@ -258,6 +264,7 @@ def patient_of(bundle: Bundle, source: Source, received_at: datetime) -> tuple[M
         birth_date=birth_date,
         sex=text_of(patient, "gender").upper()[:1],
         phone=phone,
+        zip=next((code for a in items_of(patient, "address") if (code := zip_key(text_of(a, "postalCode")))), ""),
     )
     return keys, died, flags
 

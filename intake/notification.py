@@ -358,8 +358,13 @@ def _stay_class(said: str, source: Source) -> str:
 def record_number(said: Repetition, authority: str) -> tuple[str, str] | None:
     """(authority, number) of an identifier by which a hospital keeps records; None for others, and for what stands for nothing."""
     number = said.text(1)
-    means_nothing = len(set(number)) < 2 or (not name_key(number) and not any(c.isdigit() for c in number))
-    return None if means_nothing or said.text(5).upper() in NO_RECORD_NUMBERS else (authority, number)
+    return (authority, number) if means_a_record(number, said.text(5)) else None
+
+
+def means_a_record(number: str, kind: str) -> bool:
+    """Whether an identifier of a type (table 0203) is one by which records are kept, and stands for somebody."""
+    stands_for_nobody = len(set(number)) < 2 or (not name_key(number) and not any(c.isdigit() for c in number))
+    return not stands_for_nobody and kind.upper() not in NO_RECORD_NUMBERS
 
 
 def member_keys(message: Message, source: Source, received_at: datetime) -> tuple[MemberKeys, list[str]]:

@@ -121,6 +121,17 @@ def test_a_number_hides_in_the_coverage_of_the_patient_only() -> None:
     assert said(bundle("admit", patient={"identifier": []}, more=(mothers,))).member.cins == ()
 
 
+def test_a_social_security_number_is_no_record_number() -> None:
+    system, kind = "http://hl7.org/fhir/sid/us-ssn", {"coding": [{"code": "SS"}]}
+    told = [
+        {"system": system, "value": "123-45-6789"},
+        {"value": "987-65-4321", "type": kind},
+        {"system": "urn:mrn", "value": "M-1"},
+    ]
+    numbers = said(bundle("admit", patient={"identifier": told})).member.record_numbers
+    assert [number for _, number in numbers] == ["M-1"]
+
+
 def test_a_visit_number_comes_before_other_identifiers_and_the_encounters_own_id() -> None:
     two = {"identifier": [{"value": "X"}, {"value": "V-9", "type": {"coding": [{"code": "VN"}]}}]}
     assert said(bundle("admit", encounter=two)).visit.value == "V-9"
