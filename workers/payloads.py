@@ -47,8 +47,9 @@ class Payloads(CompositePayloadConverter):
     """The SDK's converters, with ours in the place of its JSON."""
 
     def __init__(self) -> None:
-        own = OwnValues()
-        super().__init__(*(own if c.encoding == PLAIN else c for c in DefaultPayloadConverter.default_encoding_payload_converters))
+        super().__init__(*_CONVERTERS)  # one for each open workflow, so what it is made of is shared
 
 
+_OWN = OwnValues()
+_CONVERTERS = tuple(_OWN if c.encoding == PLAIN else c for c in DefaultPayloadConverter.default_encoding_payload_converters)
 CONVERTER = DataConverter(payload_converter_class=Payloads)

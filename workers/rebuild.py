@@ -9,8 +9,11 @@ The namespace must be empty, or is emptied first: a workflow of another life of 
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -36,6 +39,12 @@ IN_FLIGHT = 32
 PAGE = 2_000
 CHUNK = 200
 EMPTYING_SECONDS_MAX = 60.0
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the others waiting; Python's own 5 ms are as long as Temporal takes for a start."""
+
+COLLECTED_AFTER = 50_000
+"""Objects between two looks of the garbage collector."""
+
 REBUILD_LOCK = 0x72656275696C64
 """Held while a rebuild runs: two at once would undo each other."""
 
@@ -99,17 +108,32 @@ async def rebuild(
                 await _empty(client, programme, terminate)
                 run = await asyncio.to_thread(_begin, pool, incarnation, client.namespace)
             starts = _Starts(pool, client, run, per_second, in_flight, progress)
-            folded = asyncio.create_task(asyncio.to_thread(_fold, log, pool, programme, incarnation, run))
-            try:
-                await starts.all_listed()
-            finally:
-                position = await folded
+            with _sharing():
+                folded = asyncio.create_task(asyncio.to_thread(_fold, log, pool, programme, incarnation, run))
+                try:
+                    await starts.all_listed()
+                finally:
+                    position = await folded
             await starts.all_listed()
             total = await asyncio.to_thread(_finish, pool, run)
         finally:
             lock.execute("SELECT pg_advisory_unlock(%s)", (REBUILD_LOCK,))
     _log.info("workflows rebuilt", position=position, rebuilt=starts.started, total=total)
     return Rebuilt(position, total, starts.started, resumed)
+
+
+@contextmanager
+def _sharing() -> Iterator[None]:
+    """While starts and the fold share this process: an answer of Temporal does not wait for long behind the fold, and what is
+    folded, which holds no circles, is seldom searched for garbage."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(COLLECTED_AFTER, *thresholds[1:])
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
 
 
 def _unfinished(pool: Pool, incarnation: UUID, namespace: str) -> int | None:
