@@ -142,13 +142,13 @@ class MemberFiles:
         peer: str = "",
         progress: Progress = _quiet,
     ) -> Receipt:
-        """Stores a file and applies it. `full_roster`: left out, what the plan's profile says; `confirmed` is a person's word that
-        a shrunken one is right; `peer` is who sent it.
+        """Stores a file and applies it. `full_roster`: left out, what the plan's profile says of files so named; `confirmed` is a
+        person's word that a shrunken one is right; `peer` is who sent it.
 
         Raises FileRefused where it cannot be read as a whole (it is kept as dead), CannotStore, LogAway.
         """
         profile = self.profiles.of(plan, kind, file_name=file_name)
-        full = profile.full_roster if full_roster is None else full_roster
+        full = _names_everybody(profile, file_name) if full_roster is None else full_roster
         now = self._clock.now()
         arrival = Arrival(
             raw=raw, source_id=source_of(plan), transport="file", control_id="file", peer=peer, kind=_kind_of(profile, full=full)
@@ -259,7 +259,7 @@ class MemberFiles:
         """What would become of a file, by what is known now. Nothing is written, and nothing of it is kept. Raises FileRefused."""
         profile = self.profiles.of(plan, kind, file_name=file_name)
         sheet = read_sheet(raw, profile)
-        full = profile.full_roster if full_roster is None else full_roster
+        full = _names_everybody(profile, file_name) if full_roster is None else full_roster
         missing = self._missing(plan, sheet) if full else ()
         listed = len(self._lines.listed(plan)) if full else 0
         lines = [line for p in sheet.too_wide for line in said_of(p.row, Status.DEAD, REJECTED, {"problems": [asdict(p)]})]
@@ -585,6 +585,11 @@ def source_of(plan: str) -> str:
 def plan_of(source_id: str) -> str:
     assert source_id.startswith("plan-"), source_id
     return source_id.removeprefix("plan-")
+
+
+def _names_everybody(profile: Profile, file_name: str) -> bool:
+    """Whether a file of this name is a full roster: what a profile says of its files holds for those that are named like them."""
+    return profile.full_roster and (not profile.files or profile.named_for(file_name))
 
 
 def _kind_of(profile: Profile, *, full: bool) -> str:

@@ -305,3 +305,12 @@ def test_bayside_writes_bars_and_a_title(world: World) -> None:
     member = world.member(Person(cin="92000001A"))
     (assigned,) = [f for f in world.facts("episode-") if isinstance(f, AssignmentReceived)]
     assert (member.birth_date, assigned.effective_on, assigned.plan_tier) == ("1961-04-12", date(2026, 3, 2), "high")
+
+
+def test_what_a_profile_says_of_its_files_holds_for_files_so_named(world: World) -> None:
+    """A plan with a profile may still send a list as anybody does: read by the canonical headers, not taken for all members."""
+    everybody = [replace(MARISOL, cin=f"9000000{n}A", family=f"Family{chr(65 + n)}") for n in range(4)]
+    for plan in ("coast-care", "valley-health"):
+        receipt = world.door.files.import_file(member_file(*everybody[:2]).replace(b"19610412", b"1961-04-12"), plan=plan)
+        assert (receipt.rows, receipt.rejected, receipt.stopped, receipt.missing) == (2, 0, "", ())
+    assert world.door.files.import_file(member_file(everybody[3]), plan="coast-care").missing == ()
