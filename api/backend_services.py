@@ -46,6 +46,14 @@ async def configuration(request: Request, services: Use) -> dict[str, Any]:
     }
 
 
+REQUEST_EXAMPLE = {
+    "grant_type": "client_credentials",
+    "client_assertion_type": ASSERTION_TYPE,
+    "client_assertion": "eyJhbGciOiJFUzM4NCJ9.e30.c2lnbmF0dXJl",
+    "scope": "system/Bundle.c",
+}
+
+
 @router.post(
     "/token",
     summary="A short-lived token for a signed assertion (client_credentials, private_key_jwt)",
@@ -54,6 +62,7 @@ async def configuration(request: Request, services: Use) -> dict[str, Any]:
         400: {"description": "The request is not one that we answer, or asks for a scope that is not registered"},
         401: {"description": "The assertion proves nothing: `error_description` says why"},
     },
+    openapi_extra={"requestBody": {"content": {"application/x-www-form-urlencoded": {"example": REQUEST_EXAMPLE}}}},
 )
 def token(
     request: Request,

@@ -29,12 +29,17 @@ router = APIRouter(prefix="/files", tags=["Plans' files"])
 
 LINES_MAX = 1_000
 REASON = r"^[a-z][a-z0-9_]{0,63}$"
+EXAMPLE = "CIN,Last Name,First Name,DOB\n91234567A,Okafor,Ines,7/9/1961\n"
+
 _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            "text/csv": {"schema": {"type": "string", "format": "binary"}},
-            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {"schema": {"type": "string", "format": "binary"}},
+            "text/csv": {"schema": {"type": "string", "format": "binary"}, "example": EXAMPLE},
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": {
+                "schema": {"type": "string", "format": "binary"},
+                "example": "the bytes of a workbook",
+            },
         },
     }
 }
