@@ -113,6 +113,10 @@ CANNOT_YET = {
     "explain-choice": "",
     "settle-conflict": "",
     "review-follow-up": "",
+    "answer-referral": "",
+    "withdraw-referral": "",
+    "dismiss-referral": "not_proposed",
+    "settle-roster-absence": "not_missing",
 }
 """Examples that need more than this story holds, with the code of the refusal where it is always the same."""
 
@@ -139,7 +143,7 @@ def role_of(offer: Offer) -> Role:
 def test_every_example_can_be_sent_and_writes_a_fact(year: World) -> None:
     at(year, ENROLLED + 30 * DAY)
     for offer in sorted(OFFERED, key=lambda o: ORDER.get(o.verb, len(ORDER))):
-        if offer.verb in RECORD_VERBS:
+        if offer.verb in RECORD_VERBS or offer.founds:
             continue
         body = {**offer.example, **({"occurred_at": (ENROLLED + 29 * DAY).isoformat()} if "occurred_at" in offer.example else {})}
         answer = year.post(f"/v1/{offer.resource}/{stream_of(year, offer)}/{offer.noun}", body, role=role_of(offer))
@@ -154,7 +158,7 @@ def test_every_example_can_be_given_on_the_command_line(year: World, tmp_path: P
     at(year, ENROLLED + 30 * DAY)
     for call in calling(year):
         for offer in sorted(OFFERED, key=lambda o: ORDER.get(o.verb, len(ORDER))):
-            if offer.verb in (*RECORD_VERBS, *CANNOT_YET):
+            if offer.verb in (*RECORD_VERBS, *CANNOT_YET) or offer.founds:
                 continue
             if offer.has_parts:
                 file = tmp_path / f"{offer.verb}.json"
