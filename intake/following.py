@@ -39,7 +39,16 @@ _OF_THE_MESSAGE: Final = {
 }
 """Reasons that say something of the message alone, and what its sender can do about each."""
 
-_ODD_OF_A_PERSON: Final = frozenset({"newborn", "two_cins", "cin_invalid", "birth_date_invalid", "death_contradicts_disposition"})
+_OF_A_PERSON: Final = frozenset({"still_a_patient", "outpatient_visit"})
+"""Of these, reasons that a message can only have where its patient is known, or only where they are not."""
+
+_ODD: Final = frozenset({
+    "charset_contradicted", "charset_guessed", "charset_unknown", "class_unknown", "control_id_reused", "day_only",
+    "discharge_before_admission", "discharge_time_deleted", "disposition_unmapped", "event_ahead_of_receipt",
+    "event_time_missing", "evn1_differs", "facility_unknown", "missing_hour", "offset_ignored", "probable_resend",
+    "repeated_hour", "sent_time_doubtful", "status_contradicts_event", "visit_key_weak",
+})  # fmt: skip
+"""What is odd about the message itself, whoever its patient is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,8 @@ def _told(row: Row, source: Source) -> Followed:
     status, reason = row.status, row.reason if row.reason in _OF_THE_MESSAGE else ""
     state, flags = status.value, tuple(row.flags)
     if not source.tells_membership:
-        flags = tuple(flag for flag in flags if flag not in _ODD_OF_A_PERSON)
+        reason = "" if reason in _OF_A_PERSON else reason
+        flags = tuple(flag for flag in flags if flag in _ODD)
         if status in _ABOUT_A_PERSON or (status in (Status.WAITING, Status.IGNORED) and not reason):
             state = TAKEN
         elif status is Status.RECEIVED and row.parser:

@@ -56,6 +56,16 @@ def test_a_hospital_follows_its_messages_and_learns_nothing_of_who_is_a_member(w
     assert world.get("/v1/sent-messages", role=Role.OPERATOR, control_id="x").status_code == 403
 
 
+def test_what_only_a_members_message_can_be_held_for_is_not_told(world: World) -> None:
+    pair = [message(world, disposition="30"), message(world, disposition="30", cin="98765432C", name="SOMEBODY")]
+    receipts = [sent(world, raw) for raw in pair]
+    world.door.worker.work_off()
+    assert [row.status.value for row in world.door.inbox.find(files=False)] == ["unmatched", "waiting"]
+    told = [world.get(f"/v1/sent-messages/{receipt}", role=Role.HOSPITAL).json() for receipt in receipts]
+    member, stranger = ({k: t[k] for k in ("state", "reason", "remedy", "settled_at", "flags")} for t in told)
+    assert member == stranger and member["state"] == "taken"
+
+
 def test_nobody_follows_the_messages_of_another_source(world: World) -> None:
     receipt = sent(world, message(world))
     _, shown = tokens.mint(
