@@ -17,10 +17,12 @@ from datetime import time
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -62,7 +64,7 @@ class Source(_Row):
 
     `token_sha256` is the hex digest of its bearer token. Its client certificate is known by its fingerprint (`certificate_sha256`),
     as a PEM file beside the registry (`certificates`), or by a name (`certificate_names`: the subject as RFC 4514 writes it, or a
-    DNS name) that one of its `authorities` (PEM files) or `certificate_issuers` (names) gave. A SMART backend client has a
+    DNS name) that one of its `authorities` (PEM files) signed itself. A SMART backend client has a
     `client_id`, its public keys (`jwks`, or `jwks_file` beside the registry) and the `scopes` that it may ask for.
     `application_acks_to`: host:port of its own MLLP listener, where it takes the application acknowledgements of enhanced mode.
     `messages_per_minute`: more over HTTP get 429; 0: no limit.
@@ -88,7 +90,6 @@ class Source(_Row):
     jwks_file: str = ""
     scopes: tuple[str, ...] = ("system/Bundle.c",)
     messages_per_minute: Annotated[int, Field(ge=0)] = 0
-    certificate_issuers: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     facilities: tuple[Facility, ...] = ()
     facility_fields: tuple[Literal["PV1-3.4", "MSH-4", "EVN-7", "PV1-39"], ...] = ("PV1-3.4", "MSH-4", "EVN-7", "PV1-39")
@@ -154,10 +155,9 @@ class Source(_Row):
 
     @model_validator(mode="after")
     def _names_are_believed_of_somebody(self) -> Self:
-        if self.certificate_names and not (self.authorities or self.certificate_issuers):
+        if self.certificate_names and not self.authorities:
             raise ValueError(
-                "certificate_names need authorities (files) or certificate_issuers (names): else every authority that the listener "
-                "trusts could issue such a name"
+                "certificate_names need authorities (PEM files): else whoever the listener trusts could issue such a name"
             )
         return self
 
@@ -214,10 +214,17 @@ class SourcesInvalid(Exception):
 class Sources:
     """The registry: finds who is sending."""
 
-    def __init__(self, rows: tuple[Source, ...], trusted: tuple[str, ...] = ()) -> None:
-        """`trusted`: certificates and authorities of the rows' files, as PEM, for the listener's TLS."""
+    def __init__(
+        self,
+        rows: tuple[Source, ...],
+        trusted: tuple[str, ...] = (),
+        issuers: Mapping[str, tuple[x509.Certificate, ...]] = MappingProxyType({}),
+    ) -> None:
+        """`trusted`: certificates and authorities of the rows' files, as PEM, for the listener's TLS. `issuers`: by the name of a
+        source, who may give its `certificate_names`."""
         self.rows = rows
         self.trusted = trusted
+        self._issuers = issuers
         self._by_name = {row.name: row for row in rows}
         if len(self._by_name) != len(rows):
             raise SourcesInvalid("two sources have one name; give each its own")
@@ -244,7 +251,8 @@ class Sources:
     def with_token(self, name: str, token: str) -> Sources:
         """The same registry, in which a source also sends over HTTP with this bearer token."""
         digest = hashlib.sha256(token.encode()).hexdigest()
-        return Sources(tuple(row.model_copy(update={"token_sha256": digest}) if row.name == name else row for row in self.rows))
+        rows = tuple(row.model_copy(update={"token_sha256": digest}) if row.name == name else row for row in self.rows)
+        return Sources(rows, self.trusted, self._issuers)
 
     @staticmethod
     def fingerprint(certificate_der: bytes) -> str:
@@ -261,10 +269,9 @@ class Sources:
             certificate = x509.load_der_x509_certificate(certificate_der)
         except ValueError:
             return None
-        names, issuer = _names_of(certificate), certificate.issuer.rfc4514_string()
-        return next(
-            (row for row in rows if issuer in row.certificate_issuers and not names.isdisjoint(row.certificate_names)), None
-        )
+        names = _names_of(certificate)
+        known = (row for row in rows if not names.isdisjoint(row.certificate_names))
+        return next((row for row in known if any(_signed(certificate, by) for by in self._issuers.get(row.name, ()))), None)
 
     def at_address(self, address: str) -> Source | None:
         """The source that is allowed to send from a network address without a certificate."""
@@ -296,10 +303,11 @@ def load_sources(path: Path | None = None) -> Sources:
         raise SourcesInvalid(f"{path}: write 1 to {SOURCES_MAX} [[source]] tables and nothing else")
     sources: list[Source] = []
     trusted: list[str] = []
+    issuers: dict[str, tuple[x509.Certificate, ...]] = {}
     for number, row in enumerate(rows, start=1):
         try:
             source = Source.model_validate(row)
-            sources.append(source.model_copy(update=_from_files(source, path.parent, trusted)))
+            sources.append(source.model_copy(update=_from_files(source, path.parent, trusted, issuers)))
         except _FileFault as fault:
             line = line_of(text, number, (fault.field,))
             raise SourcesInvalid(f"{path}, line {line}: source {number}: {fault.field}: {fault}") from None
@@ -308,7 +316,7 @@ def load_sources(path: Path | None = None) -> Sources:
             field = ".".join(str(part) for part in first["loc"]) or "the row"
             line = line_of(text, number, first["loc"])
             raise SourcesInvalid(f"{path}, line {line}: source {number}: {field}: {_remedy(first)}") from None
-    return Sources(tuple(sources), tuple(trusted))
+    return Sources(tuple(sources), tuple(trusted), issuers)
 
 
 class _FileFault(Exception):
@@ -319,17 +327,17 @@ class _FileFault(Exception):
         self.field = field
 
 
-def _from_files(source: Source, folder: Path, trusted: list[str]) -> dict[str, object]:
-    """What the certificates that a row names as files add to it; they are appended to `trusted`."""
+def _from_files(
+    source: Source, folder: Path, trusted: list[str], issuers: dict[str, tuple[x509.Certificate, ...]]
+) -> dict[str, object]:
+    """What the files that a row names add to it. Certificates are appended to `trusted`, authorities put into `issuers` too."""
     pinned = [_certificate_in(folder / name, "certificates") for name in source.certificates]
     authorities = [_certificate_in(folder / name, "authorities") for name in source.authorities]
+    issuers[source.name] = tuple(authorities)
     trusted += [found.public_bytes(serialization.Encoding.PEM).decode() for found in (*pinned, *authorities)]
     prints = [found.fingerprint(hashes.SHA256()).hex() for found in pinned]
-    issuers = [found.subject.rfc4514_string() for found in authorities]
-    return {
-        "certificate_sha256": (*source.certificate_sha256, *prints), "certificate_issuers": (*source.certificate_issuers, *issuers),
-        "jwks": (*source.jwks, *(_keys_in(folder / source.jwks_file) if source.jwks_file else ())),
-    }  # fmt: skip
+    keys = _keys_in(folder / source.jwks_file) if source.jwks_file else ()
+    return {"certificate_sha256": (*source.certificate_sha256, *prints), "jwks": (*source.jwks, *keys)}
 
 
 def _keys_in(file: Path) -> tuple[dict[str, Any], ...]:
@@ -356,6 +364,15 @@ def _certificate_in(file: Path, field: str) -> x509.Certificate:
         raise _FileFault(field, f"{file} cannot be read; put the file there, or write its path beside this registry") from None
     except ValueError:
         raise _FileFault(field, f"{file} holds no certificate; ask for one in PEM, beginning with BEGIN CERTIFICATE") from None
+
+
+def _signed(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    """Whether this very authority signed it: another of the same name did not."""
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _names_of(certificate: x509.Certificate) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from intake.mllp import Listener, framed
-from intake.sources import Sources, SourcesInvalid, load_sources
+from intake.sources import SourcesInvalid, load_sources
 from intake.tls import server_context
 from tests.intake.certificates import Authority, Held
 from tests.intake.conftest import World, open_world
@@ -156,10 +156,13 @@ def test_a_registry_names_the_line_of_a_wrong_certificate(tmp_path: Path, row: s
     assert f", line {line}: source 1: " in str(wrong.value)
 
 
-def test_a_name_counts_only_from_the_issuer_that_its_source_trusts(secured: Secured) -> None:
-    other = secured.world.door.sources.rows[1].model_copy(update={"certificate_issuers": ("CN=somebody else",)})
-    assert Sources((other,)).presenting_certificate(_der(secured.named)) is None
+def test_a_name_counts_only_from_the_very_authority_that_its_source_trusts(secured: Secured, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    same_name = Authority(tmp_path / "elsewhere", "hospitals")
+    assert same_name.held.subject == secured.theirs.held.subject
+    posing = same_name.signs("posing", dns="hl7.far.example")
     assert secured.world.door.sources.presenting_certificate(_der(secured.named)) is not None
+    assert secured.world.door.sources.presenting_certificate(_der(posing)) is None
 
 
 def _der(held: Held) -> bytes:
