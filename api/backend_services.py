@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
@@ -35,9 +35,9 @@ class TokenAnswer(BaseModel):
 
 
 @router.get("/.well-known/smart-configuration", summary="How a sender's backend gets in")
-async def configuration(request: Request, services: Use) -> dict[str, Any]:
+async def configuration(services: Use) -> dict[str, Any]:
     return {
-        "token_endpoint": token_url(request, services),
+        "token_endpoint": token_url(services),
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["private_key_jwt"],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
@@ -65,7 +65,6 @@ REQUEST_EXAMPLE = {
     openapi_extra={"requestBody": {"content": {"application/x-www-form-urlencoded": {"example": REQUEST_EXAMPLE}}}},
 )
 def token(
-    request: Request,
     services: Use,
     grant_type: Annotated[str, Form()] = "",
     client_assertion_type: Annotated[str, Form()] = "",
@@ -84,7 +83,7 @@ def token(
         if source is None:
             raise NotBelieved("sub: is no registered client; give the programme your client id and your JWKS")
         believe(
-            assertion, source.jwks, audience=(token_url(request, services),), now=now,
+            assertion, source.jwks, audience=(token_url(services),), now=now,
             seen=lambda client, jti, until: tokens.presented_before(services.pool, client, jti, until, now),
         )  # fmt: skip
     except NotBelieved as why:
@@ -101,9 +100,10 @@ def token(
     return JSONResponse(said.model_dump(), headers={"Cache-Control": "no-store", "Pragma": "no-cache"})
 
 
-def token_url(request: Request, services: Services) -> str:
-    """The token endpoint's address as clients know it: what their assertions are for."""
-    return f"{(services.public_url or str(request.base_url)).rstrip('/')}/v1/fhir/token"
+def token_url(services: Services) -> str:
+    """The token endpoint's address as clients know it: what their assertions are for. It never comes from a request: whoever asks
+    could name the address for which an assertion was made that they came by."""
+    return f"{services.public_url.rstrip('/')}/v1/fhir/token"
 
 
 def _refused(status: int, error: str, because: str) -> JSONResponse:

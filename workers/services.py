@@ -86,7 +86,7 @@ def services_of(
         sources=door.sources,
         door=door,
         queries=queries_of(system),
-        public_url=system.settings.throughline_public_url,
+        public_url=system.settings.public_url(),
         ready=ready or (lambda: readiness(system)),
         feedback=feedback,
     )

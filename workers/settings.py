@@ -69,7 +69,8 @@ class Settings(BaseSettings):
     throughline_api_port: int = Field(default=8470, ge=1, le=65_535)
     throughline_hl7_port: int = Field(default=2575, ge=1, le=65_535)
     throughline_public_url: str = ""
-    """Where senders reach the API from outside, such as https://hl7.programme.example; none: as each request says."""
+    """Where senders reach the API from outside, such as https://hl7.programme.example; none: where the API binds. Never what a
+    request says: signed assertions are made for this address."""
 
     throughline_hl7_certificate: Path | None = None
     throughline_hl7_certificate_key: Path | None = None
@@ -145,6 +146,10 @@ class Settings(BaseSettings):
             master=self._key(MASTER_KEY, self.throughline_master_key, "master.key"),
             index=self._key(INDEX_KEY, self.throughline_index_key, "index.key"),
         )
+
+    def public_url(self) -> str:
+        """Where senders reach the API."""
+        return self.throughline_public_url or f"http://{self.throughline_host}:{self.throughline_api_port}"
 
     def key_files(self) -> tuple[Path, Path]:
         """Where development keeps its keys; they need not be there."""

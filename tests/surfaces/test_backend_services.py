@@ -22,7 +22,7 @@ from eventlog.clock import FixedClock
 from intake.sources import SourcesInvalid, load_sources
 from tests.surfaces.conftest import MONDAY, World, open_world
 
-TOKEN_URL = "http://testserver/v1/fhir/token"
+TOKEN_URL = "http://127.0.0.1:8470/v1/fhir/token"
 RSA_KEY, EC_KEY = rsa.generate_private_key(65_537, 2048), ec.generate_private_key(ec.SECP384R1())
 
 
@@ -102,6 +102,15 @@ def test_a_signed_assertion_becomes_a_token_for_five_minutes(
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "scope_missing")
     smart.clock.advance(timedelta(minutes=5))
     assert smart.api.get("/v1/sent-messages", params={"control_id": "x"}, headers=token).status_code == 401
+
+
+def test_an_assertion_for_another_address_does_not_count_by_calling_us_so(smart: World) -> None:
+    form = {
+        "grant_type": "client_credentials", "client_assertion": assertion(smart, aud="http://partner.example/v1/fhir/token"),
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+    }  # fmt: skip
+    answer = smart.api.post("/v1/fhir/token", data=form, headers={"Host": "partner.example"})
+    assert answer.status_code == 401 and answer.json()["error_description"].startswith(f"aud: must be {TOKEN_URL}")
 
 
 def test_an_assertion_counts_once(smart: World) -> None:
