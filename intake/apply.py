@@ -165,7 +165,8 @@ class Applier:
             return person_orders.asked(self._recogniser, self._identity, seen, reading, (*flags, *said.flags))
         assert reading.stay is not None
         flags = (*flags, *said.flags, *((FLAG_DISCHARGE_TIME_DELETED,) if said.discharged is DELETED else ()))
-        if heard.member is None and said.stay_class == StayClass.OUTPATIENT and said.kind in _ABOUT_A_STAY_ONLY:
+        passing = said.stay_class == StayClass.OUTPATIENT and said.kind in _ABOUT_A_STAY_ONLY and not said.died
+        if passing and heard.member is None:
             return reading.settled(Status.IGNORED, "outpatient_visit", flags)
         if row.released_by and row.member:
             who, evidence, by = row.member, BY_HAND, _actor(row.released_by, source)

@@ -216,9 +216,12 @@ def _with_visit(said: MemberKeys, known: Candidate, found: Matched | Review | No
     if said.cins and known.cins and not known.cins & set(said.cins):
         return Review(Reason.VISIT_OF_ANOTHER, (known.member,))
     dates, names = agreement(said, known)
-    if dates is False or names is False:
-        if not (dates or names):
-            return Review(Reason.VISIT_OF_ANOTHER, (known.member,))
+    if said.newborn and not dates:  # an account may be the mother's and the child's
+        return Review(Reason.NEWBORN, (known.member,))
+    if dates is False and (not names or _other_first_name(said, known)):
+        return Review(Reason.VISIT_OF_ANOTHER, (known.member,))
+    if names is False and not dates:
+        return Review(Reason.VISIT_OF_ANOTHER, (known.member,))
     if dates or names:
         return Matched(known.member, "visit+birth_date" if dates else "visit+name")
     return Review(Reason.UNCONFIRMED, (known.member,))

@@ -230,6 +230,12 @@ def test_13c_a_death_indicator_outweighs_the_disposition_and_somebody_looks(worl
     assert world.course(MARISOL).death is not None
 
 
+def test_13d_a_death_that_an_update_of_an_outpatient_visit_tells_of_is_heard(world: World) -> None:
+    world.register(MARISOL)
+    (row,) = world.deliver(a08(stay_class="O", death="Y"))
+    assert row.status is Status.APPLIED and world.member(MARISOL).death() is not None
+
+
 def test_14_still_a_patient_is_no_discharge_but_something_to_look_at(world: World) -> None:
     world.register(MARISOL)
     _, row = world.deliver(a01(), a03(disposition="30"))

@@ -125,6 +125,12 @@ def test_a_later_message_of_a_known_stay_needs_no_cin_but_may_not_contradict() -
         Reason.VISIT_OF_ANOTHER, ("member-1", "member-2")
     )
     assert match(replace(same, cins=("98765432D",)), [], [], MARISOL) == Review(Reason.VISIT_OF_ANOTHER, ("member-1",))
+    child = MemberKeys(family_name="Quillfeather", given_name="Baby Girl", birth_date=date(2026, 3, 9), newborn=True)
+    assert match(child, [], [], MARISOL) == Review(Reason.NEWBORN, ("member-1",)), "on the account of its mother"
+    husband = MemberKeys(family_name="Quillfeather", given_name="Anselm", birth_date=date(1958, 1, 2))
+    assert match(husband, [], [], MARISOL) == Review(Reason.VISIT_OF_ANOTHER, ("member-1",))
+    mistyped = MemberKeys(family_name="Quillfeather", given_name="Marisol", birth_date=date(1961, 12, 4))
+    assert match(mistyped, [], [], MARISOL) == Matched("member-1", "visit+name")
 
 
 @pytest.mark.parametrize(
