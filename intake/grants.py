@@ -5,10 +5,11 @@ A row about somebody whom we do not know, or do not serve for this plan, waits u
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 from domain.calendar import local_date
-from domain.core import Command, StreamId
+from domain.core import Command, Instant, StreamId
 from domain.episode.authorisations import (
     AuthorisationBasis,
     AuthorisationGranted,
@@ -25,6 +26,7 @@ from intake.inbox import Settlement, Status
 from intake.lines import Asked, Reading, not_taken
 from intake.listing import NOT_ASSIGNED, Seen, member_of
 from intake.memberfile import AuthorisationRow
+from intake.tables import ROWS_MAX
 
 NO_REASON: Final = "the plan gave no reason"
 _ANSWERS: Final = {"approved": PlanAnswer.APPROVED, "denied": PlanAnswer.DENIED}
@@ -88,23 +90,35 @@ def _episode(sight: Seen, member: StreamId, state: Member, plan: str) -> StreamI
     return next((episode for episode in candidates if sight.episode(episode).plan == plan), None)
 
 
+def _said(work: Asked) -> dict[str, Any]:
+    """What the row's command has in common with others. A file says its rows one after the other, all before it came: of
+    two about one authorisation the lower one is the last word."""
+    row = work.reading.row
+    return work.said() | {"occurred_at": row.received_at - timedelta(microseconds=ROWS_MAX - (row.line or 0))}
+
+
+def _after(asked_at: Instant, said: AuthorisationRow) -> bool:
+    """Whether the plan can have decided on what was asked then: a row that is sent again answers nothing that came later."""
+    return said.decided_on is None or said.decided_on >= local_date(asked_at, OFFICE_ZONE)
+
+
 def _command(work: Asked, said: AuthorisationRow, stream: StreamId, episode: Episode) -> Command | Settlement:
     granted = {e.fact.number: e.fact for e in episode.said if isinstance(e.fact, AuthorisationGranted) and e.fact.number}
     known = granted.get(said.number)
-    waiting = [r for r in referrals(episode.said) if r.waits]
+    waiting = [r for r in referrals(episode.said) if r.waits and _after(r.at, said)]
     if said.decision in _ANSWERS and len(waiting) == 1 and known is None and not said.request:
         yes = said.decision == "approved"
         told_on = said.decided_on or local_date(work.reading.row.received_at, OFFICE_ZONE)
         return AnswerReferral(
             stream=stream, answer=_ANSWERS[said.decision], communicated_on=told_on, referral=waiting[0].id, number=said.number,
             first_day=said.first_day if yes else None, last_day=said.last_day if yes else None,
-            reason="" if yes else said.reason or NO_REASON, **work.said(),
+            reason="" if yes else said.reason or NO_REASON, **_said(work),
         )  # fmt: skip
     match said.decision:
         case "denied":
             assert said.decided_on is not None
             return DenyAuthorisation(
-                stream=stream, communicated_on=said.decided_on, request=said.request, reason=said.reason, **work.said()
+                stream=stream, communicated_on=said.decided_on, request=said.request, reason=said.reason, **_said(work)
             )
         case "ended":
             assert said.last_day is not None
@@ -113,12 +127,12 @@ def _command(work: Asked, said: AuthorisationRow, stream: StreamId, episode: Epi
                 return work.reading.waits("unknown_authorisation", "auth_number", because, "send the approval first", work.member)
             return GrantAuthorisation(
                 stream=stream, basis=known.basis, first_day=known.first_day, last_day=said.last_day,
-                authorisation=known.authorisation, number=said.number, **work.said(),
+                authorisation=known.authorisation, number=said.number, **_said(work),
             )  # fmt: skip
         case _:
             basis = known.basis if known is not None and said.decision == "approved" else AuthorisationBasis(said.basis)
             return GrantAuthorisation(
                 stream=stream, basis=basis, first_day=said.first_day or (known.first_day if known is not None else None),
                 last_day=said.last_day, authorisation=known.authorisation if known is not None else f"plan-{said.number}",
-                number=said.number, **work.said(),
+                number=said.number, **_said(work),
             )  # fmt: skip

@@ -203,7 +203,7 @@ def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None)
     listed_before = before is not None and before.listed
     if claim.holder is not None and sight.episode(claim.holder).plan == reading.plan:
         _listed_again(work, said, claim.holder, sight.episode(claim.holder), before)
-    elif claim.holder is not None and not reading.row.released_by:
+    elif claim.holder is not None and not _settled_between_plans(reading):
         because = "the member has an open episode under another plan; one assignment governs at a time"
         work.waiting = reading.waits(
             ANOTHER_PLAN, "plan_id", because, "settle with both plans from when on whose it is", work.member
@@ -221,6 +221,12 @@ def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None)
     else:
         _assign(work, said)
     return None
+
+
+def _settled_between_plans(reading: Reading) -> bool:
+    """Whether a person let the row go on that waited because of another plan: whoever said who the member is did not say so."""
+    problems = (reading.row.outcome or {}).get("problems", ())
+    return bool(reading.row.released_by) and any(problem["field"] == "plan_id" for problem in problems)
 
 
 def _assign(work: Asked, said: RosterRow) -> None:
@@ -247,7 +253,8 @@ def _listed_again(work: Asked, said: RosterRow, stream: StreamId, episode: Episo
         work.add("again", NameOnRosterAgain(stream=stream, file=str(reading.file), **work.said()))
     elif before is not None and before.listed and before.file != reading.file:
         work.add("resend", ResendAssignment(stream=stream, received_at=received_at, **work.said()))
-    if len(waiting := [r for r in referrals(episode.said) if r.waits]) == 1:
+    listed_anew = before is None or not before.listed
+    if listed_anew and len(waiting := [r for r in referrals(episode.said) if r.waits]) == 1:
         told_on = local_date(received_at, OFFICE_ZONE)
         work.add("referral", AnswerReferral(
             stream=stream, answer=PlanAnswer.APPROVED, communicated_on=told_on, referral=waiting[0].id,

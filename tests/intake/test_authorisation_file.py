@@ -167,6 +167,25 @@ def test_a_decision_answers_the_referral_that_waits_for_it(world: World, row: st
     assert [s.number for s in authorised(world.gateway.load(stream).state.said)] == ([number] if number else [])
 
 
+def test_a_decision_from_before_the_referral_does_not_answer_it(world: World) -> None:
+    referred(world, TOMAS)
+    load(world, "98765432D;Brackwater;09/30/1948;A-3;3;;;03/01/2026;not eligible")
+    assert not [f for f in world.facts("episode-") if isinstance(f, ReferralAnswered)], "the row is about something older"
+
+
+def test_a_member_who_was_listed_all_along_is_not_listed_for_the_referral(world: World) -> None:
+    listed(world, TOMAS)
+    boss, stream = world.staff(Role.SUPERVISOR), "episode-referred"
+    done(world, WithdrawAssignment(stream=world.member(TOMAS).episodes[-1], by=boss, reason="by mistake"))
+    done(world, ReceiveReferral(
+        stream=stream, by="source:hospital", member=world.member_of(TOMAS), plan=PLAN, referral="r-1",
+        source=ReferralSource.HOSPITAL,
+    ))  # fmt: skip
+    world.clock.advance(timedelta(days=30))
+    listed(world, replace(TOMAS, phone="661-555-0199"))
+    assert not [f for f in world.facts("episode-") if isinstance(f, ReferralAnswered)], "the list goes on, the plan has said nothing"
+
+
 def test_listing_the_member_answers_the_referral_too_and_opens_no_second_episode(world: World) -> None:
     stream = referred(world, TOMAS)
     listed(world, TOMAS)

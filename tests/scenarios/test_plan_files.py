@@ -109,6 +109,18 @@ def test_7_a_person_settles_between_two_plans(world: World) -> None:
     assert episode_of(world, MARISOL).plan == "coast-old"
 
 
+def test_7_who_says_who_somebody_is_has_not_settled_between_two_plans(world: World) -> None:
+    world.register(MARISOL, plan="valley-health-old")
+    receipt = world.register(replace(MARISOL, born="19610512", family="Quillfether"), plan="coast-old")
+    (line,) = world.door.inbox.find(part_of=receipt.file_id)
+    assert line.status is Status.WAITING and line.reason != "assigned_under_another_plan"
+    world.door.inbox.release(line.inbox_id, by=world.staff(Role.SUPERVISOR), now=world.clock.now())
+    world.door.worker.work_off()
+    (line,) = world.door.inbox.find(part_of=receipt.file_id)
+    assert (line.status, line.reason) == (Status.WAITING, "assigned_under_another_plan")
+    assert not [f for f in world.facts("episode-") if isinstance(f, EpisodeClosed)], "nobody has ended the other plan's episode"
+
+
 def test_9_who_is_missing_is_asked_about(world: World) -> None:
     people = [replace(MARISOL, cin=f"9000000{n}A", family=f"Family{chr(65 + n)}") for n in range(8)]
     world.register(*people, full_roster=True)
