@@ -183,7 +183,8 @@ def test_a_member_who_was_listed_all_along_is_not_listed_for_the_referral(world:
     ))  # fmt: skip
     world.clock.advance(timedelta(days=30))
     listed(world, replace(TOMAS, phone="661-555-0199"))
-    assert not [f for f in world.facts("episode-") if isinstance(f, ReferralAnswered)], "the list goes on, the plan has said nothing"
+    answers = [f for f in world.facts("episode-") if isinstance(f, ReferralAnswered)]
+    assert not answers, "the list goes on; the plan has said nothing"
 
 
 def test_listing_the_member_answers_the_referral_too_and_opens_no_second_episode(world: World) -> None:
