@@ -79,7 +79,7 @@ class Applier:
                     pending.append(found)
             batch.settle(settled, now)
             pending = self._continued(batch, pending)
-            batch.one_at_a_time(r.stay for r in pending if r.stay is not None)
+            batch.one_at_a_time(stay for r in pending for stay in r.concerned)
             while pending:
                 wave, pending = _apart(pending)
                 done = self._wave(batch, wave, now)
@@ -117,14 +117,11 @@ class Applier:
         )  # fmt: skip
 
     def _continued(self, batch: Messages, readings: Sequence[Reading]) -> list[Reading]:
-        """The messages with the stays for which they count: a hospital may have given a visit another number, before or in one of
-        them. Where this is not known yet, the log writes a message to the stay that goes on by itself."""
+        """The messages with the stays for which they count: a hospital may have given a visit another number. Where this is not
+        known yet, the log writes a message to the stay that goes on by itself."""
         goes_on = batch.continued({stay for r in readings for stay in (r.stay, r.left) if stay is not None})
-        if not goes_on and all(r.renumbered is None for r in readings):
+        if not goes_on:
             return list(readings)
-        for r in readings:
-            if r.renumbered is not None and r.stay is not None and (stay := goes_on.get(r.stay, r.stay)) != r.renumbered:
-                goes_on.setdefault(r.renumbered, stay)
         return [
             replace(r, stay=r.stay and goes_on.get(r.stay, r.stay), left=r.left and goes_on.get(r.left, r.left)) for r in readings
         ]
@@ -132,11 +129,12 @@ class Applier:
     def _wave(self, batch: Messages, wave: Sequence[Reading], now: Instant) -> list[tuple[Row, Settlement]]:
         """Messages of which none bears on another."""
         heard = batch.heard([r.question for r in wave])
+        owners = batch.owners({stay for r in wave for stay in r.besides})
         seen = self._seen(batch, wave, heard)
         settled: list[tuple[Row, Settlement]] = []
         wanted: list[Wanted] = []
         for reading in wave:
-            found = self._asked(seen, reading, heard[reading.row.inbox_id])
+            found = self._asked(seen, reading, heard[reading.row.inbox_id], owners)
             if isinstance(found, Wanted):
                 wanted.append(found)
             else:
@@ -156,7 +154,9 @@ class Applier:
                 asked.append(Asked(r.said.member, None, by_hand, r.said.retired, r.said.retired_cins))
         return self._recogniser.see(batch.conn, Sight(self._gateway), asked)
 
-    def _asked(self, seen: Seen, reading: Reading, heard: Heard) -> Wanted | Settlement:
+    def _asked(
+        self, seen: Seen, reading: Reading, heard: Heard, owners: Mapping[StreamId, StreamId]
+    ) -> Wanted | Settlement:  # fmt: skip
         row, said, source = reading.row, reading.said, reading.source
         flags = (FLAG_PROBABLE_RESEND,) if heard.resent else ()
         if isinstance(said, Ignored):
@@ -184,6 +184,12 @@ class Applier:
                         Status.UNMATCHED, why.value, flags, proposed=found.proposed, outcome=found.outcome,
                         lookup=self._recogniser.lookup(said.member),
                     )  # fmt: skip
+        theirs = seen.sight.person(who)
+        foreign = {stay: owners[stay] for stay in reading.besides if stay in owners and owners[stay] not in theirs}
+        if foreign and evidence != BY_HAND:
+            proposed = tuple(dict.fromkeys((who, *foreign.values())))
+            return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=proposed)
+        reading = reading.without(foreign)
         if heard.said_before:
             return reading.settled(Status.DUPLICATE, "said_before", flags, member=who, evidence=evidence)
         anew = self._reading_anew(seen.sight, reading, said) if row.parser else 0
@@ -380,7 +386,7 @@ def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
     rest: list[Reading] = []
     taken: set[StreamId | bytes] = set()
     for reading in readings:
-        keys = {key for key in (reading.stay, reading.semantic) if key is not None}
+        keys = {*reading.concerned, reading.semantic}
         (rest if keys & taken else wave).append(reading)
         taken |= keys
     return wave, rest

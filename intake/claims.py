@@ -7,7 +7,7 @@ Messages are taken in batches, because what the front door costs is its round tr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -145,6 +145,19 @@ class Messages:
             (list(stays), NUMBERS_MAX),
         ).fetchall()
         return {stay: at for stay, at in rows if stay != at}
+
+    def owners(self, stays: Collection[StreamId]) -> dict[StreamId, StreamId]:
+        """Whose some stays are, under whatever number they go on; without those that are nobody's yet."""
+        if not stays:
+            return {}
+        goes_on = self.continued(stays)
+        counts = {stay: goes_on.get(stay, stay) for stay in stays}
+        rows = self.conn.execute(
+            "SELECT stay, member FROM intake.stay_member WHERE stay = ANY(%s)", (list({*counts, *counts.values()}),)
+        ).fetchall()
+        known: dict[StreamId, StreamId] = dict(rows)
+        found = {stay: known.get(at) or known.get(stay) for stay, at in counts.items()}
+        return {stay: member for stay, member in found.items() if member is not None}
 
     def attribute(self, members: Mapping[StreamId, StreamId], now: datetime) -> None:
         """Whose each stay is, from now on. Messages of these stays for which nobody was found are tried again."""

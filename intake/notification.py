@@ -332,7 +332,8 @@ def _location(pv1: Segment) -> str:
 
 
 def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
-    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4).
+    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4),
+    with the visit's number there where one is said.
 
     A hospital that numbers its visits anew on a change of class, or in another house, says so here: a stay must not fall in two."""
     pv1 = message.first("PV1")
@@ -340,7 +341,9 @@ def _prior(message: Message, source: Source, what: Kind, facility: str, visit: V
         left = source.facility_called(pv1.text(6, 4)) if pv1.text(6, 4) else None
         if left is None or left.id == facility:
             return "", None
-        return left.id, VisitKey(f"facility:{left.id}", visit.value, visit.basis)
+        number = message.first("MRG").text(5) or pv1.text(50)
+        basis = VisitKeyBasis.VISIT_NUMBER if number else visit.basis
+        return left.id, VisitKey(f"facility:{left.id}", number or visit.value, basis)
     if trigger_of(message)[1] in ACCOUNTS and visit.basis is VisitKeyBasis.ACCOUNT:
         number = message.first("MRG").text(3)
         return "", VisitKey(visit.scope, number, visit.basis) if number and number != visit.value else None

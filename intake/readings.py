@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from domain.core import Command, StreamId
@@ -85,6 +85,22 @@ class Reading:
     @property
     def question(self) -> Question:
         return Question(self.row, self.semantic, self.stay, self.statement_key)
+
+    @property
+    def besides(self) -> tuple[StreamId, ...]:
+        """The stays of other numbers that it bears on: whose they are has to be asked too, since any house numbers for itself."""
+        return tuple(stay for stay in (self.renumbered, self.left) if stay is not None and stay != self.stay)
+
+    @property
+    def concerned(self) -> tuple[StreamId, ...]:
+        """All the stays that it bears on."""
+        return (*((self.stay,) if self.stay is not None else ()), *self.besides)
+
+    def without(self, stays: Container[StreamId]) -> Reading:
+        """The message as far as it does not bear on some stays of other numbers."""
+        return replace(
+            self, renumbered=None if self.renumbered in stays else self.renumbered, left=None if self.left in stays else self.left
+        )  # fmt: skip
 
     def settled(self, status: Status, reason: str = "", flags: Sequence[str] = (), **more: Any) -> Settlement:
         return Settlement(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from itertools import permutations
+from uuid import uuid4
 
 import pytest
 
-from domain.stay.facts import MemberAdmitted, Move, StayClass, VisitBecame
+from domain.member.identity import RecogniseMessage
+from domain.staff.facts import Role
+from domain.stay.facts import MemberAdmitted, Move, StayClass, StayContinuedElsewhere, VisitBecame
+from eventlog.gateway import Accepted
 from intake.inbox import Status
 from intake.sources import Facility, Source, Sources
 from tests.intake.conftest import World, open_world
-from tests.intake.making import MARISOL, adt
+from tests.intake.making import MARISOL, TOMAS, adt
 
 
 def utc(*parts: int) -> datetime:
@@ -128,6 +132,61 @@ def test_a_move_to_another_house_ends_one_stay_and_begins_another(database: str)
     assert courses["north"].admission is not None and courses["north"].admission.at == utc(2026, 3, 9, 16, 0)
     world.door.close()
     world.opened.close()
+
+
+def test_a_move_between_houses_that_number_for_themselves_touches_nobody_else_s_visit(database: str) -> None:
+    houses = (Facility(id="north", name="North", aliases=("NORTH",)), Facility(id="south", name="South", aliases=("SOUTH",)))
+    source = Source(name="valley-general", addresses=("127.0.0.0/8",), facilities=houses, id_authorities={"MEDI-CAL": "cin"})
+    world = open_world(database, Sources((source,)))
+    world.register(MARISOL, TOMAS)
+    world.deliver(
+        adt("A01", control_id="T", person=TOMAS, visit="5005", admitted="20260308080000", location="4W^402^A^SOUTH"),
+        adt("A01", control_id="M", visit="1001", admitted="20260308090000", location="4W^401^A^SOUTH"),
+    )
+    said = {"sent": "20260309090500", "occurred": "20260309090000", "visit": "5005", "location": "ICU^2^^NORTH",
+            "prior_location": "4W^401^A^SOUTH"}  # fmt: skip
+    moved = adt("A02", control_id="X", **said)  # type: ignore[arg-type]
+    (row,) = world.deliver(moved)
+    assert (row.status, row.reason) == (Status.WAITING, "visit_of_another_member")
+    assert row.proposed == [world.member_of(MARISOL), world.member_of(TOMAS)]
+    assert world.course(TOMAS).discharges == () and len(world.member(MARISOL).stays) == 1
+
+    word = RecogniseMessage(stream=world.member_of(MARISOL), by=world.staff(Role.CARE_MANAGER), message=str(row.inbox_id))
+    assert isinstance(world.gateway.handle(word, command_id=uuid4()), Accepted)
+    world.door.worker.work_off()
+    assert world.row_of(moved).status is Status.APPLIED
+    assert world.course(TOMAS).discharges == () and len(world.member(TOMAS).stays) == 1
+    assert {world.gateway.load(s).state.course().facility for s in world.member(MARISOL).stays} == {"south", "north"}
+
+    (named,) = world.deliver(adt("A02", control_id="Y", **{**said, "visit": "5006", "alternate_visit": "1001"}))  # type: ignore[arg-type]
+    assert named.status is Status.APPLIED
+    ended = [c for c in (world.gateway.load(s).state.course() for s in world.member(MARISOL).stays) if c.discharge is not None]
+    assert [(c.facility, c.discharge.disposition) for c in ended if c.discharge is not None] == [("south", "02")]
+    assert [c.admission.at for c in ended if c.admission is not None] == [utc(2026, 3, 8, 16, 0)]
+    world.door.close()
+    world.opened.close()
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("trigger", ["A06", "A45"])
+def test_a_number_that_is_another_member_s_visit_is_joined_by_nobody_but_a_person(
+    world: World, trigger: str, together: bool
+) -> None:
+    world.register(MARISOL, TOMAS)
+    said = (
+        adt("A01", control_id="T", person=TOMAS, visit="V-9", sent="20260308080500", admitted="20260308080000"),
+        adt("A01", control_id="M", visit="V-1", sent="20260308090500", admitted="20260308090000"),
+        adt(trigger, control_id="J", visit="V-9", prior_visit="V-1", sent="20260309090500", occurred="20260309090000"),
+    )
+    if together:
+        world.deliver(*said)
+    else:
+        for message in said:
+            world.deliver(message)
+    row = world.row_of(said[-1])
+    assert (row.status, row.reason) == (Status.WAITING, "visit_of_another_member")
+    assert not any(isinstance(f, StayContinuedElsewhere) for f in world.facts("stay-"))
+    assert world.course(TOMAS).admission is not None and len(world.course(MARISOL).admissions) == 1
 
 
 def test_what_is_announced_starts_nothing(world: World) -> None:
