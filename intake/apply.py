@@ -25,7 +25,7 @@ from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import MemberDischarged, StayClass, order_of
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from intake import person_orders
-from intake.claims import PARTS_OPEN, Heard, Messages
+from intake.claims import NUMBERS_MAX, PARTS_OPEN, Heard, Messages
 from intake.er7 import DELETED
 from intake.forms import NotRead, Parts, read_stored
 from intake.identity import IdentityKeys
@@ -253,15 +253,30 @@ class Applier:
         stays = {stay: w.member for w in done for stay in (w.reading.stay, w.reading.left) if stay is not None}
         courses: dict[StreamId, Course] = {}
         if stays:
-            batch.attribute(stays | {w.reading.renumbered: w.member for w in done if w.reading.renumbered is not None}, now)
-            for stay, loaded in self._gateway.load_many(stays).items():
-                assert isinstance(loaded.state, Stay)
-                courses[stay] = loaded.state.course()
+            joined = {w.reading.renumbered: w.member for w in done if w.reading.renumbered is not None}
+            batch.attribute(stays | joined, now)
+            goes_on, courses = self._surviving((*stays, *joined))
+            batch.renumber({stay: goes_on[stay] for stay in joined})
+            wanted = [w.on(goes_on) for w in wanted]
         settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], courses)) for w in wanted]
         if stays:
             standing = {stay: tuple(doubt.code for doubt in course.doubts) for stay, course in courses.items()}
             batch.settle_doubts(standing, [w.reading.row.inbox_id for w in done], now)
         return settled
+
+    def _surviving(self, stays: Iterable[StreamId]) -> tuple[dict[StreamId, StreamId], dict[StreamId, Course]]:
+        """As which each stay goes on, by the log itself: the index may not know yet; and what the stays add up to."""
+        goes_on = {stay: stay for stay in stays}
+        states: dict[StreamId, Stay] = {}
+        for _ in range(NUMBERS_MAX):
+            for stay, loaded in self._gateway.load_many({at for at in goes_on.values() if at not in states}).items():
+                assert isinstance(loaded.state, Stay)
+                states[stay] = loaded.state
+            goes_on = {stay: states[at].continued_as or at for stay, at in goes_on.items()}
+            if all(at in states for at in goes_on.values()):
+                break
+        found = {stay: states[at].course() if at in states else Course.nothing() for stay, at in goes_on.items()}
+        return goes_on, found | {goes_on[stay]: course for stay, course in found.items()}
 
     def _outcomes(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:
         """What the log made of each message: as many in one append as it takes; one by one where they do not go together.

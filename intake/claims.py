@@ -173,6 +173,15 @@ class Messages:
         ).fetchall()
         self._tell([(inbox_id, now, Status.RECEIVED.value, "stay_attributed", "", "system") for (inbox_id,) in rows])
 
+    def renumber(self, goes_on: Mapping[StreamId, StreamId]) -> None:
+        """Messages that wait under a former number wait for what is said of the stay that goes on."""
+        if goes_on:
+            self.conn.execute(
+                "UPDATE intake.inbox i SET stay = n.at FROM unnest(%s::text[], %s::text[]) AS n (stay, at)"
+                " WHERE i.stay = n.stay AND i.status = 'waiting' AND n.at <> n.stay",
+                (texts(tuple(goes_on)), texts(tuple(goes_on.values()))),
+            )
+
     def settle_doubts(self, standing: Mapping[StreamId, Sequence[str]], besides: Sequence[UUID], now: datetime) -> None:
         """Messages of a stay wait only as long as the stay's doubt about them stands: a later message may have settled it."""
         doubts = [(stay, code) for stay, codes in standing.items() for code in codes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,3 +129,8 @@ class Wanted:
     member: StreamId
     evidence: str
     orders: tuple[Order, ...]
+
+    def on(self, goes_on: Mapping[StreamId, StreamId]) -> Wanted:
+        """The same of the stay that goes on."""
+        stay = self.reading.stay
+        return self if stay is None else replace(self, reading=replace(self.reading, stay=goes_on.get(stay, stay)))

@@ -81,6 +81,32 @@ def test_a_visit_that_only_gets_another_number_goes_on(world: World) -> None:
     assert course.discharge is not None and len(course.admissions) == 1
 
 
+def test_a_death_under_the_number_that_went_on_is_reported_before_any_index_knows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(MARISOL)
+    world.deliver(in_the_ed())
+    monkeypatch.setattr(world.door.index, "catch_up", lambda now: 0)
+    world.deliver(upstairs())
+    (row,) = world.deliver(gone_home(disposition="20"))
+    assert row.status is Status.APPLIED and row.stay == stay_that_counts(world)
+    assert world.member(MARISOL).death() is not None
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_doubt_under_the_number_that_went_on_waits_and_is_settled_there(
+    world: World, monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    world.register(MARISOL)
+    world.deliver(in_the_ed())
+    monkeypatch.setattr(world.door.index, "catch_up", lambda now: 0)
+    doubtful = gone_home(disposition="30")
+    (row,) = world.deliver(*((doubtful, upstairs()) if early else (upstairs(), doubtful)))[0 if early else 1 :][:1]
+    assert (row.status, row.reason) == (Status.WAITING, "still_a_patient")
+    world.deliver(gone_home(control_id="OUT-2", sent="20260310110500", visit="V-ED"))
+    assert world.row_of(doubtful).status is Status.APPLIED
+
+
 def test_a_message_without_a_number_of_the_person_waits_for_one_of_its_stay_that_has_it(world: World) -> None:
     world.register(MARISOL)
     (early,) = world.deliver(gone_home(visit="V-1", cin=""))
