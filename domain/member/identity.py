@@ -562,13 +562,15 @@ def _move_stay(command: MoveStay, member: Any, context: Context) -> Decision:
     moved: list[Fact | On] = [StayDetached(stay=command.stay, reason=command.reason)]
     taught = [known for key in command.numbers if (known := member.identity.numbers.get(key)) is not None]
     moved += [RecordNumberForgotten(key=known.key, reason=command.reason) for known in taught]
-    death = context[command.stay].state.course().death
-    wrongly = next((e for e in member.deaths if _of_hospital(e.fact) and death is not None and e.at == death.at), None)
+    stay = context[command.stay].state
     told_back = {e.fact.report for e in member.deaths if isinstance(e.fact, DeathReportWithdrawn)}
-    if wrongly is not None and wrongly.event_id not in told_back:
+    told = [e for e in member.deaths if _of_hospital(e.fact) and e.at in stay.instants()]
+    wrongly = next((e for e in told if e.event_id not in told_back), None)
+    if wrongly is not None:
         moved.append(DeathReportWithdrawn(report=wrongly.event_id, reason=command.reason))
-        if to.death() is None:
-            moved.append(On(command.rightful, DeathReported(source="hospital"), wrongly.at))
+    death = stay.course().death if wrongly is not None or not told else None  # not one that a supervisor found to be wrong
+    if death is not None and to.death() is None:
+        moved.append(On(command.rightful, DeathReported(source="hospital"), death.at))
     moved.append(On(command.rightful, StayAttributed(stay=command.stay, episode=command.episode, evidence=BY_HAND)))
     for known in taught:
         if known.key not in to.identity.numbers:

@@ -31,6 +31,7 @@ from domain.stay.facts import (
     MemberDischarged,
     StayClass,
     StayContinuedElsewhere,
+    StayDescribed,
     StayStatement,
     order_of,
 )
@@ -111,6 +112,12 @@ class Stay:
     def heard_at(self) -> Instant | None:
         """When the first word about it reached us."""
         return min((said.fact.received_at for said in self.said), default=None)
+
+    def instants(self) -> frozenset[Instant]:
+        """Every time that was ever stated of it: a death that it told of was reported at one of these, and may have been corrected
+        since."""
+        ended = (said.fact.discharged_at for said in self.said if isinstance(said.fact, MemberDischarged | StayDescribed))
+        return frozenset((*(said.occurred_at for said in self.said), *(at for at in ended if at is not None)))
 
     def course(self) -> Course:
         if self.continued_as is not None:

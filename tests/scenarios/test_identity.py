@@ -272,6 +272,20 @@ def test_a_death_that_a_wrong_stay_told_of_goes_with_it() -> None:
     assert story.memory.load(TWIN).state.death() is not None
 
 
+@pytest.mark.parametrize("stands", [True, False])
+def test_a_death_that_was_corrected_since_goes_with_its_stay_and_one_that_was_taken_back_goes_nowhere(stands: bool) -> None:
+    story = two_members()
+    story.admitted("2026-11-18 09:30 PST").discharged("2026-11-20 14:05 PST", to="20")
+    story.do(ReportDeath(stream=MEMBER, by=FEED, occurred_at=at("2026-11-20 14:05 PST"), source="hospital"))
+    story.discharged("2026-11-20 14:00 PST", to="20", heard="2026-11-20 14:30 PST")
+    if not stands:
+        story.discharge_cancelled("2026-11-20 15:00 PST")
+    story.do(MoveStay(stream=MEMBER, by=BOSS, stay=STAY, rightful=TWIN, reason="mistaken identity"))
+    assert story.memory.load(MEMBER).state.death() is None
+    told = [entry.at for entry in story.memory.load(TWIN).state.deaths]
+    assert told == ([at("2026-11-20 14:00 PST")] if stands else [])
+
+
 # --- laws ----------------------------------------------------------------------------------------------------------------------
 
 
