@@ -231,7 +231,9 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     zone = Zone(source.timezone, offset_of(msh.text(7)), source.ignore_offsets)
     class_said = pv1.text(2)
     stay_class = _stay_class(class_said, source)
-    if trigger == "A04" and stay_class not in ("emergency", "observation"):
+    died = pid.text(30).upper() in ("Y", "YES") or parse(pid.text(29), zone) is not None
+    in_passing = trigger == "A04" and stay_class not in ("emergency", "observation")
+    if in_passing and not died:
         return Ignored("outpatient_registration")
     if class_said and stay_class == UNKNOWN_CLASS:
         flags.append(FLAG_CLASS_UNKNOWN)
@@ -247,7 +249,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     admitted = began = parse(pv1.text(44), zone)
     left = pv1.value(45)
     discharged = DELETED if left is DELETED else parse(left, zone) if isinstance(left, str) else None
-    what = KINDS[trigger]
+    what = Kind.DESCRIBED if in_passing else KINDS[trigger]
     first = {Kind.ADMITTED: admitted, Kind.DISCHARGED: discharged if isinstance(discharged, Time) else None}.get(what)
     occurred = first or parse(evn.text(6), zone) or parse(evn.text(2), zone) or sent
     if occurred is None:
@@ -277,7 +279,6 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         disposition = disposition_table().read(pv1.text(36), source)
         if not disposition.mapped:
             flags.append(FLAG_DISPOSITION_UNMAPPED)
-    died = pid.text(30).upper() in ("Y", "YES") or parse(pid.text(29), zone) is not None
     if died and disposition is not None and disposition.mapped and disposition.code not in ("20", "40", "41", "42"):
         flags.append(FLAG_DEATH_CONTRADICTED)
 

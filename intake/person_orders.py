@@ -1,5 +1,5 @@
 """What follows from a hospital's word about a patient: numbers that are learned and retired, contact points that are proposed, and
-questions for a person (messages.md 1.1, A28-A31, A40, A47).
+deaths that are reported, and questions for a person (messages.md 1.1, A28-A31, A40, A47).
 
 Two of our members are never made one by a message: somebody looks at both (case 17).
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from domain.core import StreamId
+from domain.member.decider import ReportDeath
 from domain.member.identity import ProposeContactPoint, RetireRecordNumber
 from eventlog.gateway import Order
 from intake.identity import IdentityKeys
@@ -124,6 +125,11 @@ def _orders(
             trigger=said.trigger, number=number, **told,
         ))  # fmt: skip
     known = seen.sight.member(member)
+    if said.died_at is not None and known.death() is None:
+        withdrawn_since = any(entry.recorded_at >= reading.row.received_at for entry in known.deaths)
+        if not withdrawn_since:
+            death = ReportDeath(stream=member, by=feed, source=FROM_HOSPITAL, **{**told, "occurred_at": said.died_at})
+            yield reading.order(identity, f"death|{member}", death)
     for kind, value in said.points:
         point = identity.contact_point(member, kind.value, value)
         if point not in known.points:

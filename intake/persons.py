@@ -56,7 +56,7 @@ KINDS: Final = {
 @dataclass(frozen=True, slots=True)
 class PersonNotice:
     """One message's word about a patient. `retired` are numbers, `retired_cins` CINs that were given up for those of `member`.
-    `points` are how the hospital reaches the patient: (kind, value)."""
+    `points` are how the hospital reaches the patient: (kind, value). `died_at`: when the patient died, if it says so."""
 
     kind: PersonKind
     trigger: str
@@ -67,6 +67,7 @@ class PersonNotice:
     retired: tuple[tuple[str, str], ...] = ()
     retired_cins: tuple[str, ...] = ()
     points: tuple[tuple[PointKind, str], ...] = ()
+    died_at: Instant | None = None
     flags: tuple[str, ...] = ()
 
 
@@ -86,6 +87,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
         flags.append(FLAG_SENT_TIME_DOUBTFUL)
     occurred = parse(evn.text(6), zone) or parse(evn.text(2), zone) or sent
     happened = min(occurred.begins(zone), received_at) if occurred is not None else received_at
+    died = parse(pid.text(29), zone)
+    died_at = min(died.begins(zone), received_at) if died is not None else happened
     kind = KINDS[trigger]
     retired, retired_cins = _retired(mrg, source) if kind is PersonKind.MERGED else ((), ())
     if kind is PersonKind.MERGED and not retired and not retired_cins:
@@ -103,6 +106,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
         retired=tuple(number for number in retired if number not in member.record_numbers),
         retired_cins=tuple(cin for cin in retired_cins if cin not in member.cins),
         points=tuple(_points(pid))[:POINTS_MAX] if kind is PersonKind.TOLD else (),
+        died_at=died_at if died is not None or pid.text(30).upper() in ("Y", "YES") else None,
         flags=tuple(dict.fromkeys(flags)),
     )
 

@@ -231,3 +231,8 @@ def test_an_event_ahead_of_its_receipt_is_flagged() -> None:
     ahead = (NOW + timedelta(hours=26)).strftime("%Y%m%d%H%M%S+0000")
     assert "event_ahead_of_receipt" in notification(adt("A03", discharged=ahead)).flags
     assert MARISOL.family not in repr(notification(adt("A03", discharged=ahead)).flags)
+
+
+def test_a_death_that_an_outpatient_registration_tells_of_is_a_word_about_the_visit() -> None:
+    said = notification(adt("A04", stay_class="O", death="Y"))
+    assert (said.kind, said.died) == (Kind.DESCRIBED, True)
