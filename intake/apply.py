@@ -234,7 +234,7 @@ class Applier:
             sight.fetch((before,))
             numbers = tuple(key.hex() for key in self._recogniser.numbers(said.member.record_numbers))
             moved = MoveStay(
-                stream=before, by=by, stay=stay, rightful=member, episode=sight.open_episode(member), numbers=numbers,
+                stream=before, by=by, stay=stay, rightful=member, episode=sight.own_episode(member), numbers=numbers,
                 reason=evidence, message_id=str(row.inbox_id),
             )  # fmt: skip
             yield reading.order(self._identity, f"moved|{before}|{member}", moved)
@@ -363,9 +363,10 @@ class Applier:
     def _attribution(self, sight: Sight, member: StreamId, stay: StreamId, occurred_at: Instant) -> tuple[StreamId | None] | None:
         """(the episode to attribute the stay to,), or None where it is attributed as it should be.
 
-        A stay that was nobody's episode goes to the one that is open now, if the news is not older than that episode.
+        A stay that was nobody's episode goes to the one that is open now, if the news is not older than that episode. Of a person
+        of several members it is the member's own: another's sees the stay through the link, as long as there is one (ADR 0025).
         """
-        known, open_episode = sight.member(member).stays.get(stay), sight.open_episode(member)
+        known, open_episode = sight.member(member).stays.get(stay), sight.own_episode(member)
         if known is None:
             return (open_episode,)
         if known.episode is not None or open_episode is None:
@@ -401,7 +402,7 @@ def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
     rest: list[Reading] = []
     taken: set[StreamId | bytes] = set()
     for reading in readings:
-        keys = {*reading.concerned, reading.semantic}
+        keys: set[StreamId | bytes] = {*reading.concerned, reading.semantic}
         (rest if keys & taken else wave).append(reading)
         taken |= keys
     return wave, rest

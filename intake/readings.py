@@ -58,10 +58,14 @@ class Sight:
         """The member, and whoever is the same person."""
         return streams_of(member, self.member)
 
-    def open_episode(self, member: StreamId) -> StreamId | None:
-        """The open episode of the person: the member's own first."""
-        claims = map(claim_on_open_episode, self.person(member))
-        return next((holder for claim in claims if (holder := self.holder(claim)) is not None), None)
+    def own_episode(self, member: StreamId) -> StreamId | None:
+        """The open episode of the member, not of another one who is the same person."""
+        return self.holder(claim_on_open_episode(member))
+
+    def open_episodes(self, member: StreamId) -> tuple[StreamId, ...]:
+        """The open episodes of the person: the member's own first."""
+        own = map(self.own_episode, self.person(member))
+        return tuple(episode for episode in own if episode is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

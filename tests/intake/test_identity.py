@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from itertools import permutations
 from uuid import uuid4
 
 import pytest
 
 from domain.core import Command
+from domain.episode.state import claim_on_open_episode
+from domain.member.decider import RegisterMember, WithdrawDeathReport
 from domain.member.identity import (
     ContactPointProposed,
     DisownMessage,
@@ -264,6 +267,25 @@ def test_what_a_hospital_says_of_a_person_is_proposed_and_opens_no_stay(world: W
     assert not {f.point for f in proposed} & set(world.member(MARISOL).points)
 
 
+@pytest.mark.parametrize("trigger", ["A28", "A31"])
+@pytest.mark.parametrize(("said", "died_at"), [("|Y", None), ("20260309|", "2026-03-09T07:00:00+00:00")])
+def test_a_death_that_a_hospital_tells_of_beside_any_visit_is_reported(
+    world: World, trigger: str, said: str, died_at: str | None
+) -> None:
+    world.register(MARISOL)
+    lines = told(trigger).split("\r")
+    lines[2] = "|".join([*lines[2].split("|")[:14], *[""] * 15, said])
+    (row,) = world.deliver("\r".join(lines))
+    death = world.member(MARISOL).death()
+    assert row.status is Status.APPLIED and death is not None
+    assert died_at is None or death[1].isoformat() == died_at
+    supervisor = world.staff(Role.SUPERVISOR)
+    do(world, WithdrawDeathReport(stream=world.member_of(MARISOL), by=supervisor, report=death[0], reason="she answers"))
+    world.door.inbox.replay(row.inbox_id, by=supervisor, now=world.clock.now())
+    world.door.worker.work_off()
+    assert world.member(MARISOL).death() is None
+
+
 def test_a_message_that_tells_the_number_wakes_those_that_have_no_other(world: World) -> None:
     world.register(MARISOL)
     (early,) = world.deliver(only_number(MARISOL, "MRN-1001"))
@@ -342,6 +364,28 @@ def test_merge_and_separation_leave_matching_as_it_was(world: World) -> None:
     do(world, SeparateMembers(stream=one, by=boss, retired=other, reason="no"))
     (after,) = world.deliver(mixed.replace("|MIX|", "|MIX-2|").replace("V-99", "V-98"))
     assert (after.status, after.reason, after.proposed) == (before.status, before.reason, before.proposed)
+
+
+def test_what_arrived_while_two_were_merged_is_the_member_s_own_after_they_are_separated(world: World) -> None:
+    world.register(MARISOL)
+    boss, one = world.staff(Role.SUPERVISOR), world.member_of(MARISOL)
+    other, claim = f"member-{uuid4()}", world.door.identity.cin_claim(TOMAS.cin)
+    do(world, RegisterMember(
+        stream=other, by="system", cin_claim=claim, cin=TOMAS.cin, family_name=TOMAS.family, given_name=TOMAS.given,
+        birth_date="1948-09-30",
+    ))  # fmt: skip
+    do(world, MergeMembers(stream=one, by=boss, retired=other, reason="one person"))
+    (row,) = world.deliver(adt("A01", person=TOMAS, visit="V-78"))
+    assert (row.status, row.member) == (Status.APPLIED, other)
+    do(world, SeparateMembers(stream=one, by=boss, retired=other, reason="no"))
+    world.clock.advance(timedelta(hours=1))
+    world.register(TOMAS)
+    own = world.gateway.load(claim_on_open_episode(other)).state.holder
+    assert own is not None
+    world.clock.advance(timedelta(hours=1))
+    out = {"discharged": "20260310181000", "sent": "20260310181500"}
+    world.deliver(adt("A03", person=TOMAS, control_id="OUT", visit="V-78", **out))  # type: ignore[arg-type]
+    assert [a.episode for a in world.member(TOMAS).stays.values()] == [own]
 
 
 def test_a_wrong_match_is_corrected_by_hand_with_a_later_message_of_the_stay(world: World) -> None:
