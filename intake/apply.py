@@ -43,6 +43,9 @@ from intake.statements import occurred_at_of, statements_of
 FLAG_PROBABLE_RESEND: Final = "probable_resend"
 FLAG_DISCHARGE_TIME_DELETED: Final = "discharge_time_deleted"
 FLAG_REPLAY_DIFFERS: Final = "replay_differs"
+DEATH_TAKEN_BACK: Final = "death_taken_back"
+"""Why a message waits: the hospital took a death back that the member's own stream still has; a supervisor withdraws it there."""
+
 BY_HAND: Final = "by_hand"
 
 TO_ANOTHER_HOSPITAL: Final = "02"
@@ -251,21 +254,21 @@ class Applier:
         outcomes = self._outcomes(wanted)
         done = [w for w in wanted if isinstance(outcomes[w.reading.row.inbox_id], tuple)]
         stays = {stay: w.member for w in done for stay in (w.reading.stay, w.reading.left) if stay is not None}
-        courses: dict[StreamId, Course] = {}
+        known: dict[StreamId, Stay] = {}
         if stays:
             joined = {w.reading.renumbered: w.member for w in done if w.reading.renumbered is not None}
             batch.attribute(stays | joined, now)
-            goes_on, courses = self._surviving((*stays, *joined))
+            goes_on, known = self._surviving((*stays, *joined))
             batch.renumber({stay: goes_on[stay] for stay in joined})
             wanted = [w.on(goes_on) for w in wanted]
-        settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], courses)) for w in wanted]
+        settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], known)) for w in wanted]
         if stays:
-            standing = {stay: tuple(doubt.code for doubt in course.doubts) for stay, course in courses.items()}
+            standing = {stay: tuple(doubt.code for doubt in it.course().doubts) for stay, it in known.items()}
             batch.settle_doubts(standing, [w.reading.row.inbox_id for w in done], now)
         return settled
 
-    def _surviving(self, stays: Iterable[StreamId]) -> tuple[dict[StreamId, StreamId], dict[StreamId, Course]]:
-        """As which each stay goes on, by the log itself: the index may not know yet; and what the stays add up to."""
+    def _surviving(self, stays: Iterable[StreamId]) -> tuple[dict[StreamId, StreamId], dict[StreamId, Stay]]:
+        """As which each stay goes on, by the log itself: the index may not know yet; and those that do, under both names."""
         goes_on = {stay: stay for stay in stays}
         states: dict[StreamId, Stay] = {}
         for _ in range(NUMBERS_MAX):
@@ -275,8 +278,7 @@ class Applier:
             goes_on = {stay: states[at].continued_as or at for stay, at in goes_on.items()}
             if all(at in states for at in goes_on.values()):
                 break
-        found = {stay: states[at].course() if at in states else Course.nothing() for stay, at in goes_on.items()}
-        return goes_on, found | {goes_on[stay]: course for stay, course in found.items()}
+        return goes_on, {name: states.get(at, Stay()) for stay, at in goes_on.items() for name in (stay, at)}
 
     def _outcomes(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:
         """What the log made of each message: as many in one append as it takes; one by one where they do not go together.
@@ -303,7 +305,7 @@ class Applier:
             found[w.reading.row.inbox_id] = outcome
         return found
 
-    def _settled(self, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, courses: Mapping[StreamId, Course]) -> Settlement:
+    def _settled(self, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, stays: Mapping[StreamId, Stay]) -> Settlement:
         reading, row = w.reading, w.reading.row
         if isinstance(outcome, Refusal):
             if outcome.code == "command-id-reused":
@@ -314,11 +316,14 @@ class Applier:
             return reading.settled(Status.WAITING, outcome.code, w.flags, member=w.member, evidence=w.evidence)
         caused = [recorded for accepted in outcome for recorded in accepted.facts]
         doubts: dict[str, str] = {}
+        taken_back = ""
         if reading.stay is not None and isinstance(reading.said, Notification):
-            course = courses[reading.stay]
+            stay = stays[reading.stay]
+            course = stay.course()
             caused += self._report_death(reading, course, w.member, reading.said)
             doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
-        mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), "")
+            taken_back = DEATH_TAKEN_BACK if self._death_stands_alone(stay, w.member) else ""
+        mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), "") or taken_back
         return reading.settled(
             Status.WAITING if mine and not row.released_by else Status.APPLIED,
             mine,
@@ -394,6 +399,17 @@ class Applier:
         if isinstance(outcome, Conflict):
             raise Busy
         return () if isinstance(outcome, Refusal) else tuple(r for accepted in outcome for r in accepted.facts)
+
+    def _death_stands_alone(self, stay: Stay, member: StreamId) -> bool:
+        """Whether the member is reported dead on this stay's word, and the stay does not say so any more."""
+        if stay.course().death is not None or not stay.told_of_death():
+            return False
+        state = self._gateway.load(member).state
+        assert isinstance(state, Member)
+        standing, stated = state.death(), stay.instants()
+        return standing is not None and any(
+            entry.event_id == standing[0] and entry.at in stated and entry.fact.source == "hospital" for entry in state.deaths
+        )
 
 
 def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:

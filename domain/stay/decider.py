@@ -119,6 +119,14 @@ class Stay:
         ended = (said.fact.discharged_at for said in self.said if isinstance(said.fact, MemberDischarged | StayDescribed))
         return frozenset((*(said.occurred_at for said in self.said), *(at for at in ended if at is not None)))
 
+    def told_of_death(self) -> bool:
+        """Whether any statement ever said that the member died there."""
+        ended = (said.fact for said in self.said if isinstance(said.fact, MemberDischarged | StayDescribed))
+        return any(
+            (isinstance(fact, StayDescribed) and fact.died) or (fact.disposition and way_of(fact.disposition) is Way.EXPIRED)
+            for fact in ended
+        )
+
     def course(self) -> Course:
         if self.continued_as is not None:
             return Course.nothing()

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from domain.member.decider import WithdrawDeathReport
 from domain.member.identity import RecogniseMessage
 from domain.staff.facts import Role
 from domain.stay.facts import MemberAdmitted, Move, StayClass, StayContinuedElsewhere, VisitBecame
@@ -234,3 +235,21 @@ def test_a_leave_is_no_discharge(world: World) -> None:
     assert course.on_leave_since == utc(2026, 3, 9, 16, 0) and course.discharges == ()
     world.deliver(adt("A22", control_id="C", sent="20260309180500", occurred="20260309180000"))
     assert world.course(MARISOL).on_leave_since is None
+
+
+def test_a_death_that_the_hospital_takes_back_is_somebody_s_to_withdraw(world: World) -> None:
+    world.register(MARISOL)
+    (died,) = world.deliver(gone_home(disposition="20"))
+    assert died.status is Status.APPLIED
+    back = adt("A13", control_id="BACK", sent="20260310120000", occurred="20260310113000", visit="V-IP")
+    (row,) = world.deliver(back)
+    assert (row.status, row.reason, row.member) == (Status.WAITING, "death_taken_back", world.member_of(MARISOL))
+    later = gone_home(control_id="OUT-2", sent="20260310140500", discharged="20260310140000")
+    (still,) = world.deliver(later)
+    assert (still.status, still.reason) == (Status.WAITING, "death_taken_back")
+    death, boss = world.member(MARISOL).death(), world.staff(Role.SUPERVISOR)
+    assert death is not None
+    word = WithdrawDeathReport(stream=world.member_of(MARISOL), by=boss, report=death[0], reason="a typing error")
+    assert isinstance(world.gateway.handle(word, command_id=uuid4()), Accepted)
+    (last,) = world.deliver(adt("A08", control_id="LAST", sent="20260310150000", visit="V-IP"))
+    assert [world.row_of(m).status for m in (back, later)] == [Status.APPLIED] * 2 and last.status is Status.APPLIED
