@@ -29,7 +29,7 @@ from intake.claims import NUMBERS_MAX, PARTS_OPEN, Heard, Messages
 from intake.er7 import DELETED
 from intake.forms import NotRead, Parts, read_stored
 from intake.identity import IdentityKeys
-from intake.inbox import Row, Settlement, Status
+from intake.inbox import REPLAYED, Row, Settlement, Status
 from intake.index import IdentityIndex
 from intake.matching import Matched, Reason, Review, Unmatched
 from intake.notification import Ignored, Kind, Notification
@@ -172,6 +172,9 @@ class Applier:
         if passing and heard.member is None:
             return reading.settled(Status.IGNORED, "outpatient_visit", flags)
         if row.released_by and row.member:
+            if row.reason == REPLAYED and heard.member is not None and heard.member not in seen.sight.person(row.member):
+                proposed = (row.member, heard.member)  # the stay was moved since: the older word does not move it back
+                return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=proposed)
             who, evidence, by = row.member, BY_HAND, _actor(row.released_by, source)
         else:
             found = self._recogniser.recognise(seen, said.member, heard.member, str(row.inbox_id), row.received_at.date())

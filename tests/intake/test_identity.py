@@ -20,6 +20,7 @@ from domain.member.identity import (
     MembersMerged,
     MergeMembers,
     MessageDisowned,
+    MoveStay,
     RecogniseMessage,
     RecordNumberLearned,
     RecordNumberRetired,
@@ -404,6 +405,23 @@ def test_a_wrong_match_is_corrected_by_hand_with_a_later_message_of_the_stay(wor
     assert world.member(MARISOL).death() is None and world.member(TOMAS).death() is not None
     assert not world.member(MARISOL).identity.numbers
     assert [n.number for n in world.member(TOMAS).identity.numbers.values()] == [TOMAS.mrn]
+
+
+def test_a_replay_does_not_move_a_stay_back_that_was_moved_since(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    boss, wrong, right = world.staff(Role.SUPERVISOR), world.member_of(MARISOL), world.member_of(TOMAS)
+    message = only_number(replace(TOMAS, born="19480903"), "MRN-7")
+    (row,) = world.deliver(message)
+    do(world, RecogniseMessage(stream=wrong, by=boss, message=str(row.inbox_id), reason="mistaken"))
+    (stay,) = world.member(MARISOL).stays
+    do(world, MoveStay(stream=wrong, by=boss, stay=stay, rightful=right, reason="his wristband"))
+    world.door.inbox.replay(row.inbox_id, by=boss, now=world.clock.now())
+    world.door.worker.work_off()
+    again = world.row_of(message)
+    assert (again.status, again.reason, again.proposed) == (Status.WAITING, "visit_of_another_member", [wrong, right])
+    assert not world.member(MARISOL).stays and list(world.member(TOMAS).stays) == [stay]
+    do(world, RecogniseMessage(stream=right, by=boss, message=str(row.inbox_id), reason="his wristband"))
+    assert (world.row_of(message).status, world.row_of(message).member) == (Status.APPLIED, right)
 
 
 def test_whoever_may_not_move_a_stay_leaves_the_message_waiting(world: World) -> None:
