@@ -173,8 +173,8 @@ class Applier:
             return reading.settled(Status.IGNORED, "outpatient_visit", flags)
         if row.released_by and row.member:
             if row.reason == REPLAYED and heard.member is not None and heard.member not in seen.sight.person(row.member):
-                proposed = (row.member, heard.member)  # the stay was moved since: the older word does not move it back
-                return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=proposed)
+                both = (row.member, heard.member)  # the stay was moved since: the older word does not move it back
+                return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=both)
             who, evidence, by = row.member, BY_HAND, _actor(row.released_by, source)
         else:
             found = self._recogniser.recognise(seen, said.member, heard.member, str(row.inbox_id), row.received_at.date())

@@ -64,9 +64,12 @@ def needed(sight: Seen, identity: IdentityKeys, readings: Sequence[Reading]) -> 
     """Loads what rows of members are decided on, in a few round trips."""
     sight.fetch(identity.cin_claim(r.said.cin) for r in readings)
     sight.fetch(_holder(sight, identity, r.said.cin) for r in readings)
-    people = [member_of(sight, identity, r.said.cin)[0] for r in readings]
-    sight.fetch((*people, *map(claim_on_open_episode, people)))
-    sight.fetch(holder for p in people if (holder := sight.holder(claim_on_open_episode(p))) is not None)
+    members = [member_of(sight, identity, r.said.cin)[0] for r in readings]
+    sight.fetch((*members, *map(claim_on_open_episode, members)))
+    sight.fetch(other for m in members for other in sight.member(m).identity.linked)
+    people = [other for m in members for other in sight.person(m)]
+    sight.fetch(map(claim_on_open_episode, people))
+    sight.fetch(holder for p in people if (holder := sight.own_episode(p)) is not None)
 
 
 def member_of(sight: Seen, identity: IdentityKeys, cin: str) -> tuple[StreamId, bool]:
@@ -75,6 +78,16 @@ def member_of(sight: Seen, identity: IdentityKeys, cin: str) -> tuple[StreamId, 
     if holder is None:
         return identity.member(cin), False
     return sight.member(holder).identity.survivor or holder, True
+
+
+def open_episode(sight: Seen, member: StreamId, plan: str) -> StreamId | None:
+    """The open episode of the person, whichever of their members holds it: the plan's, where there are two."""
+    episodes = sight.open_episodes(member)
+    return next((one for one in episodes if sight.episode(one).plan == plan), episodes[0] if episodes else None)
+
+
+def _dead(sight: Seen, member: StreamId) -> bool:
+    return any(sight.member(one).death() is not None for one in sight.person(member))
 
 
 def _holder(sight: Seen, identity: IdentityKeys, cin: str) -> StreamId:
@@ -121,7 +134,7 @@ def _points(said: RosterRow) -> list[tuple[PointKind, str]]:
 
 def _listed(sight: Seen, work: Asked, said: RosterRow, registered: bool, before: Listing | None) -> Settlement | None:
     state = sight.member(work.member)
-    if state.death() is not None:
+    if _dead(sight, work.member):
         because = "the member is reported dead; if that is wrong, a supervisor withdraws the report"
         return work.reading.waits("reported_dead", "cin", because, "tell the plan, or ask who is meant", work.member)
     if not registered:
@@ -199,20 +212,21 @@ def _identity_conflict(work: Asked, said: RosterRow, own: StreamId, state: Membe
 
 def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None) -> Settlement | None:
     reading = work.reading
-    claim = sight.claim(claim_on_open_episode(work.member))
+    open_, claim = open_episode(sight, work.member, reading.plan), sight.claim(claim_on_open_episode(work.member))
+    said_no = any(sight.claim(claim_on_open_episode(one)).released_because in MEMBER_SAID_NO for one in sight.person(work.member))
     listed_before = before is not None and before.listed
-    if claim.holder is not None and sight.episode(claim.holder).plan == reading.plan:
-        _listed_again(work, said, claim.holder, sight.episode(claim.holder), before)
-    elif claim.holder is not None and not _settled_between_plans(reading):
+    if open_ is not None and sight.episode(open_).plan == reading.plan:
+        _listed_again(work, said, open_, sight.episode(open_), before)
+    elif open_ is not None and not _settled_between_plans(reading):
         because = "the member has an open episode under another plan; one assignment governs at a time"
         work.waiting = reading.waits(
             ANOTHER_PLAN, "plan_id", because, "settle with both plans from when on whose it is", work.member
         )
-    elif claim.holder is not None:
+    elif open_ is not None:
         changed = {**work.said(), "by": reading.row.released_by}
-        work.add("changed", CloseEpisode(stream=claim.holder, reason=ClosureReason.CHANGED_PLAN, **changed))
+        work.add("changed", CloseEpisode(stream=open_, reason=ClosureReason.CHANGED_PLAN, **changed))
         _assign(work, said)
-    elif claim.released_because in MEMBER_SAID_NO:
+    elif said_no:
         work.reason = "declined_before"
         work.note("cin", "the member said no to us and is not taken on again by a list", "take them off it, or refer them anew")
     elif claim.last_holder is not None and listed_before and claim.released_because != ClosureReason.ASSIGNMENT_WITHDRAWN:
@@ -263,7 +277,7 @@ def _listed_again(work: Asked, said: RosterRow, stream: StreamId, episode: Episo
 
 
 def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str) -> Settlement | None:
-    open_ = sight.holder(claim_on_open_episode(work.member))
+    open_ = open_episode(sight, work.member, work.reading.plan)
     work.may_have("withdraw", "taken_off")
     if work.reading.plan in sight.member(work.member).plans(work.reading.row.received_at):
         work.add("taken_off", TakeOffByPlan(stream=work.member, plan=work.reading.plan, reason=reason, **work.said()))
@@ -280,10 +294,10 @@ def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str) -> Settl
 
 def _not_to_be_served(sight: Seen, work: Asked, said: RosterRow, registered: bool) -> Settlement | None:
     """The plan itself says that the member opted out, is served by somebody else, or died. An open episode is for people to end."""
-    reading, open_ = work.reading, sight.holder(claim_on_open_episode(work.member)) if registered else None
+    reading, open_ = work.reading, open_episode(sight, work.member, work.reading.plan) if registered else None
     ours = open_ is not None and sight.episode(open_).plan == reading.plan
     if said.action == "deceased" and registered:
-        if sight.member(work.member).death() is None:
+        if not _dead(sight, work.member):
             work.add("death", ReportDeath(stream=work.member, source="plan", **work.said()))
         work.may_have("death")
         return None

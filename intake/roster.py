@@ -521,8 +521,9 @@ class MemberFiles:
         for start in range(0, len(members), ORDERS_MAX):
             some = members[start : start + ORDERS_MAX]
             sight = Seen(self._gateway)
-            sight.fetch(map(claim_on_open_episode, some))
-            open_ = [episode for member in some if (episode := sight.holder(claim_on_open_episode(member))) is not None]
+            sight.fetch(some)
+            sight.fetch(claim_on_open_episode(one) for member in some for one in sight.person(member))
+            open_ = list(dict.fromkeys(episode for member in some for episode in sight.open_episodes(member)))
             sight.fetch(open_)
             orders = [
                 Order(

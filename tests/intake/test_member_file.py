@@ -14,8 +14,9 @@ from domain.episode.facts import AssignmentReceived, AssignmentResent, EpisodeCl
 from domain.episode.rosters import MissedOnRoster
 from domain.episode.state import Episode
 from domain.member.circumstances import Circumstance, EndCircumstance, LearnCounty
-from domain.member.decider import MarkContactPoint
+from domain.member.decider import MarkContactPoint, RegisterMember
 from domain.member.facts import ContactPointLearned
+from domain.member.identity import MergeMembers
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.inbox import Row, Settlement, Status
@@ -339,3 +340,29 @@ def test_a_row_that_breaks_something_of_ours_does_not_hold_up_the_file(world: Wo
     world.clock.advance(timedelta(minutes=1))
     world.door.worker.work_off()
     assert world.member(MARISOL).registered
+
+
+# --- a person of two members
+
+
+def test_rows_about_a_merged_person_are_about_the_episode_that_the_other_member_holds(world: World) -> None:
+    world.register(MARISOL)
+    boss, retired = world.staff(Role.SUPERVISOR), world.member_of(MARISOL)
+    survivor = f"member-{uuid4()}"
+    for command in (
+        RegisterMember(
+            stream=survivor, by="system", cin_claim=world.door.identity.cin_claim(TOMAS.cin), cin=TOMAS.cin,
+            family_name=MARISOL.family, given_name=MARISOL.given, birth_date="1961-04-12",
+        ),
+        MergeMembers(stream=survivor, by=boss, retired=retired, reason="one person"),
+    ):  # fmt: skip
+        assert isinstance(world.gateway.handle(command, command_id=uuid4()), Accepted)
+    again = world.register(replace(MARISOL, phone="(661) 555-0177"))
+    assert totals(again) == (1, 1, 0, 0) and len([f for f in world.facts("episode-") if isinstance(f, AssignmentReceived)]) == 1
+    assert any(isinstance(f, AssignmentResent) for f in world.facts("episode-"))
+    world.register(replace(TOMAS, cin="91111111A"), full_roster=True, confirmed=True)
+    assert any(isinstance(f, MissedOnRoster) for f in world.facts("episode-"))
+    header, row, *_ = member_file(MARISOL).decode().splitlines()
+    term = f"{header},Record Action\r\n{row},TERM\r\n"
+    world.door.files.import_file(term.encode(), plan="default")
+    assert [f.reason.value for f in world.facts("episode-") if isinstance(f, EpisodeClosed)] == ["ASSIGNMENT_WITHDRAWN"]
