@@ -17,7 +17,7 @@ from domain.episode.authorisations import (
     GrantAuthorisation,
 )
 from domain.episode.referrals import AnswerReferral, PlanAnswer, referrals
-from domain.episode.state import Episode, claim_on_open_episode
+from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.staff.decider import OFFICE_ZONE
 from intake.identifiers import names_agree
@@ -47,7 +47,7 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading) -> Asked | Sett
         return reading.left_out(
             "pending_at_plan", "decision", "the plan has not decided yet", "send the row again with the decision"
         )
-    episode = _episode(sight, member, state, reading.plan)
+    episode = _episode(sight, member, reading.plan)
     if episode is None:
         because = "we do not serve this member for this plan; the row is taken up when we do"
         return reading.waits(NOT_ASSIGNED, "cin", because, "send the member's row of the member file", member)
@@ -82,10 +82,10 @@ def _somebody_else(reading: Reading, said: AuthorisationRow, state: Member, memb
     return None
 
 
-def _episode(sight: Seen, member: StreamId, state: Member, plan: str) -> StreamId | None:
+def _episode(sight: Seen, member: StreamId, plan: str) -> StreamId | None:
     """The episode that a plan's word is about: the open one, else the last one with that plan: its word may come after the end."""
-    open_ = sight.holder(claim_on_open_episode(member))
-    candidates = (*((open_,) if open_ is not None else ()), *reversed(state.episodes))
+    former = (episode for one in sight.person(member) for episode in reversed(sight.member(one).episodes))
+    candidates = (*sight.open_episodes(member), *former)
     sight.fetch(candidates)
     return next((episode for episode in candidates if sight.episode(episode).plan == plan), None)
 

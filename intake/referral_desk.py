@@ -24,6 +24,7 @@ from domain.episode.state import Episode, claim_on_open_episode
 from domain.member.decider import Claim as ClaimState
 from domain.member.decider import LearnContactPoint, Member, RegisterMember
 from domain.member.facts import PointKind
+from domain.member.person import streams_of
 from eventlog.clock import Clock
 from eventlog.gateway import Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
@@ -278,10 +279,10 @@ class ReferralDesk:
         came_at = min(said.received_at, row.received_at) if said.received_at is not None else row.received_at
         work = _Work(claim, self._identity, by, came_at)
         referral = self._referral_id(row, said)
-        episode, reason = self._episode_for(member, row.inbox_id)
+        episode, holder, reason = self._episode_for(member, row.inbox_id)
         if said.withdrawn:
             return self._withdrawn(work, member, evidence, referral, episode)
-        if registered and self._member(member).death() is not None:
+        if registered and any(self._member(one).death() is not None for one in streams_of(member, self._member)):
             return _waits(Status.WAITING, "member_died")
         if not registered:
             self._register(work, said, member)
@@ -291,7 +292,7 @@ class ReferralDesk:
                 work.add(f"point|{point}", LearnContactPoint, stream=member, point=point, kind=PointKind.PHONE,
                          learned_from=TRANSPORT, value=said.phone)  # fmt: skip
         work.add(
-            "referral", ReceiveReferral, stream=episode, member=member, plan=said.plan, referral=referral, source=said.source,
+            "referral", ReceiveReferral, stream=episode, member=holder, plan=said.plan, referral=referral, source=said.source,
             organisation=said.organisation, urgency=said.urgency, populations=said.populations,
             referred_by=said.referred_by or None, reason=said.reason or None,
         )  # fmt: skip
@@ -303,15 +304,17 @@ class ReferralDesk:
             return str(row.inbox_id)
         return str(uuid5(_IDS, self._identity.digest("referral", row.source_id, said.external_id).hex()))
 
-    def _episode_for(self, member: StreamId, inbox_id: UUID) -> tuple[StreamId, str]:
-        """The episode that takes the referral, and what that means: the open one; of somebody who said no the last one, which stays
-        closed; else a new one."""
-        claim = self._claim(claim_on_open_episode(member))
-        if claim.holder is not None:
-            return claim.holder, ADDED
-        if claim.last_holder is not None and claim.released_because in MEMBER_SAID_NO:
-            return claim.last_holder, TO_BE_REENGAGED
-        return self._identity.episode(inbox_id), OPENED
+    def _episode_for(self, member: StreamId, inbox_id: UUID) -> tuple[StreamId, StreamId, str]:
+        """(the episode that takes the referral, whose it is, what that means): the open one; of somebody who said no the last one,
+        which stays closed; else a new one. Whichever member of the person has it."""
+        claims = {one: self._claim(claim_on_open_episode(one)) for one in streams_of(member, self._member)}
+        for one, claim in claims.items():
+            if claim.holder is not None:
+                return claim.holder, one, ADDED
+        for one, claim in claims.items():
+            if claim.last_holder is not None and claim.released_because in MEMBER_SAID_NO:
+                return claim.last_holder, one, TO_BE_REENGAGED
+        return self._identity.episode(inbox_id), member, OPENED
 
     def _register(self, work: _Work, said: InboundReferral, member: StreamId) -> None:
         person = said.person

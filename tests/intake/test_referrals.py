@@ -15,7 +15,9 @@ from domain.adoption.decider import AdoptPolicy
 from domain.episode.closing import Decline
 from domain.episode.facts import AssignmentReceived
 from domain.episode.referrals import ReferralReceived, ReferralSource, ReferralWithdrawn, Urgency
+from domain.member.decider import RegisterMember, ReportDeath
 from domain.member.facts import ContactPointLearned, MemberRegistered
+from domain.member.identity import MergeMembers
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake import referral_fhir
@@ -114,6 +116,29 @@ def test_a_referral_of_a_known_member_lands_on_their_open_episode(world: World) 
     assert (taken.status, taken.reason) == (Status.APPLIED, "added_to_open_episode")
     assert len([f for f in world.facts("episode") if isinstance(f, AssignmentReceived)]) == 1
     assert [f.answer_due_at for f in world.facts("episode") if isinstance(f, ReferralReceived)] == [None]
+
+
+@pytest.mark.parametrize("declined", [False, True])
+def test_a_referral_of_a_merged_person_goes_where_their_episode_is(world: World, declined: bool) -> None:
+    adopt(world)
+    world.register(MARISOL)
+    boss, survivor, other = world.staff(Role.SUPERVISOR), world.member_of(MARISOL), f"member-{uuid4()}"
+    (episode,) = world.member(MARISOL).episodes
+    commands = [
+        RegisterMember(
+            stream=other, by="system", cin_claim=world.door.identity.cin_claim(TOMAS.cin), cin=TOMAS.cin,
+            family_name=TOMAS.family, given_name=TOMAS.given, birth_date="1948-09-30",
+        ),
+        MergeMembers(stream=survivor, by=boss, retired=other, reason="one person"),
+        *([Decline(stream=episode, by=boss)] if declined else []),
+    ]  # fmt: skip
+    for command in commands:
+        assert isinstance(world.gateway.handle(command, command_id=uuid4()), Accepted)
+    taken = take(world, form(TOMAS))
+    assert (taken.status, taken.episode) == (Status.APPLIED, episode)
+    death = ReportDeath(stream=survivor, by="source:mercy", source="hospital")
+    assert isinstance(world.gateway.handle(death, command_id=uuid4()), Accepted)
+    assert take(world, form(TOMAS, id="another")).reason == "member_died"
 
 
 def test_the_same_referral_again_is_nothing_new_however_it_comes(world: World) -> None:
