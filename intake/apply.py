@@ -196,7 +196,7 @@ class Applier:
             proposed = tuple(dict.fromkeys((who, *foreign.values())))
             return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=proposed)
         reading = reading.without(foreign)
-        if heard.said_before:
+        if heard.said_before and (heard.member is None or heard.member in theirs):
             return reading.settled(Status.DUPLICATE, "said_before", flags, member=who, evidence=evidence)
         anew = self._reading_anew(seen.sight, reading, said) if row.parser else 0
         if anew:

@@ -424,6 +424,18 @@ def test_a_replay_does_not_move_a_stay_back_that_was_moved_since(world: World) -
     assert (world.row_of(message).status, world.row_of(message).member) == (Status.APPLIED, right)
 
 
+def test_a_message_that_says_what_was_said_of_the_wrong_member_moves_the_stay_once_somebody_says_whose_it_is(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    world.deliver(adt("A01", person=replace(TOMAS, cin=MARISOL.cin, born=MARISOL.born), control_id="WRONG"))
+    again = adt("A01", person=TOMAS, control_id="AGAIN")
+    (row,) = world.deliver(again)
+    assert (row.status, row.reason) == (Status.WAITING, "visit_of_another_member")
+    boss = world.staff(Role.SUPERVISOR)
+    do(world, RecogniseMessage(stream=world.member_of(TOMAS), by=boss, message=str(row.inbox_id), reason="his wristband"))
+    assert world.row_of(again).status is Status.APPLIED
+    assert not world.member(MARISOL).stays and len(world.member(TOMAS).stays) == 1
+
+
 def test_whoever_may_not_move_a_stay_leaves_the_message_waiting(world: World) -> None:
     world.register(MARISOL, TOMAS)
     world.deliver(adt("A01", person=replace(TOMAS, cin=MARISOL.cin, born=MARISOL.born), control_id="WRONG"))
