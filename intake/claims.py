@@ -57,9 +57,12 @@ def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | N
 
 @contextmanager
 def next_of_files(inbox: Inbox, now: datetime, inbox_id: UUID | None = None) -> Iterator[Claim | None]:
-    """The file, row of one, or referral that is due, or the one with the id whenever it is due; None where there is none."""
+    """The file, row of one, or referral that is due, or the one with the id whenever it is due; None where there is none.
+
+    The identity index stands still meanwhile, as for messages: a referral that finds nobody is woken by whoever is known next."""
     which = f"{_DUE} AND transport IN ('file', 'referral')" if inbox_id is None else "status = 'received' AND inbox_id = %(id)s"
     with inbox.pool.connection() as conn, conn.transaction(), conn.cursor(row_factory=class_row(Row)) as cursor:
+        conn.execute(f"SELECT pg_advisory_xact_lock_shared({INDEX_LOCK})")
         row = cursor.execute(
             f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE {which}"
             " ORDER BY next_attempt_at, inbox_id LIMIT 1 FOR UPDATE SKIP LOCKED",
