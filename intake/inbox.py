@@ -512,6 +512,18 @@ class Inbox:
             tell(conn, inbox_id, now, Status.RECEIVED, "identity_decided", "", "system")
         return len(rows)
 
+    def wake_rows(self, conn: Connection[TupleRow], members: Sequence[StreamId], reason: str, now: datetime) -> int:
+        """What rows of files about these members waited for has come: they are taken up again."""
+        rows = conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = 'taken_up_again', attempts = 0, next_attempt_at = %s,"
+            " settled_at = NULL WHERE status = 'waiting' AND transport = 'file' AND line IS NOT NULL"
+            " AND member = ANY(%s) AND reason = %s RETURNING inbox_id",
+            (now, list(members), reason),
+        ).fetchall()
+        for (inbox_id,) in rows:
+            tell(conn, inbox_id, now, Status.RECEIVED, "taken_up_again", "", "system")
+        return len(rows)
+
     def recognised(self, conn: Connection[TupleRow], inbox_id: UUID, member: StreamId | None, *, by: str, now: datetime) -> int:
         """Somebody said whose a message is (None: whose not), and it is taken up again if it still is open."""
         if member is None:

@@ -2,8 +2,8 @@
 a stay is, as which it goes on.
 
 They propose and they speed up; who holds a CIN is asked of the log itself (its claim streams). Dropped, they are rebuilt from
-position 0. What becomes known here wakes the messages that wait for it, whoever made it known: new members and numbers, and what a
-person decided about who somebody is.
+position 0. What becomes known here wakes the messages that wait for it, whoever made it known: new members and numbers, what a
+person decided about who somebody is, and that care for a plan began or ended.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from psycopg.rows import TupleRow
 
 from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
+from domain.episode.facts import AssignmentReceived, EpisodeClosed, EpisodeReinstated
 from domain.member.decider import Member
 from domain.member.facts import (
     ContactPointLearned,
@@ -49,7 +50,9 @@ from eventlog.log import ROW_COLUMNS, Log
 from intake.claims import INDEX_LOCK
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
+from intake.listing import ANOTHER_PLAN, NOT_ASSIGNED
 from intake.matching import IDENTITY_REASONS
+from intake.readings import Sight
 
 INDEX_NAME: Final = "intake/2"
 """Another name, another content: an index under a former one is filled anew."""
@@ -81,6 +84,7 @@ class IdentityIndex:
                     if learned := self._take_all(conn, facts):
                         woken += self._inbox.wake_unmatched(conn, learned, now)
                     woken += sum(self._decided(conn, recorded, now) for recorded in facts)
+                    woken += self._served(conn, facts, now)
                     reached = facts[-1].position if len(facts) == BATCH else bound
                     if reached != position:
                         conn.execute(
@@ -222,6 +226,24 @@ class IdentityIndex:
                 return 0
 
 
+    def _served(self, conn: Connection[TupleRow], facts: Sequence[Recorded], now: datetime) -> int:
+        """Care ended or began, whoever said so; how many rows of files that wakes: those that waited for the end of another plan's,
+        and those that waited for an assignment."""
+        ended = {r.stream for r in facts if isinstance(r.fact, EpisodeClosed)}
+        begun = {r.stream for r in facts if isinstance(r.fact, AssignmentReceived | EpisodeReinstated)}
+        if not ended | begun:
+            return 0
+        sight = Sight(self._gateway)
+        sight.fetch(ended | begun)
+        sight.fetch(sight.of(stream).member for stream in ended | begun)
+
+        def people(streams: set[StreamId]) -> list[StreamId]:
+            return [each for stream in sorted(streams) for each in sight.person(sight.of(stream).member)]
+
+        woken = self._inbox.wake_rows(conn, people(ended), ANOTHER_PLAN, now)
+        return woken + self._inbox.wake_rows(conn, people(begun), NOT_ASSIGNED, now)
+
+
 def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId]) -> None:
     """Whose stays are; those that were attributed when their message was applied are known already."""
     if members:
@@ -262,5 +284,6 @@ _INDEXED: Final = (
     MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,
     ContactPointLearned, ContactPointProposed, ContactPointProposalRejected,
     RecordNumberLearned, RecordNumberRetired, RecordNumberForgotten, *_DECIDED,
+    AssignmentReceived, EpisodeClosed, EpisodeReinstated,
 )  # fmt: skip
 _NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

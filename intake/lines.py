@@ -1,7 +1,7 @@
 """Rows of files in work: taken in batches under row locks, settled in one transaction with what the plans' lists said.
 
 A row is a message of its own (`file_hash:line`); what is here is what rows need beyond that: the memory of what a plan's file last
-said of each member, and the waking of rows that waited for something that has come.
+said of each member, and the files as a whole.
 """
 
 from __future__ import annotations
@@ -88,7 +88,6 @@ class Asked:
     done_before: list[str] = field(default_factory=list)
     notes: list[RowProblem] = field(default_factory=list)
     listing: Listing | None = None
-    woken: tuple[str, ...] = ()
     registers: bool = False
     waiting: Settlement | None = None
 
@@ -214,17 +213,6 @@ class Rows(Messages):
             (now, byteas(list(subjects)), uuids(list(subjects.values()))),
         ).fetchall()
         self._tell([(id, now, Status.IGNORED.value, "superseded_by_later_file", "", "system") for (id,) in rows])
-
-    def wake(self, members: Sequence[StreamId], reasons: Sequence[str], now: datetime) -> int:
-        """Rows about these members that waited for one of these reasons are taken up again; how many they were."""
-        rows = self.conn.execute(
-            "UPDATE intake.inbox SET status = 'received', reason = 'taken_up_again', attempts = 0, next_attempt_at = %s,"
-            " settled_at = NULL WHERE status IN ('waiting', 'unmatched') AND transport = 'file' AND line IS NOT NULL"
-            " AND member = ANY(%s) AND reason = ANY(%s) RETURNING inbox_id",
-            (now, list(members), list(reasons)),
-        ).fetchall()
-        self._tell([(inbox_id, now, Status.RECEIVED.value, "taken_up_again", "", "system") for (inbox_id,) in rows])
-        return len(rows)
 
 
 class Lines:

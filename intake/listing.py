@@ -246,7 +246,6 @@ def _settled_between_plans(reading: Reading) -> bool:
 def _assign(work: Asked, said: RosterRow) -> None:
     reading = work.reading
     episode = work.identity.episode(reading.row.inbox_id)
-    work.woken = (NOT_ASSIGNED,)
     work.add("assign", ReceiveAssignment(
         stream=episode, member=work.member, plan=reading.plan, received_at=reading.row.received_at,
         effective_on=said.effective_on, authorized_on=said.authorized_on, referral_source=said.referral_source,
@@ -287,7 +286,6 @@ def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str) -> Settl
             return work.reading.left_out("assignment_over", "assignment_end_date", because, "leave it out, or correct the end date")
         work.reason = "not_assigned"
         return None
-    work.woken = (ANOTHER_PLAN,)
     work.add("withdraw", WithdrawAssignment(stream=open_, reason=reason, **work.said()))
     return None
 

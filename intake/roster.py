@@ -417,19 +417,14 @@ class MemberFiles:
                     kept[reading.plan, reading.key] = replace(before[reading.plan, reading.key], file=reading.file)
         if new := [one.member for one in work if one.registers]:
             rows.make_keys(new)
-        woken: dict[tuple[str, ...], list[StreamId]] = {}
         for one, outcome in zip(work, self._outcomes(work), strict=True):
             settlement = self._settled(one, outcome)
             settled.append((one.reading.row, settlement))
             if one.listing is not None and not isinstance(outcome, Refusal):
                 kept[one.reading.plan, one.reading.key] = one.listing
-            if one.woken and not isinstance(outcome, Refusal):
-                woken.setdefault(one.woken, []).append(one.member)
         if kept:
             rows.keep(kept)
         rows.supersede({r.subject: r.file for r in wave}, self._clock.now())
-        for reasons, members in woken.items():
-            rows.wake(members, reasons, self._clock.now())
         about = {r.row.inbox_id: r.subject for r in wave}
         return [(row, replace(to, semantic_hash=about[row.inbox_id])) for row, to in settled]
 

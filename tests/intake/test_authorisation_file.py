@@ -187,6 +187,23 @@ def test_a_member_who_was_listed_all_along_is_not_listed_for_the_referral(world:
     assert not answers, "the list goes on; the plan has said nothing"
 
 
+def test_an_authorisation_waits_for_the_referral_that_opens_the_episode(world: World) -> None:
+    born = f"{TOMAS.born[:4]}-{TOMAS.born[4:6]}-{TOMAS.born[6:]}"
+    claim, member = world.door.identity.cin_claim(TOMAS.cin), world.door.identity.member(TOMAS.cin)
+    done(world, RegisterMember(
+        stream=member, by="source:hospital", cin_claim=claim, cin=TOMAS.cin, family_name=TOMAS.family, given_name=TOMAS.given,
+        birth_date=born,
+    ))  # fmt: skip
+    receipt = load(world, "98765432D;Brackwater;09/30/1948;A-3;1;03/01/2026;02/28/2027;03/10/2026;")
+    assert told(world, receipt) == {2: ("waiting", "cin")}
+    done(world, ReceiveReferral(
+        stream="episode-referred", by="source:hospital", member=member, plan=PLAN, referral="r-1", source=ReferralSource.HOSPITAL
+    ))  # fmt: skip
+    world.door.worker.work_off()
+    assert told(world, receipt) == {2: ("accepted", "")}
+    assert [f.answer for f in world.facts("episode-") if isinstance(f, ReferralAnswered)] == ["approved"]
+
+
 def test_listing_the_member_answers_the_referral_too_and_opens_no_second_episode(world: World) -> None:
     stream = referred(world, TOMAS)
     listed(world, TOMAS)

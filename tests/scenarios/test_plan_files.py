@@ -109,6 +109,19 @@ def test_7_a_person_settles_between_two_plans(world: World) -> None:
     assert episode_of(world, MARISOL).plan == "coast-old"
 
 
+def test_7_a_row_that_waits_for_the_end_of_another_plans_is_taken_up_when_a_person_ends_it(world: World) -> None:
+    world.register(MARISOL, plan="valley-health-old")
+    receipt = world.register(MARISOL, plan="coast-old")
+    (line,) = world.door.inbox.find(part_of=receipt.file_id)
+    assert (line.status, line.reason) == (Status.WAITING, "assigned_under_another_plan")
+    nurse, stream = world.staff(Role.CARE_MANAGER), world.member(MARISOL).episodes[-1]
+    world.clock.advance(timedelta(days=1))
+    done(world, CloseEpisode(stream=stream, by=nurse, reason=ClosureReason.MOVED_COUNTY))
+    world.door.worker.work_off()
+    assert world.door.inbox.show(line.inbox_id).row.status is Status.APPLIED
+    assert episode_of(world, MARISOL).plan == "coast-old"
+
+
 def test_7_who_says_who_somebody_is_has_not_settled_between_two_plans(world: World) -> None:
     world.register(MARISOL, plan="valley-health-old")
     receipt = world.register(replace(MARISOL, born="19610512", family="Quillfether"), plan="coast-old")
