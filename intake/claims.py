@@ -282,6 +282,7 @@ def _settle(conn: Connection[TupleRow], settled: Sequence[tuple[Row, Settlement]
         texts([to.parser for _, to in settled]),
         texts(outcomes),
         texts([row.released_by or "system" for row, _ in settled]),
+        texts([to.again_at.isoformat() if to.again_at is not None else None for _, to in settled]),
         uuids([inbox_id for inbox_id, _, _ in caused]),
         bigints([fact.position for _, fact, _ in caused]),
         uuids([UUID(fact.event_id) for _, fact, _ in caused]),
@@ -301,13 +302,14 @@ _SETTLE: Final[LiteralString] = """
 WITH all_of (now) AS (VALUES (%b::timestamptz)),
 said AS (
     SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
-            %b::bytea[], %b::bytea[], %b::text[], %b::text[], %b::text[])
-        AS s (id, status, reason, flags, stay, member, evidence, lookup, proposed, statement, semantic, parser, outcome, by)
+            %b::bytea[], %b::bytea[], %b::text[], %b::text[], %b::text[], %b::text[])
+        AS s (id, status, reason, flags, stay, member, evidence, lookup, proposed, statement, semantic, parser, outcome, by, again)
 ), settled AS (
     UPDATE intake.inbox i SET status = s.status, reason = s.reason, flags = s.flags::text[], error = '', stay = s.stay,
         member = coalesce(s.member, i.member), evidence = s.evidence, lookup = s.lookup::bytea[], proposed = s.proposed::text[],
         statement_key = s.statement, semantic_hash = s.semantic, parser = s.parser, outcome = s.outcome::jsonb,
-        attempts = i.attempts + 1, settled_at = all_of.now
+        attempts = i.attempts + 1, settled_at = all_of.now,
+        next_attempt_at = coalesce(s.again::timestamptz, i.next_attempt_at)
     FROM said s, all_of WHERE i.inbox_id = s.id
 ), caused AS (
     INSERT INTO intake.caused (inbox_id, position, event_id, stream, fact)

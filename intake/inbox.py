@@ -195,7 +195,9 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What became of a message. Names no person: `evidence` says how somebody was recognised, not who."""
+    """What became of a message. Names no person: `evidence` says how somebody was recognised, not who.
+
+    `again_at`: when a row that waits for a day is taken up again by itself."""
 
     status: Status
     reason: str = ""
@@ -210,6 +212,7 @@ class Settlement:
     parser: str = ""
     outcome: Mapping[str, Any] | None = None
     caused: tuple[tuple[Recorded, str], ...] = ()
+    again_at: datetime | None = None
 
 
 def create(url: str) -> None:
@@ -519,6 +522,18 @@ class Inbox:
             " settled_at = NULL WHERE status = 'waiting' AND transport = 'file' AND line IS NOT NULL"
             " AND member = ANY(%s) AND reason = %s RETURNING inbox_id",
             (now, list(members), reason),
+        ).fetchall()
+        for (inbox_id,) in rows:
+            tell(conn, inbox_id, now, Status.RECEIVED, "taken_up_again", "", "system")
+        return len(rows)
+
+    def wake_at_their_day(self, conn: Connection[TupleRow], reason: str, now: datetime) -> int:
+        """The day that rows of files waited for has come: they are taken up again."""
+        rows = conn.execute(
+            "UPDATE intake.inbox SET status = 'received', reason = 'taken_up_again', attempts = 0, settled_at = NULL"
+            " WHERE status = 'waiting' AND transport = 'file' AND line IS NOT NULL AND reason = %s AND next_attempt_at <= %s"
+            " RETURNING inbox_id",
+            (reason, now),
         ).fetchall()
         for (inbox_id,) in rows:
             tell(conn, inbox_id, now, Status.RECEIVED, "taken_up_again", "", "system")

@@ -50,7 +50,7 @@ from eventlog.log import ROW_COLUMNS, Log
 from intake.claims import INDEX_LOCK
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
-from intake.listing import ANOTHER_PLAN, NOT_ASSIGNED
+from intake.listing import ANOTHER_PLAN, ENDS_LATER, NOT_ASSIGNED
 from intake.matching import IDENTITY_REASONS
 from intake.readings import Sight
 
@@ -85,6 +85,7 @@ class IdentityIndex:
                         woken += self._inbox.wake_unmatched(conn, learned, now)
                     woken += sum(self._decided(conn, recorded, now) for recorded in facts)
                     woken += self._served(conn, facts, now)
+                    woken += self._inbox.wake_at_their_day(conn, ENDS_LATER, now)
                     reached = facts[-1].position if len(facts) == BATCH else bound
                     if reached != position:
                         conn.execute(
@@ -224,7 +225,6 @@ class IdentityIndex:
                 return self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now)
             case _:
                 return 0
-
 
     def _served(self, conn: Connection[TupleRow], facts: Sequence[Recorded], now: datetime) -> int:
         """Care ended or began, whoever said so; how many rows of files that wakes: those that waited for the end of another plan's,

@@ -7,9 +7,11 @@ and nobody who said no is taken on again by a list. What a person has to decide 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
-from domain.calendar import local_date
+from domain.calendar import end_of_day, local_date
 from domain.core import StreamId
 from domain.episode.closing import CloseEpisode, WithdrawAssignment
 from domain.episode.decider import ReceiveAssignment, ResendAssignment
@@ -42,6 +44,8 @@ PLAN_FILE: Final = "plan_file"
 ANOTHER_PLAN: Final = "assigned_under_another_plan"
 NOT_ASSIGNED: Final = "not_assigned_here"
 """Why rows wait that are taken up again when an assignment ends or begins."""
+ENDS_LATER: Final = "ends_later"
+"""Why rows wait that are taken up again when the plan's own last day is over."""
 
 
 class Seen(Sight):
@@ -94,7 +98,7 @@ def _holder(sight: Seen, identity: IdentityKeys, cin: str) -> StreamId:
     return sight.holder(identity.cin_claim(cin)) or identity.member(cin)
 
 
-def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing | None) -> Asked | Settlement:
+def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing | None, now: datetime) -> Asked | Settlement:
     """What a row asks for; or what becomes of it where that is nothing."""
     said = reading.said
     assert isinstance(said, RosterRow)
@@ -105,11 +109,11 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
         return conflict
     match said.action:
         case "add" if _over(reading, said):
-            refused = _taken_back(sight, work, said, "assignment_ended")
+            refused = _taken_back(sight, work, said, "assignment_ended", now)
         case "add":
             refused = _listed(sight, work, said, registered, before)
         case "term":
-            refused = _taken_back(sight, work, said, said.term_reason or PLAN_FILE)
+            refused = _taken_back(sight, work, said, said.term_reason or PLAN_FILE, now)
         case _:
             refused = _not_to_be_served(sight, work, said, registered)
     if refused is not None:
@@ -124,7 +128,7 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
 
 def _over(reading: Reading, said: RosterRow) -> bool:
     """Whether the assignment had ended before the file came."""
-    return said.ends_on is not None and said.ends_on < reading.row.received_at.date()
+    return said.ends_on is not None and said.ends_on < local_date(reading.row.received_at, OFFICE_ZONE)
 
 
 def _points(said: RosterRow) -> list[tuple[PointKind, str]]:
@@ -275,18 +279,29 @@ def _listed_again(work: Asked, said: RosterRow, stream: StreamId, episode: Episo
         ))  # fmt: skip
 
 
-def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str) -> Settlement | None:
+def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str, now: datetime) -> Settlement | None:
+    """The plan ends the assignment: on its own last day, not on the day on which it says so."""
+    reading, row = work.reading, work.reading.row
     open_ = open_episode(sight, work.member, work.reading.plan)
+    ours = open_ is not None and sight.episode(open_).plan == reading.plan
+    on_list = reading.plan in sight.member(work.member).plans(row.received_at)
+    over_at = end_of_day(said.ends_on, OFFICE_ZONE) if said.ends_on is not None else row.received_at
+    if (ours or on_list) and now < over_at and not row.released_by:
+        because = "the assignment ends on a later day"
+        waits = reading.waits(ENDS_LATER, "assignment_end_date", because, "nothing: it ends when that day is over", work.member)
+        return replace(waits, again_at=over_at)
     work.may_have("withdraw", "taken_off")
-    if work.reading.plan in sight.member(work.member).plans(work.reading.row.received_at):
-        work.add("taken_off", TakeOffByPlan(stream=work.member, plan=work.reading.plan, reason=reason, **work.said()))
-    if open_ is None or sight.episode(open_).plan != work.reading.plan:
+    ended = {**work.said(), "occurred_at": max(row.received_at, min(over_at, now))}
+    if on_list:
+        work.add("taken_off", TakeOffByPlan(stream=work.member, plan=reading.plan, reason=reason, **ended))
+    if not ours:
         if said.action == "add" and not work.orders:
             because = "the assignment had ended before the file came, and we have none of this plan's"
-            return work.reading.left_out("assignment_over", "assignment_end_date", because, "leave it out, or correct the end date")
+            return reading.left_out("assignment_over", "assignment_end_date", because, "leave it out, or correct the end date")
         work.reason = "not_assigned"
         return None
-    work.add("withdraw", WithdrawAssignment(stream=open_, reason=reason, **work.said()))
+    assert open_ is not None
+    work.add("withdraw", WithdrawAssignment(stream=open_, reason=reason, **ended))
     return None
 
 

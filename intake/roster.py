@@ -450,7 +450,10 @@ class MemberFiles:
         listing.needed(sight, self._identity, looked)
         for reading in looked:
             if isinstance(reading.said, RosterRow):
-                yield reading, listing.asked(sight, self._identity, reading, before.get((reading.plan, reading.key)))
+                yield (
+                    reading,
+                    listing.asked(sight, self._identity, reading, before.get((reading.plan, reading.key)), self._clock.now()),
+                )
             else:
                 yield reading, grants.asked(sight, self._identity, reading)
 

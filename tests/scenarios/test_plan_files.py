@@ -285,6 +285,23 @@ def test_the_dirty_roster_of_coast_care(world: World) -> None:
     assert {len(state(n).episodes) for n in (3, 4, 5, 7)} == {1}
 
 
+def test_an_assignment_that_ends_on_a_later_day_ends_when_that_day_is_over(world: World) -> None:
+    world.clock.set(datetime(2026, 3, 2, 17, tzinfo=UTC))
+    world.door.files.import_file(workbook(COAST_HEADER, [coast(1), coast(2)]), plan="coast-care", file_name="CC_MIF_202603.xlsx")
+    world.clock.set(datetime(2026, 4, 1, 17, tzinfo=UTC))
+    raw = workbook(COAST_HEADER, [coast(1, status="Disenrolled", term=date(2026, 4, 30)), coast(2)])
+    receipt = world.door.files.import_file(raw, plan="coast-care", file_name="CC_MIF_202604.xlsx")
+    assert told(world, receipt)[4] == ("waiting", "assignment_end_date")
+    world.clock.set(datetime(2026, 5, 1, 6, 59, tzinfo=UTC))
+    world.door.worker.work_off()
+    assert not [f for f in world.facts("episode-") if isinstance(f, EpisodeClosed)], "it is still the last day in California"
+    world.clock.set(datetime(2026, 5, 1, 7, 1, tzinfo=UTC))
+    world.door.worker.work_off()
+    (closed,) = [f for f in world.facts("episode-") if isinstance(f, EpisodeClosed)]
+    assert closed.reason is ClosureReason.ASSIGNMENT_WITHDRAWN
+    assert told(world, receipt)[4] == ("accepted", "")
+
+
 # --- Valley Health: an old program's text, only what is new ----------------------------------------------------------------------
 
 
