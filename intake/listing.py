@@ -111,11 +111,11 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
         case "add" if _over(reading, said):
             refused = _taken_back(sight, work, said, "assignment_ended", now)
         case "add":
-            refused = _listed(sight, work, said, registered, before)
+            refused = _listed(sight, work, said, registered, before, now)
         case "term":
             refused = _taken_back(sight, work, said, said.term_reason or PLAN_FILE, now)
         case _:
-            refused = _not_to_be_served(sight, work, said, registered)
+            refused = _not_to_be_served(sight, work, said, registered, before)
     if refused is not None:
         return refused
     if work.waiting is not None:
@@ -136,7 +136,9 @@ def _points(said: RosterRow) -> list[tuple[PointKind, str]]:
     return [(kind, value) for kind, value in points if value]
 
 
-def _listed(sight: Seen, work: Asked, said: RosterRow, registered: bool, before: Listing | None) -> Settlement | None:
+def _listed(
+    sight: Seen, work: Asked, said: RosterRow, registered: bool, before: Listing | None, now: datetime
+) -> Settlement | None:
     state = sight.member(work.member)
     if _dead(sight, work.member):
         because = "the member is reported dead; if that is wrong, a supervisor withdraws the report"
@@ -158,7 +160,7 @@ def _listed(sight: Seen, work: Asked, said: RosterRow, registered: bool, before:
     work.may_have("listed")
     _contact(work, said, state)
     _life(work, said, state)
-    return _assigned(sight, work, said, before)
+    return _assigned(sight, work, said, before, now)
 
 
 def _contact(work: Asked, said: RosterRow, state: Member) -> None:
@@ -214,7 +216,7 @@ def _identity_conflict(work: Asked, said: RosterRow, own: StreamId, state: Membe
     return None
 
 
-def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None) -> Settlement | None:
+def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None, now: datetime) -> Settlement | None:
     reading = work.reading
     open_, claim = open_episode(sight, work.member, reading.plan), sight.claim(claim_on_open_episode(work.member))
     said_no = any(sight.claim(claim_on_open_episode(one)).released_because in MEMBER_SAID_NO for one in sight.person(work.member))
@@ -233,12 +235,21 @@ def _assigned(sight: Seen, work: Asked, said: RosterRow, before: Listing | None)
     elif said_no:
         work.reason = "declined_before"
         work.note("cin", "the member said no to us and is not taken on again by a list", "take them off it, or refer them anew")
-    elif claim.last_holder is not None and listed_before and claim.released_because != ClosureReason.ASSIGNMENT_WITHDRAWN:
+    elif listed_before and claim.released_because != ClosureReason.ASSIGNMENT_WITHDRAWN and not _anew(sight, work, said, now):
         work.reason = "closed_before"  # the plan has not taken our closure in yet: still listing is not listing anew
         work.note("cin", "the episode was closed; listing the member still does not open another", "take in our return file")
     else:
         _assign(work, said)
     return None
+
+
+def _anew(sight: Seen, work: Asked, said: RosterRow, now: datetime) -> bool:
+    """Whether the plan cannot mean an assignment of its own that ended: there was none, or its first day lies after the end."""
+    last = sight.claim(claim_on_open_episode(work.member)).last_holder
+    if last is None or sight.episode(last).plan != work.reading.plan:
+        return True
+    closure = sight.episode(last).closure(now)
+    return closure is not None and said.effective_on is not None and said.effective_on > local_date(closure[1], OFFICE_ZONE)
 
 
 def _settled_between_plans(reading: Reading) -> bool:
@@ -305,7 +316,7 @@ def _taken_back(sight: Seen, work: Asked, said: RosterRow, reason: str, now: dat
     return None
 
 
-def _not_to_be_served(sight: Seen, work: Asked, said: RosterRow, registered: bool) -> Settlement | None:
+def _not_to_be_served(sight: Seen, work: Asked, said: RosterRow, registered: bool, before: Listing | None) -> Settlement | None:
     """The plan itself says that the member opted out, is served by somebody else, or died. An open episode is for people to end."""
     reading, open_ = work.reading, open_episode(sight, work.member, work.reading.plan) if registered else None
     ours = open_ is not None and sight.episode(open_).plan == reading.plan
@@ -315,14 +326,17 @@ def _not_to_be_served(sight: Seen, work: Asked, said: RosterRow, registered: boo
         work.may_have("death")
         return None
     if not ours:
+        work.reason = f"{said.action}_at_plan"
         because = {
             "opted_out": "the plan says that they opted out",
             "elsewhere": "the plan says that another provider serves them",
             "deceased": "the plan says that they died",
         }[said.action]
-        return reading.left_out(
-            f"{said.action}_at_plan", "record_action", because, "leave them out of the list of members to serve"
-        )
+        remedy = "leave them out of the list of members to serve"
+        if before is None or not before.listed:
+            return reading.left_out(work.reason, "record_action", because, remedy)
+        work.note("record_action", because, remedy)  # kept as no longer listed: a later listing is a new one
+        return None
     assert open_ is not None
     if said.action == "elsewhere":
         work.add("conflict", RaiseConflict(stream=open_, conflict=Conflict.OTHER_PROVIDER, programme="plan_file", **work.said()))

@@ -335,6 +335,42 @@ def test_the_dirty_changes_of_valley_health(world: World) -> None:
     assert report[0] == ["row", "outcome", "field", "reason", "remedy"] and len(report) == 11
 
 
+ADDED = "91000001A;Núñez;José;04/12/61;1;01;12 Elm St;Fresno;CA;93701;10;559-555-0101;Y;H|U;T1;A;03/01/2026;"
+"""A row of a member whom Valley Health gives to us."""
+
+
+def changes(world: World, *rows: str) -> dict[int, tuple[str, str]]:
+    world.clock.advance(timedelta(days=1))
+    raw = valley(*rows, f"91{world.clock.now():%y%m%d}B;Another;File;01/01/60;1;00;;;;;15;;N;;T1;A;;")
+    return told(world, world.door.files.import_file(raw, plan="valley-health", file_name="VH_ECM_DAILY.csv"))
+
+
+def close(world: World, person: Person) -> None:
+    stream = world.member(person).episodes[-1]
+    world.clock.advance(timedelta(days=1))
+    done(world, CloseEpisode(stream=stream, by=world.staff(Role.CARE_MANAGER), reason=ClosureReason.MOVED_COUNTY))
+
+
+def test_a_plan_of_changes_may_assign_anew_whom_we_closed(world: World) -> None:
+    jose = Person(cin="91000001A")
+    changes(world, ADDED)
+    close(world, jose)
+    assert changes(world, ADDED)[2][0] == "unchanged", "the same day as ever: listing them still is not listing them anew"
+    assert len(world.member(jose).episodes) == 1
+    world.clock.advance(timedelta(days=210))
+    assert changes(world, ADDED.replace("03/01/2026", "10/01/2026"))[2] == ("accepted", "")
+    assert len(world.member(jose).episodes) == 2
+
+
+def test_whom_the_plan_gave_to_others_and_lists_again_is_assigned_anew(world: World) -> None:
+    jose = Person(cin="91000001A")
+    changes(world, ADDED)
+    close(world, jose)
+    assert changes(world, ADDED.replace(";A;", ";E;"))[2] == ("unchanged", "record_action")
+    assert changes(world, ADDED)[2] == ("accepted", "")
+    assert len(world.member(jose).episodes) == 2
+
+
 def test_bayside_writes_bars_and_a_title(world: World) -> None:
     raw = (
         "\ufeffBayside Partners - ECM roster\n\nBeneficiary CIN|Patient (Last)|Patient (First)|Born|Housing Status|Best Number|"
