@@ -228,7 +228,7 @@ class IdentityIndex:
 
     def _served(self, conn: Connection[TupleRow], facts: Sequence[Recorded], now: datetime) -> int:
         """Care ended or began, whoever said so; how many rows of files that wakes: those that waited for the end of another plan's,
-        and those that waited for an assignment."""
+        and those that waited for an assignment. After an end the next row of every plan is looked at, the same as ever or not."""
         ended = {r.stream for r in facts if isinstance(r.fact, EpisodeClosed)}
         begun = {r.stream for r in facts if isinstance(r.fact, AssignmentReceived | EpisodeReinstated)}
         if not ended | begun:
@@ -240,6 +240,7 @@ class IdentityIndex:
         def people(streams: set[StreamId]) -> list[StreamId]:
             return [each for stream in sorted(streams) for each in sight.person(sight.of(stream).member)]
 
+        conn.execute("UPDATE intake.roster SET row_digest = '' WHERE member = ANY(%s) AND row_digest <> ''", (people(ended),))
         woken = self._inbox.wake_rows(conn, people(ended), ANOTHER_PLAN, now)
         return woken + self._inbox.wake_rows(conn, people(begun), NOT_ASSIGNED, now)
 

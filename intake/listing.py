@@ -108,7 +108,7 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
     if registered and (conflict := _identity_conflict(work, said, own, sight.member(own))) is not None:
         return conflict
     match said.action:
-        case "add" if _over(reading, said):
+        case "add" if over(reading, said):
             refused = _taken_back(sight, work, said, "assignment_ended", now)
         case "add":
             refused = _listed(sight, work, said, registered, before, now)
@@ -120,13 +120,13 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing
         return refused
     if work.waiting is not None:
         return work
-    listed = said.action == "add" and not _over(reading, said)
+    listed = said.action == "add" and not over(reading, said)
     points = tuple(identity.contact_point(member, kind.value, value) for kind, value in _points(said))
     work.listing = Listing(member, reading.digest, listed, reading.file, points)
     return work
 
 
-def _over(reading: Reading, said: RosterRow) -> bool:
+def over(reading: Reading, said: RosterRow) -> bool:
     """Whether the assignment had ended before the file came."""
     return said.ends_on is not None and said.ends_on < local_date(reading.row.received_at, OFFICE_ZONE)
 

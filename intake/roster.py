@@ -179,6 +179,7 @@ class MemberFiles:
         return self._carry_on(row, profile, read_sheet(raw, profile), full=full, confirmed=confirmed, progress=progress)
 
     def _carry_on(self, row: Row, profile: Profile, sheet: Sheet, *, full: bool, confirmed: bool, progress: Progress) -> Receipt:
+        self._index.catch_up(self._clock.now())
         missing = self._missing(profile.plan, sheet) if full else ()
         listed = len(self._lines.listed(profile.plan)) if full else 0
         if full and not (confirmed or row.released_by) and len(missing) > profile.drop_share_max * listed:
@@ -606,7 +607,8 @@ def _layout(profile: Profile) -> str:
 
 
 def _lists(reading: Reading) -> bool:
-    return isinstance(reading.said, RosterRow) and reading.said.action == "add"
+    said = reading.said
+    return isinstance(said, RosterRow) and said.action == "add" and not listing.over(reading, said)
 
 
 def _unchanged(reading: Reading, member: StreamId) -> Settlement:

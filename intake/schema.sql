@@ -129,6 +129,7 @@ CREATE TABLE IF NOT EXISTS intake.roster (
     file_id         uuid        NOT NULL,
     PRIMARY KEY (plan, cin_key)
 );
+CREATE INDEX IF NOT EXISTS roster_member ON intake.roster (member);
 -- The contact points that the plan knows of: what it does not have yet is reported to it.
 DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'intake.roster'::regclass AND attname = 'points') THEN

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from domain.core import Command
-from domain.episode.closing import CloseEpisode, Decline
+from domain.episode.closing import CloseEpisode, Decline, WithdrawAssignment
 from domain.episode.enrolment import ConflictRaised
 from domain.episode.facts import AssignmentReceived, ClosureReason, EpisodeClosed
 from domain.episode.rosters import NamedOnRosterAgain, SettleRosterAbsence, Standing, missing, plan_populations
@@ -120,6 +120,27 @@ def test_7_a_row_that_waits_for_the_end_of_another_plans_is_taken_up_when_a_pers
     world.door.worker.work_off()
     assert world.door.inbox.show(line.inbox_id).row.status is Status.APPLIED
     assert episode_of(world, MARISOL).plan == "coast-old"
+
+
+def test_7_the_first_plans_rows_are_heard_again_once_the_second_ends_its_own(world: World) -> None:
+    """The same row month after month says nothing, until what it stood for has ended."""
+
+    def of_the_first() -> tuple[int, int, int, int]:
+        world.clock.advance(timedelta(days=15))
+        return numbers(world.register(MARISOL, replace(TOMAS, phone=f"661-555-{world.clock.now():%m%d}"), plan="valley-health-old"))
+
+    assert of_the_first() == (2, 0, 0, 0)
+    assert of_the_first() == (1, 1, 0, 0)
+    receipt = world.register(MARISOL, plan="coast-old")
+    (line,) = world.door.inbox.find(part_of=receipt.file_id)
+    world.door.inbox.release(line.inbox_id, by=world.staff(Role.SUPERVISOR), now=world.clock.now())
+    world.door.worker.work_off()
+    assert of_the_first() == (1, 0, 0, 1), "it waits for whose the member is"
+    world.clock.advance(timedelta(days=1))
+    boss, stream = world.staff(Role.SUPERVISOR), world.member(MARISOL).episodes[-1]
+    done(world, WithdrawAssignment(stream=stream, by=boss, reason="taken off their list"))
+    world.door.worker.work_off()
+    assert episode_of(world, MARISOL).plan == "valley-health-old"
 
 
 def test_7_who_says_who_somebody_is_has_not_settled_between_two_plans(world: World) -> None:
@@ -285,6 +306,16 @@ def test_the_dirty_roster_of_coast_care(world: World) -> None:
     assert {len(state(n).episodes) for n in (3, 4, 5, 7)} == {1}
 
 
+def test_the_same_row_again_ends_an_assignment_whose_last_day_is_over(world: World) -> None:
+    rows = [coast(1, term=date(2026, 3, 31)), coast(2)]
+    for month in (3, 4):
+        world.clock.set(datetime(2026, month, 2, 17, tzinfo=UTC))
+        raw = workbook(COAST_HEADER, [*rows, coast(2 + month)])
+        world.door.files.import_file(raw, plan="coast-care", file_name=f"CC_MIF_20260{month}.xlsx", full_roster=False)
+    (closed,) = [f for f in world.facts("episode-") if isinstance(f, EpisodeClosed)]
+    assert closed.reason is ClosureReason.ASSIGNMENT_WITHDRAWN
+
+
 def test_an_assignment_that_ends_on_a_later_day_ends_when_that_day_is_over(world: World) -> None:
     world.clock.set(datetime(2026, 3, 2, 17, tzinfo=UTC))
     world.door.files.import_file(workbook(COAST_HEADER, [coast(1), coast(2)]), plan="coast-care", file_name="CC_MIF_202603.xlsx")
@@ -355,7 +386,7 @@ def test_a_plan_of_changes_may_assign_anew_whom_we_closed(world: World) -> None:
     jose = Person(cin="91000001A")
     changes(world, ADDED)
     close(world, jose)
-    assert changes(world, ADDED)[2][0] == "unchanged", "the same day as ever: listing them still is not listing them anew"
+    assert changes(world, ADDED)[2] == ("unchanged", "cin"), "the same day as ever: listing them still is not listing them anew"
     assert len(world.member(jose).episodes) == 1
     world.clock.advance(timedelta(days=210))
     assert changes(world, ADDED.replace("03/01/2026", "10/01/2026"))[2] == ("accepted", "")
