@@ -50,7 +50,8 @@ from eventlog.log import ROW_COLUMNS, Log
 from intake.claims import INDEX_LOCK
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
-from intake.listing import ANOTHER_PLAN, ENDS_LATER, NOT_ASSIGNED
+from intake.lines import ENDS_LATER
+from intake.listing import ANOTHER_PLAN, NOT_ASSIGNED
 from intake.matching import IDENTITY_REASONS
 from intake.readings import Sight
 

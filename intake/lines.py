@@ -32,6 +32,10 @@ PER_INSERT: Final = 500
 TOLD_MAX: Final = 1_000
 ROW_PARSER: Final = "rows/2"
 UNCHANGED: Final = "unchanged"
+SUPERSEDED: Final = "superseded_by_later_file"
+LEFT_OUT: Final = "left_out_of_later_roster"
+ENDS_LATER: Final = "ends_later"
+"""Why rows wait that are taken up again when the plan's own last day is over."""
 REJECTED: Final = "row_rejected"
 
 
@@ -207,12 +211,12 @@ class Rows(Messages):
     def supersede(self, subjects: Mapping[bytes, UUID], now: datetime) -> None:
         """Rows of earlier files that wait about these subjects give way to the rows of this file."""
         rows = self.conn.execute(
-            "UPDATE intake.inbox i SET status = 'ignored', reason = 'superseded_by_later_file', settled_at = %s"
+            f"UPDATE intake.inbox i SET status = 'ignored', reason = '{SUPERSEDED}', settled_at = %s"
             " FROM unnest(%s::bytea[], %s::uuid[]) AS s (subject, file) WHERE i.semantic_hash = s.subject"
             " AND i.status IN ('waiting', 'unmatched') AND i.transport = 'file' AND i.part_of < s.file RETURNING i.inbox_id",
             (now, byteas(list(subjects)), uuids(list(subjects.values()))),
         ).fetchall()
-        self._tell([(id, now, Status.IGNORED.value, "superseded_by_later_file", "", "system") for (id,) in rows])
+        self._tell([(id, now, Status.IGNORED.value, SUPERSEDED, "", "system") for (id,) in rows])
 
 
 class Lines:
@@ -258,11 +262,13 @@ class Lines:
             ).fetchall()
         return tuple(Told(line, id, Status(status), reason, outcome or {}) for line, id, status, reason, outcome in rows)
 
-    def listed(self, plan: str) -> tuple[tuple[bytes, StreamId], ...]:
-        """The members whom a plan's files list now: (key of the CIN, member)."""
+    def listed(self, plan: str, *, until: UUID | None = None) -> tuple[tuple[bytes, StreamId], ...]:
+        """The members whom a plan's files list now: (key of the CIN, member). `until`: as far as files up to this one say so."""
         with self._inbox.pool.connection() as conn:
             rows = conn.execute(
-                "SELECT cin_key, member FROM intake.roster WHERE plan = %s AND listed ORDER BY member", (plan,)
+                "SELECT cin_key, member FROM intake.roster WHERE plan = %s AND listed AND (%s::uuid IS NULL OR file_id <= %s)"
+                " ORDER BY member",
+                (plan, until, until),
             ).fetchall()
         return tuple((row[0], row[1]) for row in rows)
 
@@ -279,6 +285,20 @@ class Lines:
         """A full roster no longer names these members. Their episodes go on until somebody ends them."""
         with self._inbox.pool.connection() as conn:
             conn.execute("UPDATE intake.roster SET listed = false WHERE plan = %s AND member = ANY(%s)", (plan, list(members)))
+
+    def give_way(self, roster: Row, named: Sequence[bytes], now: datetime) -> None:
+        """A full roster is the plan's whole word: rows about members that wait in its earlier files and that it does not name are
+        over, but for those that end an assignment. `named`: whom it is about."""
+        with self._inbox.pool.connection() as conn, conn.transaction():
+            rows = conn.execute(
+                "UPDATE intake.inbox SET status = 'ignored', reason = %s, settled_at = %s"
+                " WHERE source_id = %s AND status IN ('waiting', 'unmatched') AND transport = 'file' AND line IS NOT NULL"
+                " AND split_part(kind, ':', 1) = 'row' AND part_of < %s AND reason <> %s"
+                " AND semantic_hash IS NOT NULL AND NOT semantic_hash = ANY(%s) RETURNING inbox_id",
+                (LEFT_OUT, now, roster.source_id, roster.inbox_id, ENDS_LATER, list(named)),
+            ).fetchall()
+            for (inbox_id,) in rows:
+                tell(conn, inbox_id, now, Status.IGNORED, LEFT_OUT, "", "system")
 
     def read_anew(self, file: UUID, kind: str, *, by: str, now: datetime) -> None:
         """A file that could not be read as a whole is taken up again, as what it is now said to be."""

@@ -36,7 +36,7 @@ from domain.staff.decider import OFFICE_ZONE
 from intake.identifiers import names_agree
 from intake.identity import IdentityKeys
 from intake.inbox import Settlement
-from intake.lines import Asked, Listing, Reading
+from intake.lines import ENDS_LATER, Asked, Listing, Reading
 from intake.memberfile import RosterRow
 from intake.readings import Sight
 
@@ -44,8 +44,6 @@ PLAN_FILE: Final = "plan_file"
 ANOTHER_PLAN: Final = "assigned_under_another_plan"
 NOT_ASSIGNED: Final = "not_assigned_here"
 """Why rows wait that are taken up again when an assignment ends or begins."""
-ENDS_LATER: Final = "ends_later"
-"""Why rows wait that are taken up again when the plan's own last day is over."""
 
 
 class Seen(Sight):

@@ -42,6 +42,7 @@ OUTCOMES: Final[Mapping[Status, Outcome]] = {
 _WORDS: Final = {
     "retrying": ("something of ours failed on it", "nothing: it is tried again by itself"),
     "gave_up": ("something of ours failed on it again and again", "nothing: we look into it"),
+    "left_out_of_later_roster": ("a later full roster of yours leaves them out", "nothing: see that file's report"),
     "superseded_by_later_file": ("a later file of yours has it again", "nothing: see that file's report"),
     "bytes_erased": ("what it said was destroyed", "send it again if it still holds"),
     "taken_up_again": ("what it waited for has come", "nothing: it is worked off by itself"),

@@ -32,7 +32,20 @@ from intake.identifiers import names_agree
 from intake.identity import IdentityKeys
 from intake.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 from intake.index import IdentityIndex
-from intake.lines import BATCH_MAX, REJECTED, ROW_PARSER, UNCHANGED, Asked, Lines, Listing, Reading, Rows, next_rows, not_taken
+from intake.lines import (
+    BATCH_MAX,
+    REJECTED,
+    ROW_PARSER,
+    SUPERSEDED,
+    UNCHANGED,
+    Asked,
+    Lines,
+    Listing,
+    Reading,
+    Rows,
+    next_rows,
+    not_taken,
+)
 from intake.listing import Seen
 from intake.matching import Reason
 from intake.memberfile import READERS, RosterRow, RowProblem, Sheet, is_cin, read_sheet
@@ -167,6 +180,7 @@ class MemberFiles:
         elif row.status is Status.WAITING:
             if not confirmed:
                 return _receipt(row)
+            self._still_the_last(row)
             self._inbox.release(row.inbox_id, by=peer or f"source:{source_of(plan)}", now=now)
         return self._carry_on(row, profile, sheet, full=full, confirmed=confirmed, progress=progress)
 
@@ -180,8 +194,8 @@ class MemberFiles:
 
     def _carry_on(self, row: Row, profile: Profile, sheet: Sheet, *, full: bool, confirmed: bool, progress: Progress) -> Receipt:
         self._index.catch_up(self._clock.now())
-        missing = self._missing(profile.plan, sheet) if full else ()
-        listed = len(self._lines.listed(profile.plan)) if full else 0
+        missing = self._missing(profile.plan, sheet, row.inbox_id) if full else ()
+        listed = len(self._lines.listed(profile.plan, until=row.inbox_id)) if full else 0
         if full and not (confirmed or row.released_by) and len(missing) > profile.drop_share_max * listed:
             return self._finish(row, Receipt(
                 row.inbox_id, profile.plan, rows=len(sheet.rows) + len(sheet.too_wide), profile=profile.id,
@@ -192,6 +206,8 @@ class MemberFiles:
         self._work_off(row.inbox_id, len(sheet.rows) + len(sheet.too_wide), progress)
         if full:
             self._miss(row, profile.plan, [member for _, member in missing])
+            about = [self._subject(FileKind.MEMBERS, profile.plan, cin) for cin in _named(sheet)]
+            self._lines.give_way(row, about, self._clock.now())
         self._index.catch_up(self._clock.now())
         return self._finish(row, self._tally(row, profile, tuple(member for _, member in missing), sheet.flags))
 
@@ -216,13 +232,20 @@ class MemberFiles:
         return profile, what == FULL_ROSTER_KIND
 
     def confirm(self, file_id: UUID, *, reason: str, by: str, progress: Progress = _quiet) -> Receipt:
-        """A person's word that a file which stopped is right; it then goes on. `reason` is a code. Raises UnknownMessage."""
+        """A person's word that a file which stopped is right; it then goes on. `reason` is a code.
+
+        Raises UnknownMessage, FileRefused where a later one was applied since."""
+        self._still_the_last(self._file(file_id))
         self._lines.confirm(file_id, reason=reason, by=by, now=self._clock.now())
         return self.carry_on(file_id, progress=progress)
 
     def reject(self, file_id: UUID, *, reason: str, by: str) -> None:
         """A person's word that nothing is to follow from a file which stopped. `reason` is a code. Raises UnknownMessage."""
         self._lines.reject(file_id, reason=reason, by=by, now=self._clock.now())
+
+    def _still_the_last(self, row: Row) -> None:
+        if self._lines.followed(row):
+            raise FileRefused("the plan sent another full roster since, and that one was applied: reject this file")
 
     def files(self, *, plan: str = "", waiting: bool = False, before: UUID | None = None, limit: int = 100) -> tuple[Row, ...]:
         """The files themselves, the newest first."""
@@ -396,12 +419,15 @@ class MemberFiles:
         return replace(not_taken(Status.WAITING, reason, problems), proposed=proposed)
 
     def _reading(self, row: Row, profile: Profile, said: Any) -> Reading:
-        digest, plan = self._identity.digest, profile.plan
         about = "" if isinstance(said, RosterRow) else said.number
         return Reading(
-            row, profile, said, self._identity.cin(said.cin), digest(profile.kind, plan, repr(said)),
-            digest("about", profile.kind, plan, said.cin, about),
+            row, profile, said, self._identity.cin(said.cin), self._identity.digest(profile.kind, profile.plan, repr(said)),
+            self._subject(profile.kind, profile.plan, said.cin, about),
         )  # fmt: skip
+
+    def _subject(self, kind: FileKind, plan: str, cin: str, number: str = "") -> bytes:
+        """What a row is about: a member, or one authorisation of theirs."""
+        return self._identity.digest("about", kind, plan, cin, number)
 
     def _wave(self, rows: Rows, wave: Sequence[Reading]) -> list[tuple[Row, Settlement]]:
         """Rows of which none bears on another."""
@@ -436,7 +462,10 @@ class MemberFiles:
         looked: list[Reading] = []
         for reading in wave:
             known = before.get((reading.plan, reading.key))
-            if (
+            if known is not None and known.file > reading.file:
+                because = "a later file says what holds now"
+                yield reading, reading.left_out(SUPERSEDED, "row", because, "nothing: see that file's report")
+            elif (
                 known is not None
                 and known.digest == reading.digest
                 and not reading.row.released_by
@@ -511,9 +540,10 @@ class MemberFiles:
 
     # -- the whole file
 
-    def _missing(self, plan: str, sheet: Sheet) -> tuple[tuple[bytes, StreamId], ...]:
-        named = {self._identity.cin(cin) for _, cells in sheet.rows if (cin := is_cin(cells.get("cin", ""))) is not None}
-        return tuple((key, member) for key, member in self._lines.listed(plan) if key not in named)
+    def _missing(self, plan: str, sheet: Sheet, file: UUID | None = None) -> tuple[tuple[bytes, StreamId], ...]:
+        """Whom the plan listed before and a full roster does not name; what later files than this one say is not asked."""
+        named = set(map(self._identity.cin, _named(sheet)))
+        return tuple((key, member) for key, member in self._lines.listed(plan, until=file) if key not in named)
 
     def _miss(self, row: Row, plan: str, members: Sequence[StreamId]) -> None:
         """Says of each that a full roster no longer names them. Their episodes go on until somebody ends them (scenario 9)."""
@@ -606,6 +636,11 @@ def _layout(profile: Profile) -> str:
     return "" if profile.id in (profile.plan, f"{profile.plan}.{profile.kind}") else f":{profile.id}"
 
 
+def _named(sheet: Sheet) -> list[str]:
+    """The CINs of a sheet, those of rows that cannot be read further included."""
+    return [cin for _, cells in sheet.rows if (cin := is_cin(cells.get("cin", ""))) is not None]
+
+
 def _lists(reading: Reading) -> bool:
     said = reading.said
     return isinstance(said, RosterRow) and said.action == "add" and not listing.over(reading, said)
@@ -631,7 +666,8 @@ def _imagined(number: int, now: datetime) -> Row:
     )  # fmt: skip
 
 
-_NOWHERE: Final = UUID(int=0)
+_NOWHERE: Final = UUID(int=(1 << 128) - 1)
+"""After whatever came."""
 
 
 def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:

@@ -295,6 +295,48 @@ def test_28_a_full_roster_that_lost_most_members_stops_and_asks(world: World) ->
     assert not [f for f in world.facts("episode-") if isinstance(f, EpisodeClosed)], "absence ends nobody's episode"
 
 
+def test_a_roster_that_stopped_is_not_applied_over_a_later_one(world: World) -> None:
+    people = many(10)
+    world.register(*people, full_roster=True)
+    shrunk = world.register(*people[:4], full_roster=True)
+    assert shrunk.stopped
+    world.clock.advance(timedelta(days=3))
+    world.register(*people[:9], full_roster=True)
+    boss = world.staff(Role.SUPERVISOR)
+    before = len(world.facts())
+    with pytest.raises(FileRefused, match="another full roster since"):
+        world.door.files.confirm(shrunk.file_id, reason="plan_said_so", by=boss)
+    with pytest.raises(FileRefused, match="another full roster since"):
+        world.register(*people[:4], full_roster=True, confirmed=True)
+    assert len(world.facts()) == before
+
+
+def test_a_row_of_an_older_file_is_not_applied_over_a_later_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: MemberFiles, rows: Rows, row: Row, profile: Profile) -> Settlement | Reading:
+        raise KeyError(MARISOL.family)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemberFiles, "read", broken)
+        first = world.register(replace(MARISOL, phone="661-555-0155"))
+    assert first.waiting == 1
+    assert totals(world.register(MARISOL)) == (1, 1, 0, 0)
+    world.clock.advance(timedelta(minutes=1))
+    world.door.worker.work_off()
+    (line,) = world.door.inbox.find(part_of=first.file_id)
+    assert (line.status, line.reason) == (Status.IGNORED, "superseded_by_later_file")
+    assert [p.value for p in world.member(MARISOL).points.values()] == ["+16615550134"]
+
+
+def test_a_row_that_waits_does_not_outlive_the_roster_that_leaves_it_out(world: World) -> None:
+    world.register(MARISOL)
+    receipt = world.register(MARISOL, *many(9), plan="other-plan", full_roster=True)
+    (line,) = world.door.inbox.find(part_of=receipt.file_id, status=Status.WAITING)
+    world.clock.advance(timedelta(days=30))
+    world.register(*many(9), TOMAS, plan="other-plan", full_roster=True)
+    row = world.door.inbox.show(line.inbox_id).row
+    assert (row.status, row.reason) == (Status.IGNORED, "left_out_of_later_roster")
+
+
 def test_a_few_missing_are_shown_and_nothing_stops(world: World) -> None:
     people = many(10)
     world.register(*people, full_roster=True)
