@@ -26,6 +26,8 @@ DATA_SHARING = "data_sharing"
 
 SUBSTANCE_USE = "substance_use"
 """As policies call the group of diagnoses that 42 CFR Part 2 protects."""
+SUBSTANCE_USE_CODES = ("F10", "F11", "F12", "F13", "F14", "F15", "F16", "F18", "F19")
+"""Disorders due to the use of substances (ICD-10-CM): protected whatever a plan's policy says, or leaves out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,8 @@ def withheld(member: Member, plan: str, book: PolicyBook, now: Instant) -> Why |
 
 def _substance_use_on_record(member: Member, plan: str, book: PolicyBook, now: Instant) -> bool:
     policy = policy_in_force(book, plan, now)
-    beginnings = tuple(undotted(code) for code in policy.diagnosis_groups.get(SUBSTANCE_USE, ())) if policy is not None else ()
+    of_the_policy = policy.diagnosis_groups.get(SUBSTANCE_USE, ()) if policy is not None else ()
+    beginnings = (*SUBSTANCE_USE_CODES, *map(undotted, of_the_policy))
     codes = {undotted(entry.fact.code) for entry in member.life.diagnoses}
     spells = (span for code in codes if code.startswith(beginnings) for span in member.life.diagnosed(code))
     return any(span.since <= now and (span.until is None or now < span.until) for span in spells)

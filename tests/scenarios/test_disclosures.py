@@ -61,6 +61,13 @@ def test_31_with_substance_use_on_record_the_enrolment_itself_is_protected() -> 
     assert asked(story) == EnrolmentDisclosed(lead=LEAD, **ABOUT)
 
 
+def test_31_substance_use_is_protected_where_a_policy_has_no_group_of_that_name() -> None:
+    story = Story("2026-11-20 10:00 PST", diagnosis_groups={"hiv": ("B20",)}).assigned()
+    story.do(Enrol(stream=EPISODE, by=LEAD, agreed="verbal", how="phone"))
+    story.do(RecordDiagnosis(stream=MEMBER, by=LEAD, code="F11.20", learned_from="member"))
+    assert asked(story) == EnrolmentWithheld(why="part_2_not_authorised", **ABOUT)
+
+
 def test_31_an_authorisation_for_somebody_else_or_that_ran_out_is_none() -> None:
     story = enrolled()
     story.do(RecordDiagnosis(stream=MEMBER, by=LEAD, code="F11.2", learned_from="member"))
