@@ -103,10 +103,11 @@ def _yes(value: object) -> str:
 
 def _written(cells: tuple[str, ...]) -> str:
     out = io.StringIO()
-    csv.writer(out).writerow([_harmless(cell) for cell in cells])
+    csv.writer(out).writerow([harmless(cell) for cell in cells])
     return out.getvalue()
 
 
-def _harmless(cell: str) -> str:
+def harmless(cell: str) -> str:
     """What a spreadsheet program would take for a formula is told to be text; a phone number keeps its plus."""
-    return f"'{cell}" if cell[:1] in "=-@\t\r" and cell else cell
+    formula = cell[:1] in ("=", "-", "@", "\t", "\r") or (cell[:1] == "+" and not cell[1:].isdecimal())
+    return f"'{cell}" if formula else cell

@@ -14,6 +14,7 @@ from intake import tables
 from intake.memberfile import RosterRow, cin_of_number, read_date, read_row, read_sheet
 from intake.profiles import PROFILES as PROFILES_FOLDER
 from intake.profiles import FileKind, ProfileInvalid, Profiles, profile_of
+from intake.returns import harmless
 from intake.tables import FileRefused, tables_of
 from tests.intake.rosters import COAST_HEADER, coast, workbook
 
@@ -232,3 +233,13 @@ def test_a_faulty_profile_is_told_with_its_line(replaced: str, by: str, told: st
     with pytest.raises(ProfileInvalid, match=r"somebody\.toml") as refused:
         profile_of("somebody", GOOD.replace(replaced, by), "somebody.toml")
     assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "-2", "@SUM(A1)", "\t=1", "\r=1", "+HYPERLINK(A1)", "+", "+1+cmd|A0"])
+def test_what_a_spreadsheet_would_reckon_with_goes_back_as_text(cell: str) -> None:
+    assert harmless(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["", "+16615550134", "O'Hara", "Núñez"])
+def test_numbers_and_names_go_back_as_they_are(cell: str) -> None:
+    assert harmless(cell) == cell
