@@ -238,23 +238,6 @@ class Claim:
         """Holds back other workers from what goes by the same key until this claim ends."""
         self.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_VISIT_LOCK_CLASS, key))
 
-    def roster(self, plan: str, cin_key: bytes) -> tuple[StreamId, bytes, bool] | None:
-        """(member, digest of the row, whether listed) of what a plan's file last said of a CIN."""
-        row = self.conn.execute(
-            "SELECT member, row_digest, listed FROM intake.roster WHERE plan = %s AND cin_key = %s", (plan, cin_key)
-        ).fetchone()
-        return None if row is None else (row[0], row[1], row[2])
-
-    def keep_roster(self, plan: str, cin_key: bytes, member: StreamId, digest: bytes, *, listed: bool, file_id: UUID) -> None:
-        self.conn.execute(
-            "INSERT INTO intake.roster VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (plan, cin_key) DO UPDATE SET"
-            " member = EXCLUDED.member, row_digest = EXCLUDED.row_digest, listed = EXCLUDED.listed, file_id = EXCLUDED.file_id",
-            (plan, cin_key, member, digest, listed, file_id),
-        )
-
-    def seen_again(self, plan: str, cin_key: bytes, file_id: UUID) -> None:
-        self.conn.execute("UPDATE intake.roster SET file_id = %s WHERE plan = %s AND cin_key = %s", (file_id, plan, cin_key))
-
     def settle(self, to: Settlement, now: datetime) -> None:
         """Write down what became of it."""
         _settle(self.conn, ((self.row, to),), now)
