@@ -275,8 +275,10 @@ class ReferralDesk:
 
     def _applied(self, claim: Claim, said: InboundReferral, member: StreamId, evidence: str, *, registered: bool) -> Settlement:
         row = claim.row
-        by = row.peer if row.peer.startswith("staff-") else f"source:{row.source_id}"
-        came_at = min(said.received_at, row.received_at) if said.received_at is not None else row.received_at
+        by_staff = row.peer.startswith("staff-")
+        by = row.peer if by_staff else f"source:{row.source_id}"
+        # When it reached us is ours to say: a sender's own date would open an episode whose first deadline is missed already.
+        came_at = min(said.received_at, row.received_at) if by_staff and said.received_at is not None else row.received_at
         work = _Work(claim, self._identity, by, came_at)
         referral = self._referral_id(row, said)
         episode, holder, reason = self._episode_for(member, row.inbox_id)

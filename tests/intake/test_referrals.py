@@ -213,6 +213,14 @@ def test_staff_who_enter_a_referral_stand_on_it(world: World) -> None:
     assert (told.actor, told.occurred_at) == (manager, came)
 
 
+def test_a_senders_own_date_does_not_make_its_referral_older(world: World) -> None:
+    adopt(world)
+    taken = take(world, form(received_at=(world.clock.now() - timedelta(days=300)).isoformat()))
+    assert taken.status is Status.APPLIED
+    (assigned,) = [f for f in world.facts("episode-") if isinstance(f, AssignmentReceived)]
+    assert assigned.received_at == world.clock.now()
+
+
 def test_what_cannot_be_read_is_kept_as_dead_with_its_mistakes(world: World) -> None:
     taken = take(world, form(plan="NO"))
     assert (taken.status, taken.reason) == (Status.DEAD, "referral_faulty")
