@@ -52,6 +52,8 @@ BIRTH_YEAR_MIN = 1880
 """Nobody on the programme was born before; an earlier year is a slip of the pen, and says nothing of an age."""
 
 ONE_DAY = timedelta(days=1)
+ADMITTED_WITHIN = timedelta(hours=6)
+"""Whoever left an emergency room before midnight and was admitted so soon, under whatever number, was on the way there."""
 """An emergency visit may go on past midnight: where nobody said when it ended, it turned into an admission of the next day."""
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -363,7 +365,7 @@ class _Item:
 @dataclass(frozen=True, slots=True)
 class _Told:
     """A visit as one source tells it, known from `since` until another word took its place. `last_day`: until when it may have
-    turned into an admission."""
+    turned into an admission; `left`: when the patient left, where a hospital said so."""
 
     id: str
     by_hospital: bool
@@ -373,11 +375,12 @@ class _Told:
     since: Instant
     until: Instant
     facts: tuple[EventId, ...]
+    left: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """A visit, for as long as the same sources tell it: a hospital, a claim, or both."""
+    """A visit, for as long as the same sources tell it: a hospital, a claim, or both. `came` and `left` are a hospital's word."""
 
     key: str
     ids: tuple[str, ...]
@@ -387,6 +390,8 @@ class _Visit:
     since: Instant
     until: Instant
     facts: tuple[EventId, ...]
+    came: Instant | None = None
+    left: Instant | None = None
 
 
 class _Sight:
@@ -731,10 +736,10 @@ class _Sight:
                 if told.since < told.until:
                     of_day.setdefault((told.kind, told.day), []).append(told)
             visits = [visit for told in of_day.values() for visit in _paired(told)]
-            admissions: dict[date, list[tuple[Instant, Instant]]] = {}
+            admissions: dict[date, list[_Visit]] = {}
             for visit in visits:
                 if visit.kind == VisitKind.INPATIENT:
-                    admissions.setdefault(visit.day, []).append((visit.since, visit.until))
+                    admissions.setdefault(visit.day, []).append(visit)
             self._visits = tuple((visit, _until_admitted(visit, admissions)) for visit in visits)
         return self._visits
 
@@ -751,7 +756,7 @@ class _Sight:
                 day = admission.on or self._day(at)
                 last_day = max(day, self._day(left)) if left is not None else day + ONE_DAY
                 facts = (attribution.event_id, *admission.cause)
-                yield _Told(id, True, course.stay_class, day, last_day, at, NEVER, facts)
+                yield _Told(id, True, course.stay_class, day, last_day, at, NEVER, facts, left)
 
     def _reports(self) -> Iterable[_Told]:
         """What was reported, each until it was reported otherwise."""
@@ -808,16 +813,22 @@ def _paired(told: list[_Told]) -> Iterable[_Visit]:
 def _visit(told: tuple[_Told, ...], place: int, since: Instant, until: Instant) -> _Visit:
     first = told[0]
     key = f"{first.kind}/{first.day}/{place}"
-    return _Visit(key, tuple(one.id for one in told), first.kind, first.day, first.last_day, since, until, first.facts)
+    came = first.since if first.by_hospital else None
+    ids = tuple(one.id for one in told)
+    return _Visit(key, ids, first.kind, first.day, first.last_day, since, until, first.facts, came, first.left)
 
 
-def _until_admitted(visit: _Visit, admissions: Mapping[date, list[tuple[Instant, Instant]]]) -> Spans:
-    """An emergency visit that ended in an admission counts as inpatient only (G p21)."""
+def _until_admitted(visit: _Visit, admissions: Mapping[date, list[_Visit]]) -> Spans:
+    """An emergency visit that ended in an admission counts as inpatient only (G p21), also where that was after midnight."""
     spans: Spans = ((visit.since, visit.until),)
     if visit.kind != VisitKind.EMERGENCY:
         return spans
     days = (visit.day + timedelta(days=ahead) for ahead in range((visit.last_day - visit.day).days + 1))
-    admitted = _union(span for day in days for span in admissions.get(day, ()))
+    became = [stay for day in days for stay in admissions.get(day, ())]
+    if visit.left is not None:
+        left, soon = visit.left, admissions.get(visit.last_day + ONE_DAY, ())
+        became += [stay for stay in soon if stay.came is not None and left <= stay.came <= left + ADMITTED_WITHIN]
+    admitted = _union((stay.since, stay.until) for stay in became)
     return _without(spans, admitted) if admitted else spans
 
 

@@ -196,6 +196,14 @@ def test_an_emergency_that_became_an_admission_counts_once_as_inpatient() -> Non
     assert (counts(life, EMERGENCIES, "2026-02-04 03:00 PST"), counts(life, INPATIENT, "2026-02-04 03:00 PST")) == (0, 1)
 
 
+def test_an_emergency_left_before_midnight_for_an_admission_elsewhere_counts_once() -> None:
+    life = NOBODY.stayed("stay-1", StayClass.EMERGENCY, "2026-02-03 20:00 PST", "2026-02-03 23:50 PST")
+    moved = life.stayed("stay-2", StayClass.INPATIENT, "2026-02-04 00:30 PST")
+    assert (counts(moved, EMERGENCIES, "2026-02-05 00:00 PST"), counts(moved, INPATIENT, "2026-02-05 00:00 PST")) == (0, 1)
+    later = life.stayed("stay-2", StayClass.INPATIENT, "2026-02-04 05:51 PST")
+    assert (counts(later, EMERGENCIES, "2026-02-05 00:00 PST"), counts(later, INPATIENT, "2026-02-05 00:00 PST")) == (1, 1)
+
+
 def test_an_emergency_that_was_over_is_a_visit_of_its_own() -> None:
     """Home at 23:00 of the 3rd; what brings the patient on the 4th is another thing."""
     life = NOBODY.stayed("stay-1", StayClass.EMERGENCY, "2026-02-03 20:00 PST", "2026-02-03 23:00 PST")

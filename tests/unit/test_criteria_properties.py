@@ -280,9 +280,18 @@ class Judge:
             for place in range(max(len(ours), len(theirs))):
                 pair = [v for source in (sorted(ours, key=lambda v: v[3]), theirs) for v in source[place : place + 1]]
                 last = pair[0][2]
-                if kind == "emergency" and any(day <= other <= last for other in admitted):
+                if kind == "emergency" and (any(day <= other <= last for other in admitted) or self.soon(pair[0][3], last)):
                     continue
                 yield tuple(v[3] for v in pair)
+
+    def soon(self, visit: str, last: date) -> bool:
+        """Whether the patient left an emergency room late and was admitted within six hours, on the next day."""
+        by_id = [(f.stream, f.fact) for f in self.life.facts]
+        left = next((f.discharged_at for of, f in by_id if of == visit and isinstance(f, MemberDischarged)), None)
+        came = [f.admitted_at for of, f in by_id if isinstance(f, MemberAdmitted) and (self.stay(of) or "")[:1] == ("inpatient",)]
+        return left is not None and any(
+            left <= at <= left + timedelta(hours=6) and self.day(at) == last + timedelta(days=1) for at in came
+        )
 
     def stay(self, stay: str) -> tuple[str, date, date] | None:
         """Its class, its day, and until when it may have turned into an admission; whatever was said of it later is known."""
