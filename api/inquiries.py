@@ -17,6 +17,7 @@ from api.tokens import Caller
 from domain.staff.facts import Role
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
+from intake.apply import Busy
 from intake.inquiries import Inquiry, NotAllowed, Told, TooMany
 from projections.disclosure_queries import Asking
 
@@ -99,7 +100,7 @@ def ask(services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))], 
     except TooMany as many:
         retry = {"Retry-After": str(many.retry_after_seconds)}
         raise Problem(429, "too_many_inquiries", "You asked as often as you may within the hour.", headers=retry) from None
-    except (LogAway, CannotUnwrap, psycopg.OperationalError, PoolTimeout):
+    except (LogAway, CannotUnwrap, Busy, psycopg.OperationalError, PoolTimeout):
         raise unavailable("database") from None
     return _answer(told, services.programme)
 

@@ -2,13 +2,11 @@
 
 Answered for one person exactly and no other: a CIN, or the record number that we know of that hospital, together with last name and
 birth date. Whatever is partial, ambiguous, unknown or protected gets the same answer. Every question is in the access log before it
-is answered, and every yes on the member's own stream before it leaves. "Nothing to tell" leaves at a fixed time after the question:
-how long an answer takes would tell that somebody is enrolled and protected.
+is answered, and every yes on the member's own stream before it leaves.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -25,6 +23,7 @@ from domain.member.person import streams_of
 from domain.staff.facts import StaffJoined
 from eventlog.clock import Clock
 from eventlog.gateway import Accepted, Conflict, Gateway
+from intake.apply import Busy
 from intake.identifiers import cin_of, name_key, names_agree
 from intake.identity import IdentityKeys
 from intake.inbox import Inbox
@@ -34,8 +33,6 @@ from intake.sources import Source
 AN_HOUR: Final = timedelta(hours=1)
 TOLD, NOTHING, UNANSWERED = "told", "nothing_to_tell", "unanswered"
 TRIES_MAX: Final = 3
-ANSWER_SECONDS: Final = 0.5
-"""After which "nothing to tell" leaves: well above what it takes to load and to write, whoever is meant."""
 
 
 class NotAllowed(Exception):
@@ -95,14 +92,12 @@ class Inquiries:
         """Raises NotAllowed, TooMany, LogAway, and what else says that the database is away: then nothing was answered."""
         if source.inquiries_per_hour == 0:
             raise NotAllowed
-        began = time.monotonic()
         now, inquiry_id = self._clock.now(), uuid4()
         self._begun(source, inquiry_id, now)
         found = self._exactly(source, said)
         disclosed = self._disclosed(source, inquiry_id, *found) if found is not None else None
         self._ended(inquiry_id, NOTHING if disclosed is None else TOLD)
         if disclosed is None:
-            time.sleep(max(0.0, ANSWER_SECONDS - (time.monotonic() - began)))
             return Told(inquiry_id, now, enrolled=False)
         return Told(inquiry_id, now, enrolled=True, care_manager=self._lead(disclosed.lead))
 
@@ -186,7 +181,7 @@ class Inquiries:
             if isinstance(outcome, Accepted):
                 return next((r.fact for r in outcome.facts if isinstance(r.fact, EnrolmentDisclosed)), None)
             assert isinstance(outcome, Conflict)
-        return None  # that something of theirs changes just now would tell that there is something
+        raise Busy
 
     def _lead(self, staff: StreamId | None) -> CareManager:
         if staff is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ from domain.episode.leads import AssignLeadCareManager
 from domain.member.circumstances import RecordDiagnosis
 from domain.member.identity import LearnRecordNumber
 from domain.staff.facts import Role
-from intake.inquiries import ANSWER_SECONDS
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
 from tests.surfaces.test_referrals import give
 
@@ -107,15 +105,6 @@ def test_what_is_protected_is_answered_like_nobody_and_shown_to_the_auditor(worl
     (row,) = world.get("/v1/disclosures", role=Role.AUDITOR).json()["items"]
     assert (row["answer"], row["why"], row["lead"]) == ("withheld", "part_2_not_authorised", "")
     assert [answer for _, answer in logged(world)] == ["nothing_to_tell"]
-
-
-def test_nobody_and_what_is_protected_take_equally_long(world: World) -> None:
-    """What is written of a protected member takes its time; whoever measures it must not learn that there is one."""
-    enrolled(world).do(RecordDiagnosis(stream=world.member, by=world.care_manager, code="F10.20", learned_from="member"))
-    for cin in (CIN, "98765432D"):
-        began = time.monotonic()
-        assert told(world, cin=cin) == "nothing_to_tell"
-        assert time.monotonic() - began >= ANSWER_SECONDS
 
 
 def test_only_hospitals_that_may_and_only_so_often(world: World) -> None:
