@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -141,10 +141,14 @@ class Arrivals:
         now = self._reception.clock.now()
         if connection is None or not self._reception.inbox.ready(now):
             return False
-        taken = self._reception.taken([one for waiting in group for one in waiting.received])
-        if repeats_among(taken.arrivals):
+        try:
+            taken = self._reception.taken([one for waiting in group for one in waiting.received])
+            if repeats_among(taken.arrivals):
+                return False
+            packing = self._reception.inbox.pack(taken.arrivals, now, now)
+        except Exception as trouble:  # a thread finds out whose it is
+            log.warning("group_not_packed", failure=type(trouble).__name__)
             return False
-        packing = self._reception.inbox.pack(taken.arrivals, now, now)
         connection.execute(packing.parameters, partial(self._stored, group, taken))
         return True
 
@@ -158,9 +162,13 @@ class Arrivals:
             taken.failed(lost)
             self._answer([(waiting, lost) for waiting in group])
         else:
-            answers = self._reception.answers(taken)
-            ends = accumulate([len(waiting.received) for waiting in group])
-            self._answer([(waiting, answers[end - len(waiting.received) : end]) for waiting, end in zip(group, ends, strict=True)])
+            try:
+                answers = self._reception.answers(taken)
+            except Exception as trouble:
+                self._answer(_none_of(group, trouble))
+            else:
+                ends = accumulate([len(waiting.received) for waiting in group])
+                self._answer([(w, answers[end - len(w.received) : end]) for w, end in zip(group, ends, strict=True)])
             # The answers are written in the next turn of the loop; this comes after them.
             asyncio.get_running_loop().call_soon(partial(self._reception.tell, taken, repeated=outcome))
         self._commit()
@@ -174,14 +182,16 @@ class Arrivals:
 
     def _store_in_a_thread(self, group: _Group) -> None:
         stored = asyncio.get_running_loop().run_in_executor(self._threads, _store, self._reception, group)
-        stored.add_done_callback(self._committed)
+        stored.add_done_callback(partial(self._committed, group))
 
-    def _committed(self, stored: asyncio.Future[list[tuple[_Waiting, Answers | CannotStore]]]) -> None:
+    def _committed(self, group: _Group, stored: asyncio.Future[list[tuple[_Waiting, Answers | CannotStore]]]) -> None:
         self._under_way -= 1
-        self._answer(stored.result())
+        trouble = asyncio.CancelledError() if stored.cancelled() else stored.exception()
+        self._answer(stored.result() if trouble is None else _none_of(group, trouble))
         self._commit()
 
-    def _answer(self, outcomes: Sequence[tuple[_Waiting, Answers | CannotStore]]) -> None:
+    @staticmethod
+    def _answer(outcomes: Iterable[tuple[_Waiting, Answers | CannotStore]]) -> None:
         for waiting, outcome in outcomes:
             if waiting.answers.done():
                 continue  # the connection is gone, or waited too long
@@ -189,6 +199,12 @@ class Arrivals:
                 waiting.answers.set_exception(outcome)
             else:
                 waiting.answers.set_result(outcome)
+
+
+def _none_of(group: _Group, trouble: BaseException) -> list[tuple[_Waiting, CannotStore]]:
+    """Nobody of the group is answered, and nobody is left waiting: whatever it was, their connections are closed at once."""
+    log.error("group_not_stored", failure=type(trouble).__name__)
+    return [(waiting, CannotStore(type(trouble).__name__)) for waiting in group]
 
 
 def _forsaken(connecting: asyncio.Future[Connection[TupleRow]]) -> None:

@@ -28,6 +28,7 @@ from domain.core import Recorded, StreamId
 from eventlog.arrays import Packed, booleans, byteas, integers, packed_uuids, texts, timestamp
 from eventlog.database import connect
 from eventlog.keys import CannotUnwrap, Erased
+from eventlog.recorder import LogAway
 
 ATTEMPTS_MAX: Final = 5
 """A message that fails as often as this is dead until somebody replays it."""
@@ -290,7 +291,7 @@ class Inbox:
             packing = self.pack(arrivals, now, due)
             with self.pool.connection(timeout=STORE_SECONDS_MAX) as conn, conn.cursor(binary=True) as cursor:
                 repeated = cursor.execute(STORE, packing.parameters, prepare=True).fetchall()
-        except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased) as trouble:
+        except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased, LogAway) as trouble:
             raise CannotStore(type(trouble).__name__, at_fault=isinstance(trouble, psycopg.DataError)) from None
         here = {(source, control, sha): Stored(id, True, Status(status)) for source, control, sha, id, status in repeated}
         return [

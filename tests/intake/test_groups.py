@@ -6,16 +6,19 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
 from eventlog import arrays
+from eventlog.keys import KeysAway
 from intake import inbox as intake_inbox
 from intake import worker as intake_worker
 from intake.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
 from intake.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
 from intake.mllp import Answers, Listener
+from intake.receive import Reception
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, TOMAS, adt
 
@@ -68,6 +71,35 @@ def test_while_the_database_is_away_nobody_is_answered(world: World) -> None:
     assert handed_over(world, [[adt("A60").encode()], [adt("A60", control_id="C2").encode()]]) == [[], []]
 
 
+def test_while_the_keys_are_away_nobody_is_answered_and_nobody_hangs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise KeysAway("OperationalError")
+
+    monkeypatch.setattr(world.door.inbox, "keys", SimpleNamespace(to_seal=away, at_hand=lambda _: True))
+    for url in ("", world.url):
+        assert handed_over(world, [[adt("A60").encode()], [adt("A60", control_id="C2").encode()]], url=url) == [[], []]
+    with pytest.raises(CannotStore, match="KeysAway"):
+        world.door.inbox.store(arrival("a", "1"), NOW)
+
+
+@pytest.mark.parametrize("url", [False, True])
+def test_whatever_goes_wrong_at_the_door_a_sender_is_told_at_once(world: World, monkeypatch: pytest.MonkeyPatch, url: bool) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+    where = world.url if url else ""
+    with monkeypatch.context() as patch:
+        patch.setattr(Reception, "answers", broken)
+        assert handed_over(world, [[adt("A60", control_id="1").encode()]], url=where) == [[]]
+    with monkeypatch.context() as patch:
+        patch.setattr(Reception, "taken", broken)
+        assert handed_over(world, [[adt("A60", control_id="2").encode()]], url=where) == [[]]
+    (answers,) = handed_over(world, [[adt("A60", control_id="1").encode()]], url=where)
+    assert b"MSA|AA|1" in (answers[0] or b""), "stored before, unanswered: the sender sends it again"
+    assert len(world.rows()) == 2
+
+
 def test_the_loops_own_connections_store_what_threads_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     first, again = adt("A60", control_id="1").encode(), adt("A60", control_id="1", person=TOMAS).encode()
     handed_over(world, [[first]])  # the ordinary way: the key to seal with has to be fetched
@@ -78,7 +110,8 @@ def test_the_loops_own_connections_store_what_threads_store(world: World, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Inbox, "store_all", never)
         assert [len(one) for _ in range(2) for one in handed_over(world, [[first]], url=world.url)] == [1, 1]
-        assert handed_over(world, [[again], [adt("A60", control_id="2").encode()]], url=world.url) != [[], []]
+        both = handed_over(world, [[again], [adt("A60", control_id="2").encode()]], url=world.url)
+        assert [len(one) for one in both] == [1, 1]
     rows = {world.door.inbox.raw(row.inbox_id): row for row in world.rows()}
     assert (len(rows), rows[first].repeats, rows[again].flags) == (3, 2, [FLAG_CONTROL_ID_REUSED])
     assert [t.status for t in world.door.inbox.show(rows[again].inbox_id).transitions] == ["received"]
@@ -140,9 +173,10 @@ def handed_over(world: World, groups: list[list[bytes]], *, url: str = "") -> li
             if url:
                 arrivals.open()
                 await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
-            found = await asyncio.gather(
-                *(arrivals.handle(frames, world.source, "127.0.0.1") for frames in groups), return_exceptions=True
-            )
+            async with asyncio.timeout(10):
+                found = await asyncio.gather(
+                    *(arrivals.handle(frames, world.source, "127.0.0.1") for frames in groups), return_exceptions=True
+                )
             arrivals.close()
             assert all(isinstance(one, list | CannotStore) for one in found)
             return [one if isinstance(one, list) else [] for one in found]
