@@ -25,7 +25,7 @@ from psycopg.rows import TupleRow
 
 from intake.inbox import STORE, CannotStore, repeats_among
 from intake.loop_connection import LoopConnection, Trouble, opened
-from intake.mllp import Answers
+from intake.mllp import ANSWER_SECONDS_MAX, Answers
 from intake.receive import Received, Reception, Taken
 from intake.sources import Source
 
@@ -35,6 +35,9 @@ COMMITS_AT_ONCE: Final = 2
 MESSAGES_MAX: Final = 256
 BYTES_MAX: Final = 32 * 1024 * 1024
 """Of one commit; a single connection's share may go beyond it."""
+
+COMMIT_SECONDS_MAX: Final = ANSWER_SECONDS_MAX
+"""Then nobody waits for it any more, and a connection that does not answer stands in the way of one that would."""
 
 REOPEN_SECONDS: Final = 1.0
 """Between two attempts to connect."""
@@ -103,12 +106,14 @@ class Arrivals:
                 connecting.add_done_callback(_forsaken)
                 raise
             else:
-                self._connections.append(LoopConnection(conn, STORE.count("%b"), self._lost))
+                self._connections.append(LoopConnection(conn, STORE.count("%b"), self._lost, COMMIT_SECONDS_MAX))
 
     def handle(self, frames: Sequence[bytes], source: Source, peer: str) -> asyncio.Future[Answers]:
         """The answers, once everything is stored. Fails with CannotStore."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(tuple([Received(frame, source, "mllp", peer) for frame in frames]), loop.create_future())
+        while self._waiting and self._waiting[0].answers.done():
+            self._waiting.popleft()  # whose sender has gone: those who came first go first
         self._waiting.append(waiting)
         if not self._called and self._under_way < COMMITS_AT_ONCE:
             self._called = True
@@ -117,18 +122,21 @@ class Arrivals:
 
     def _commit(self) -> None:
         self._called = False
-        while self._waiting and self._under_way < COMMITS_AT_ONCE:
-            group = self._next_group()
+        while self._under_way < COMMITS_AT_ONCE and (group := self._next_group()):
             self._under_way += 1
             if not self._stored_here(group):
                 self._store_in_a_thread(group)
 
     def _next_group(self) -> list[_Waiting]:
-        group = [self._waiting.popleft()]
-        messages, size = len(group[0].received), group[0].bytes
+        """Of those who still wait for an answer; nobody, where there is none."""
+        group: list[_Waiting] = []
+        messages, size = 0, 0
         while self._waiting:
-            messages, size = messages + len(self._waiting[0].received), size + self._waiting[0].bytes
-            if messages > MESSAGES_MAX or size > BYTES_MAX:
+            if (waiting := self._waiting[0]).answers.done():
+                self._waiting.popleft()
+                continue
+            messages, size = messages + len(waiting.received), size + waiting.bytes
+            if group and (messages > MESSAGES_MAX or size > BYTES_MAX):
                 break
             group.append(self._waiting.popleft())
         return group
@@ -153,12 +161,12 @@ class Arrivals:
         return True
 
     def _stored(self, group: _Group, taken: Taken, outcome: int | Trouble) -> None:
-        if outcome is Trouble.REFUSED:
-            self._store_in_a_thread(group)
+        if outcome is Trouble.REFUSED and (still := [waiting for waiting in group if not waiting.answers.done()]):
+            self._store_in_a_thread(still)
             return
         self._under_way -= 1
         if isinstance(outcome, Trouble):
-            lost = CannotStore(type(outcome).__name__)
+            lost = CannotStore(outcome.name)
             taken.failed(lost)
             self._answer([(waiting, lost) for waiting in group])
         else:

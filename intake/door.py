@@ -26,6 +26,7 @@ from intake.identity_desk import IdentityDesk
 from intake.inbox import Inbox, MonthlyKeys
 from intake.index import IdentityIndex
 from intake.inquiries import Inquiries
+from intake.loop_connection import soon_noticed
 from intake.mllp import Limits, Listener
 from intake.notices import Notices, Refusals
 from intake.receive import HttpAnswer, Reception, receive_http
@@ -125,7 +126,7 @@ def open_door(
 
     `keys` is the log's key ring, which keeps the inbox's monthly keys too; `index_key` is THROUGHLINE_INDEX_KEY's bytes.
     """
-    pool = open_pool(url, size_max=POOL_MAX, name="intake")
+    pool = open_pool(soon_noticed(url), size_max=POOL_MAX, name="intake")
     inbox = Inbox(pool, keys)
     identity = IdentityKeys(index_key)
     index = IdentityIndex(inbox, gateway.log, gateway, identity)

@@ -39,6 +39,9 @@ RETRY_SECONDS: Final = (1, 5, 30, 120)
 STORE_SECONDS_MAX: Final = 5.0
 """To wait for a connection: well below the time after which no acknowledgement is sent any more."""
 
+COMMIT_MS_MAX: Final = 8_000
+"""Then no sender waits any more: what stalls must not keep others from being stored."""
+
 LIST_MAX: Final = 1_000
 REPLAY_MAX: Final = 10_000
 
@@ -290,7 +293,10 @@ class Inbox:
         try:
             packing = self.pack(arrivals, now, due)
             with self.pool.connection(timeout=STORE_SECONDS_MAX) as conn, conn.cursor(binary=True) as cursor:
-                repeated = cursor.execute(STORE, packing.parameters, prepare=True).fetchall()
+                with conn.pipeline():  # one round trip and, because nothing lies between, one transaction
+                    conn.execute("SELECT set_config('statement_timeout', %s, true)", (str(COMMIT_MS_MAX),), prepare=True)
+                    cursor.execute(STORE, packing.parameters, prepare=True)
+                repeated = cursor.fetchall()
         except (psycopg.Error, PoolTimeout, CannotUnwrap, Erased, LogAway) as trouble:
             raise CannotStore(type(trouble).__name__, at_fault=isinstance(trouble, psycopg.DataError)) from None
         here = {(source, control, sha): Stored(id, True, Status(status)) for source, control, sha, id, status in repeated}

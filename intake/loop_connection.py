@@ -16,11 +16,17 @@ from typing import Final
 
 import psycopg
 from psycopg import Connection, pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from eventlog.database import connect
 
 _NAME: Final = b"door"
+
+_SOON: Final = {
+    "connect_timeout": 5, "tcp_user_timeout": 8_000, "keepalives_idle": 4, "keepalives_interval": 2, "keepalives_count": 2,
+}  # fmt: skip
+"""A server that went without a word is noticed in the time that an answer may take; left alone, TCP needs a quarter of an hour."""
 
 
 class Trouble(Enum):
@@ -37,13 +43,18 @@ Done = Callable[[int | Trouble], None]
 class LoopConnection:
     """One connection with one prepared statement. Not for threads: everything but `opened` is called on its loop."""
 
-    def __init__(self, conn: Connection[TupleRow], columns: int, lost: Callable[[LoopConnection], None]) -> None:
-        """`lost` is called once, when the connection breaks, before the `Done` of a statement that was under way."""
+    def __init__(
+        self, conn: Connection[TupleRow], columns: int, lost: Callable[[LoopConnection], None], seconds_max: float
+    ) -> None:
+        """`lost` is called once, when the connection breaks, before the `Done` of a statement that was under way. A statement that
+        is not done after `seconds_max` breaks it: a server that is gone without a word is noticed by nothing else."""
         self._conn = conn
         self._pgconn = conn.pgconn
         self._formats = [pq.Format.BINARY] * columns
         self._lost = lost
+        self._seconds_max = seconds_max
         self._done: Done | None = None
+        self._deadline: asyncio.TimerHandle | None = None
         self._outcome: int | Trouble = Trouble.REFUSED
         self._writing = False
         self._broken = False
@@ -60,6 +71,7 @@ class LoopConnection:
         """Send the statement with its parameters in binary form; `done` is called later."""
         assert self._done is None, "a statement is under way"
         self._done = done
+        self._deadline = self._loop.call_later(self._seconds_max, self._break)
         try:
             self._pgconn.send_query_prepared(_NAME, parameters, self._formats, pq.Format.BINARY)
             self._flush()
@@ -68,6 +80,9 @@ class LoopConnection:
 
     def close(self) -> None:
         """Let go of the connection."""
+        self._broken = True
+        if self._deadline is not None:
+            self._deadline.cancel()
         self._loop.remove_reader(self._socket)
         if self._writing:
             self._loop.remove_writer(self._socket)
@@ -102,15 +117,21 @@ class LoopConnection:
         except psycopg.Error:
             self._break()
             return
-        done, self._done = self._done, None
-        if done is not None:
+        if (done := self._over()) is not None:
             done(self._outcome)
+
+    def _over(self) -> Done | None:
+        """Whom to tell of the statement that was under way."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        done, self._done = self._done, None
+        return done
 
     def _break(self) -> None:
         if self._broken:
             return
-        self._broken = True
-        done, self._done = self._done, None
+        done = self._over()
         self.close()
         self._lost(self)
         if done is not None:
@@ -121,7 +142,7 @@ def opened(url: str, statement: str) -> Connection[TupleRow]:
     """A connection in the application's role that knows the statement, planned once and for all. Blocks: for a thread.
 
     Raises psycopg.Error."""
-    conn = connect(url)
+    conn = connect(soon_noticed(url))
     try:
         # Planning costs more than storing a message; and a plan made while the inbox was small must not be a scan that is kept.
         conn.execute(
@@ -133,3 +154,8 @@ def opened(url: str, statement: str) -> Connection[TupleRow]:
         conn.close()
         raise
     return conn
+
+
+def soon_noticed(url: str) -> str:
+    """A database's address, with what lets a connection to it notice soon that the server is gone. What the address says counts."""
+    return make_conninfo("", **{**_SOON, **conninfo_to_dict(url)})

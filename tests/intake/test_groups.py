@@ -13,6 +13,7 @@ import pytest
 
 from eventlog import arrays
 from eventlog.keys import KeysAway
+from intake import arrivals as intake_arrivals
 from intake import inbox as intake_inbox
 from intake import worker as intake_worker
 from intake.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
@@ -154,6 +155,67 @@ def test_a_lost_connection_is_opened_again(world: World) -> None:
     asyncio.run(lose_it())
     world.door.inbox.pool.check()  # its connections were ended too
     assert len(world.rows()) == 2
+
+
+def test_a_commit_that_stalls_ends_and_what_nobody_waits_for_is_not_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The inbox is locked: nothing is told of it, as by a server that is gone without a word."""
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+    monkeypatch.setattr(intake_arrivals, "COMMIT_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(intake_inbox, "COMMIT_MS_MAX", 300)
+
+    def sent(arrivals: Arrivals, control_id: str) -> asyncio.Future[Answers]:
+        return arrivals.handle([adt("A60", control_id=control_id).encode()], world.source, "127.0.0.1")
+
+    async def stall(url: str) -> None:
+        with ThreadPoolExecutor(2) as threads:
+            arrivals = Arrivals(world.door.reception, threads, url)
+            arrivals.open()
+            await until(lambda: not url or arrivals.connected == COMMITS_AT_ONCE)
+            with psycopg.connect(world.url) as conn:
+                conn.execute("LOCK TABLE intake.inbox IN EXCLUSIVE MODE")
+                stalled = []
+                for name in ("1", "2"):  # a turn of the loop between them: two commits
+                    stalled.append(sent(arrivals, name))
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
+                left, waits = sent(arrivals, "LEFT"), sent(arrivals, "WAITS")
+                left.cancel()
+                async with asyncio.timeout(5):
+                    assert [type(one) for one in await asyncio.gather(*stalled, return_exceptions=True)] == [CannotStore] * 2
+            async with asyncio.timeout(10):
+                if not waits.done() or waits.exception() is not None:
+                    await asyncio.gather(waits, return_exceptions=True)
+                    waits = sent(arrivals, "WAITS")
+                assert b"MSA|AA|WAITS" in ((await waits)[0] or b"")
+            await until(lambda: not url or arrivals.connected == COMMITS_AT_ONCE)
+            arrivals.close()
+
+    for url in ("", world.url):
+        asyncio.run(stall(url))
+    assert "LEFT" not in {row.control_id for row in world.rows()}
+
+
+def test_a_connection_that_is_lost_with_a_statement_under_way_closes_its_senders(world: World) -> None:
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+
+    async def lose_it() -> None:
+        with ThreadPoolExecutor(2) as threads:
+            arrivals = Arrivals(world.door.reception, threads, world.url)
+            arrivals.open()
+            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+            with psycopg.connect(world.url) as conn, psycopg.connect(world.url, autocommit=True) as other:
+                conn.execute("LOCK TABLE intake.inbox IN EXCLUSIVE MODE")
+                waits = arrivals.handle([adt("A60", control_id="1").encode()], world.source, "127.0.0.1")
+                stuck = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                await until(lambda: other.execute(stuck).fetchone() is not None)
+                other.execute(f"SELECT pg_terminate_backend(pid) FROM ({stuck}) AS stuck")
+                async with asyncio.timeout(5):
+                    with pytest.raises(CannotStore, match="LOST"):
+                        await waits
+            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+            arrivals.close()
+
+    asyncio.run(lose_it())
 
 
 async def until(so: Callable[[], bool]) -> None:
