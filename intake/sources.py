@@ -12,7 +12,7 @@ import ipaddress
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import time
 from enum import StrEnum
 from functools import cached_property
@@ -211,6 +211,13 @@ class SourcesInvalid(Exception):
     """The registry cannot be used. The text names the file, the row, the field and the remedy."""
 
 
+class _TwoForOnePeer(SourcesInvalid):
+    def __init__(self, one: str, other: str, by: str) -> None:
+        super().__init__(
+            f"sources {one} and {other} would both be known by {by}: nobody could say who sends; leave it to one of them"
+        )
+
+
 class Sources:
     """The registry: finds who is sending."""
 
@@ -231,6 +238,7 @@ class Sources:
         clients = [row.client_id for row in rows if row.client_id]
         if len(set(clients)) != len(clients):
             raise SourcesInvalid("two sources have one client_id: nobody could say whose a token is; give each its own")
+        _refuse_two_for_one_peer(rows, issuers)
 
     def named(self, name: str) -> Source | None:
         return self._by_name.get(name)
@@ -283,6 +291,37 @@ class Sources:
             if "mllp" in row.transports and any(host in ipaddress.ip_network(network) for network in row.addresses):
                 return row
         return None
+
+
+def _refuse_two_for_one_peer(rows: Sequence[Source], issuers: Mapping[str, tuple[x509.Certificate, ...]]) -> None:
+    """Where a peer would be both of two sources, its messages would be read as the wrong one's. Raises SourcesInvalid."""
+    known: dict[tuple[str, ...], str] = {}
+    networks: list[tuple[int, ipaddress.IPv4Network | ipaddress.IPv6Network, str]] = []
+    for row in rows:
+        for mark in _known_by(row, issuers.get(row.name, ())):
+            if (first := known.setdefault(mark, row.name)) != row.name:
+                raise _TwoForOnePeer(first, row.name, " ".join(mark[:2]))
+        if "mllp" in row.transports:
+            networks += [(network.version, network, row.name) for network in map(ipaddress.ip_network, row.addresses)]
+    networks.sort(key=lambda each: (each[0], int(each[1].network_address), each[1].prefixlen))  # a wider one before those within it
+    wide: tuple[int, ipaddress.IPv4Network | ipaddress.IPv6Network, str] | None = None
+    for each in networks:
+        if wide is None or wide[0] != each[0] or not wide[1].overlaps(each[1]):
+            wide = each
+        elif wide[2] != each[2]:
+            raise _TwoForOnePeer(wide[2], each[2], f"addresses {wide[1]} and {each[1]}")
+
+
+def _known_by(row: Source, issuers: Sequence[x509.Certificate]) -> Iterator[tuple[str, ...]]:
+    """(what it is, which, of whom) of everything but its addresses by which a source is known."""
+    if row.token_sha256 and "http" in row.transports:
+        yield "token_sha256", row.token_sha256
+    if "mllp" in row.transports:
+        for fingerprint in row.certificate_sha256:
+            yield "certificate_sha256", fingerprint
+        for name in row.certificate_names:
+            for issuer in issuers:
+                yield "certificate_names", name, issuer.fingerprint(hashes.SHA256()).hex()
 
 
 def load_sources(path: Path | None = None) -> Sources:

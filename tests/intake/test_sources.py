@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from intake.sources import SourcesInvalid, load_sources
+from intake.sources import Source, Sources, SourcesInvalid, load_sources
 
 GOOD = """# Two hospitals
 [[source]]
@@ -72,3 +74,27 @@ def test_a_good_registry_is_read(tmp_path: Path) -> None:
     file.write_text(GOOD)
     near, far = load_sources(file).rows
     assert (near.name, far.timezone, far.facility_called("fc").id) == ("near", "America/New_York", "far-clinic")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"addresses": ("10.0.0.0/8",)}, {"addresses": ("10.1.2.3/32",)}, "addresses 10.0.0.0/8 and 10.1.2.3/32"),
+        ({"addresses": ("10.1.2.3/32",)}, {"addresses": ("::/0", "10.0.0.0/8")}, "addresses 10.0.0.0/8 and 10.1.2.3/32"),
+        ({"certificate_sha256": ("a" * 64,)}, {"certificate_sha256": ("b" * 64, "a" * 64)}, f"certificate_sha256 {'a' * 64}"),
+        ({"token_sha256": "c" * 64}, {"token_sha256": "c" * 64}, f"token_sha256 {'c' * 64}"),
+        ({"client_id": "x", "jwks_file": "x"}, {"client_id": "x", "jwks_file": "x"}, "one client_id"),
+    ],
+)
+def test_no_peer_can_be_two_sources(one: dict[str, Any], other: dict[str, Any], said: str) -> None:
+    rows = (Source(name="near", **one), Source(name="far", **other))
+    with pytest.raises(SourcesInvalid, match=re.escape(said)):
+        Sources(rows)
+
+
+def test_sources_beside_each_other_are_two() -> None:
+    near = Source(name="near", addresses=("10.0.0.0/9", "10.0.1.0/24", "::1/128"))
+    far = Source(name="far", addresses=("10.128.0.0/9",), certificate_names=("hl7.example",), authorities=("x.pem",))
+    web = Source(name="web", addresses=("10.0.0.0/8",), transports=("http",))
+    found = Sources((near, far, web))
+    assert [found.at_address(a) for a in ("10.0.1.1", "10.128.0.1", "11.0.0.1")] == [near, far, None]
