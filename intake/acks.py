@@ -191,7 +191,7 @@ def stamp_of(now: datetime) -> bytes:
 def form_of(header: Header | None, verdict: Verdict, mode: AckMode) -> Form:
     """The answer to a header but for the times and ids. Sender and receiver change places."""
     kind = f"{header.type}^{header.trigger}".strip("^")[:KIND_MAX] if header else ""
-    code = _code(header, verdict, mode)
+    code = accept_code(header, verdict, mode)
     if code is None:
         return Form(verdict, kind, header is not None, None)
     d = header.delimiters if header else Delimiters()
@@ -242,7 +242,8 @@ def acknowledge(header: Header | None, verdict: Verdict, mode: AckMode, now: dat
     return form.answer(stamp_of(now), ack_id.encode(), header.control_id_raw if header else "")
 
 
-def _code(header: Header | None, verdict: Verdict, mode: AckMode) -> str | None:
+def accept_code(header: Header | None, verdict: Verdict, mode: AckMode) -> str | None:
+    """MSA-1 of what is answered at the door; None where nothing is."""
     accept, application = (header.accept_ack, header.application_ack) if header else ("", "")
     simple, committed = ("AA", "CA") if verdict.accepted else ("AR", "CR")
     wanted = _WANTED_ON_SUCCESS if verdict.accepted else _WANTED_ON_ERROR

@@ -20,8 +20,9 @@ from psycopg_pool import PoolTimeout
 
 from eventlog.clock import Clock
 from eventlog.keys import CannotUnwrap
-from intake.acks import Header, Verdict, acknowledge, peek
-from intake.inbox import Inbox, Status
+from eventlog.recorder import LogAway
+from intake.acks import Header, Verdict, accept_code, acknowledge, judge, peek
+from intake.inbox import Inbox, Status, id_at
 from intake.mllp import END_BLOCK, framed
 from intake.sources import AckMode, Source, Sources
 
@@ -31,6 +32,7 @@ ANSWER_BYTES_MAX: Final = 64 * 1024
 AT_ONCE_MAX: Final = 50
 TRIED_FOR: Final = timedelta(days=1)
 PAUSE_MIN, PAUSE_MAX = timedelta(seconds=5), timedelta(hours=1)
+DOUBLINGS_MAX: Final = 10
 
 log = structlog.get_logger("intake.application_acks")
 
@@ -59,42 +61,53 @@ class ApplicationAcks:
         self._sources = {row.name: row for row in sources.rows if row.application_acks_to}
         self._clock = clock
         self._send = send
+        self._away: dict[str, tuple[int, datetime]] = {}
+        """Sources that could not be reached: how often in a row, and until when they are left alone."""
 
     def run(self, stop: threading.Event) -> None:
         """Send until told to stop; nothing to do where no source wants any."""
         while self._sources and not stop.is_set():
             try:
                 self.send_due(self._clock.now())
-            except (psycopg.Error, PoolTimeout, CannotUnwrap) as away:
+            except (psycopg.Error, PoolTimeout, CannotUnwrap, LogAway) as away:
                 log.warning("acknowledgements_wait", failure=type(away).__name__)
             stop.wait(LOOK_SECONDS)
 
     def send_due(self, now: datetime) -> int:
         """Send what is due; how many were taken."""
+        there = [name for name in self._sources if name not in self._away or self._away[name][1] <= now]
         with self._inbox.pool.connection() as conn:
             due = conn.execute(
                 "SELECT i.inbox_id, i.source_id, i.status, i.received_at, coalesce(a.attempts, 0) FROM intake.inbox i"
                 " LEFT JOIN intake.application_acks a USING (inbox_id)"
                 " WHERE i.source_id = ANY(%s) AND i.transport = 'mllp' AND i.part_of IS NULL AND i.status <> 'received'"
-                " AND i.received_at > %s AND (a.inbox_id IS NULL OR a.next_at <= %s) ORDER BY i.inbox_id LIMIT %s",
-                (list(self._sources), now - TRIED_FOR, now, AT_ONCE_MAX),
+                " AND i.inbox_id > %s AND (a.inbox_id IS NULL OR a.next_at <= %s) ORDER BY i.inbox_id LIMIT %s",
+                (there, id_at(now - TRIED_FOR), now, AT_ONCE_MAX),
             ).fetchall()
-        return sum(self._one(self._sources[source], id, Status(s), at, attempts, now) for id, source, s, at, attempts in due)
+        taken = 0
+        for inbox_id, name, status, received_at, attempts in due:
+            # Whoever does not answer holds up the others once, and not with every message.
+            if name not in self._away or self._away[name][1] <= now:
+                taken += self._one(self._sources[name], inbox_id, Status(status), received_at, attempts, now)
+        return taken
 
     def _one(self, source: Source, inbox_id: UUID, status: Status, received_at: datetime, attempts: int, now: datetime) -> bool:
         raw = self._inbox.raw(inbox_id)
         header = peek(raw, source) if raw is not None else None
         code = "AE" if status is Status.DEAD else "AA"
-        if header is None or not wanted(header, code):
+        if header is None or not wanted(header, source, code):
             self._told(inbox_id, None, attempts, "not_wanted")
             return False
         host, _, port = source.application_acks_to.rpartition(":")
         try:
             taken = self._send(acknowledgement(header, code, inbox_id, now), host, int(port))
-        except OSError as failure:
+            self._away.pop(source.name, None)
+        except (OSError, UnicodeError) as failure:  # the latter: a host that can be nobody's name
             taken = False
+            failures, _ = self._away.get(source.name, (0, now))
+            self._away[source.name] = failures + 1, now + _pause(failures)
             log.info("acknowledgement_not_taken", source=source.name, failure=type(failure).__name__)
-        pause = min(PAUSE_MIN * 2**attempts, PAUSE_MAX)
+        pause = _pause(attempts)
         over = taken or now + pause > received_at + TRIED_FOR
         self._told(inbox_id, None if over else now + pause, attempts + 1, "taken" if taken else "not_taken")
         return taken
@@ -108,8 +121,16 @@ class ApplicationAcks:
             )
 
 
-def wanted(header: Header, code: str) -> bool:
-    """Whether MSH-16 asks for it, in enhanced mode: table 0155."""
+def _pause(failures: int) -> timedelta:
+    return min(PAUSE_MIN * (1 << min(failures, DOUBLINGS_MAX)), PAUSE_MAX)
+
+
+def wanted(header: Header, source: Source, code: str) -> bool:
+    """Whether MSH-16 asks for it (table 0155), of a message that was accepted at the door and not answered there once and for all:
+    AA is an application acknowledgement already, and of what was rejected there is nothing more to say."""
+    verdict = judge(header, source)
+    if not verdict.accepted or accept_code(header, verdict, source.ack_mode) not in ("CA", None):
+        return False
     return header.application_ack == "AL" or header.application_ack == ("SU" if code == "AA" else "ER")
 
 

@@ -18,7 +18,7 @@ from psycopg_pool import PoolTimeout
 
 from domain.core import SYSTEM
 from eventlog.clock import Clock
-from intake.inbox import Inbox, Status, UnknownMessage
+from intake.inbox import Inbox, Status, UnknownMessage, id_at
 from intake.notices import Kind, Notices
 from intake.sources import WEEK, Source, Sources
 
@@ -121,7 +121,7 @@ class FeedWatch:
             came = conn.execute(
                 "SELECT source_id, max(received_at) FROM intake.inbox WHERE inbox_id > %s AND transport <> 'file'"
                 " GROUP BY source_id",
-                (_id_at(looked[0] - LATE_COMMIT),),
+                (id_at(looked[0] - LATE_COMMIT),),
             ).fetchall()
             conn.execute(
                 "UPDATE intake.feeds f SET heard_at = greatest(f.heard_at, c.at) FROM unnest(%s::text[], %s::timestamptz[])"
@@ -153,8 +153,3 @@ def _feed(source: Source, known_since: datetime, heard_at: datetime | None, now:
         return Feed(source.name, known_since, heard_at, None, None)
     silent_for = expected_between(source, heard_at or known_since, now)
     return Feed(source.name, known_since, heard_at, timedelta(minutes=source.expected_every_minutes), silent_for)
-
-
-def _id_at(instant: datetime) -> UUID:
-    """An id below those of all messages received from this instant on."""
-    return UUID(int=max(0, int(instant.timestamp() * 1000)) << 80)

@@ -237,6 +237,11 @@ def uuid7(now: datetime) -> UUID:
     return UUID(bytes=_uuid7s(now, 1)[0])
 
 
+def id_at(instant: datetime) -> UUID:
+    """An id below those of all messages received from this instant on."""
+    return UUID(int=max(0, int(instant.timestamp() * 1000)) << 80)
+
+
 def _uuid7s(now: datetime, count: int) -> list[bytes]:
     millis, chance = int(now.timestamp() * 1000), os.urandom(4 * count)
     with _tail_lock:

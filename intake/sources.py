@@ -137,6 +137,13 @@ class Source(_Row):
                 raise ValueError(f"{network!r} is no network; write 10.0.0.0/8, or one address as 10.1.2.3/32") from None
         return networks
 
+    @field_validator("application_acks_to")
+    @classmethod
+    def _port_exists(cls, address: str) -> str:
+        if address and not 0 < int(address.rpartition(":")[2]) < 1 << 16:
+            raise ValueError(f"{address!r} has no port; write host:port, the port from 1 to 65535")
+        return address
+
     @field_validator("jwks")
     @classmethod
     def _keys_can_be_used(cls, keys: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

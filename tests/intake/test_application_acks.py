@@ -8,9 +8,13 @@ from datetime import timedelta
 
 import pytest
 
+from eventlog.keys import KeysAway
+from intake import application_acks
 from intake.acks import acknowledge, judge, peek
 from intake.application_acks import ApplicationAcks, send_over_mllp
+from intake.inbox import Arrival, Status
 from intake.mllp import framed
+from intake.receive import Received
 from intake.sources import AckMode, Sources
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, adt
@@ -100,3 +104,65 @@ def test_the_application_acknowledgement_comes_later_to_whoever_asked(world: Wor
     header, msa = message.decode().rstrip("\r").split("\r")
     assert msa == "MSA|AA|ASKED" and header.startswith("MSH|^~\\&|THROUGHLINE|ECM|VALLEY|VALLEYGEN|")
     assert header.split("|")[9].startswith("A")
+
+
+def test_what_was_answered_for_good_at_the_door_is_not_answered_again(world: World) -> None:
+    sent: list[bytes] = []
+    for mode in (AckMode.AUTO, AckMode.ORIGINAL):
+        source = world.source.model_copy(update={"application_acks_to": "hospital:2575", "ack_mode": mode})
+        acks = ApplicationAcks(
+            world.door.inbox, Sources((source,)), world.clock, lambda message, *_: bool(sent.append(message)) or True
+        )
+        both = {"accept_ack": "AL", "application_ack": "AL"} if mode is AckMode.ORIGINAL else {"application_ack": "AL"}
+        for raw in (
+            ORU.format("AL", "AL"), ORU.format("SU", "AL"), f"MSH|^~\\&|A|B|C|D|1|||{mode}|P|2.5.1|||AL|AL\r",
+            adt("A60", control_id=f"AA-{mode}", **both),  # type: ignore[arg-type]
+        ):  # fmt: skip
+            world.door.reception.receive(Received(raw.encode(), source, "mllp"))
+        world.door.worker.work_off()
+        assert acks.send_due(world.clock.now()) == 0
+    assert sent == []
+
+
+def test_a_hospital_that_cannot_be_reached_holds_up_the_others_once(world: World) -> None:
+    tried: list[str] = []
+
+    def send(message: bytes, host: str, port: int) -> bool:
+        tried.append(host)
+        if host == "gone":
+            raise TimeoutError
+        return True
+
+    rows = [world.source.model_copy(update={"name": name, "application_acks_to": f"{name}:2575"}) for name in ("gone", "here")]
+    acks = ApplicationAcks(
+        world.door.inbox, Sources(tuple(r.model_copy(update={"addresses": ()}) for r in rows)), world.clock, send
+    )
+    asked = adt("A60", accept_ack="AL", application_ack="AL").encode()
+    for row in rows:
+        for n in range(3):
+            arrival = Arrival(asked, f"{row.name}-{n}", row.name, "mllp", status=Status.IGNORED, reason="event_not_used")
+            world.door.inbox.store(arrival, world.clock.now())
+    assert acks.send_due(world.clock.now()) == 3 and tried.count("gone") == 1
+    assert acks.send_due(world.clock.now()) == 0 and tried.count("gone") == 1
+    world.clock.advance(timedelta(seconds=6))
+    assert acks.send_due(world.clock.now()) == 0 and tried.count("gone") == 2
+    world.clock.advance(timedelta(days=1, seconds=-1))
+    assert acks.send_due(world.clock.now()) == 0 and tried.count("gone") == 2, "nobody wants it any more"
+
+
+def test_while_the_keys_are_away_acknowledgements_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    acks = ApplicationAcks(
+        world.door.inbox, Sources((world.source.model_copy(update={"application_acks_to": "h:1"}),)), world.clock
+    )
+    stop, looks = threading.Event(), []
+
+    def away(*_: object) -> int:
+        looks.append(1)
+        if len(looks) == 2:
+            stop.set()
+        raise KeysAway("OperationalError")
+
+    monkeypatch.setattr(acks, "send_due", away)
+    monkeypatch.setattr(application_acks, "LOOK_SECONDS", 0.0)
+    acks.run(stop)
+    assert len(looks) == 2

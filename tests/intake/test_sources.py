@@ -56,6 +56,7 @@ aliases = ["FC"]
         ('aliases = ["FC"]', 'aliases = ["far-general"]', 6, "names two facilities"),
         ('name = "far"\n', 'name = "near"\n', 0, "two sources have one name"),
         ('"10.0.0.0/8"', '"ten"', 4, "10.0.0.0/8"),
+        ('ack_mode = "enhanced"', 'application_acks_to = "far:70000"', 10, "the port from 1 to 65535"),
         ("# Two", "= Two", 0, "not TOML"),
     ],
 )
