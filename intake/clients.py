@@ -77,7 +77,7 @@ def believe(assertion: Assertion, keys: Sequence[Mapping[str, Any]], *, audience
         raise NotBelieved("the signature is not of the registered key")
     claims = assertion.claims
     said = claims.get("aud")
-    if not set(said if isinstance(said, list) else [said]) & set(audience):
+    if not any(isinstance(each, str) and each in audience for each in (said if isinstance(said, list) else [said])):
         raise NotBelieved(f"aud: must be {audience[0]}")
     expires = _instant(claims.get("exp"), "exp")
     if expires <= now - CLOCKS_APART_MAX:
@@ -88,7 +88,7 @@ def believe(assertion: Assertion, keys: Sequence[Mapping[str, Any]], *, audience
         if name in claims and _instant(claims[name], name) > now + CLOCKS_APART_MAX:
             raise NotBelieved(f"{name}: lies ahead; are your clocks right?")
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= JTI_CHARS_MAX:
+    if not isinstance(jti, str) or not 0 < len(jti) <= JTI_CHARS_MAX or not jti.isprintable():
         raise NotBelieved("jti: give every assertion a new one")
     if seen(assertion.client, jti, expires + CLOCKS_APART_MAX):
         raise NotBelieved("jti: was presented before; make a new assertion for every token")

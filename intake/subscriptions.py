@@ -28,6 +28,8 @@ QUERY_STATUS: Final = "query-status"
 TYPES: Final = (HANDSHAKE, HEARTBEAT, EVENT_NOTIFICATION, QUERY_STATUS)
 PAYLOAD_NOT_SENT: Final = "payload_not_sent"
 EVENTS_MAX: Final = 1_000
+COUNT_DIGITS_MAX: Final = 18
+"""As many as a bigint surely holds."""
 
 _BROKEN: Final = ("error", "off")
 _ADMIT, _DISCHARGE, _TRANSFER = "notification-admit", "notification-discharge", "notification-transfer"
@@ -88,15 +90,19 @@ def read(raw: bytes) -> Notified | Refused:
     told = said.get("notificationEvent")
     events = [e for e in told if isinstance(e, dict)][:EVENTS_MAX] if isinstance(told, list) else []
     resources = _resources(entries[1:] if isinstance(entries, list) else [])
+    try:
+        bundles = tuple(_messages(body, subscription, events, resources)) if kind == EVENT_NOTIFICATION else ()
+    except RecursionError:
+        return Refused(400, "invalid", "Bundle", "something in it is nested too deeply to be written again")
     return Notified(
         id=text_of(body, "id"),
         subscription=subscription,
-        topic=str(said.get("topic") or ""),
-        status=str(said.get("status") or ""),
+        topic=text_of(said, "topic"),
+        status=text_of(said, "status"),
         type=kind,
         events=tuple(sorted(n for e in events if (n := _number(e.get("eventNumber"))) is not None)),
         total=_number(said.get("eventsSinceSubscriptionStart")),
-        bundles=tuple(_messages(body, subscription, events, resources)) if kind == EVENT_NOTIFICATION else (),
+        bundles=bundles,
     )
 
 
@@ -155,7 +161,9 @@ def _parameters(resource: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         name = str(parameter.get("name", ""))
         if name == "notification-event":
             parts = parameter.get("part")
-            events.append({_camel(str(p.get("name", ""))): _value(p) for p in parts if isinstance(p, dict)} if parts else {})
+            events.append(
+                {_camel(str(p.get("name", ""))): _value(p) for p in parts if isinstance(p, dict)} if isinstance(parts, list) else {}
+            )
         else:
             yield _camel(name), _value(parameter)
     yield "notificationEvent", events
@@ -171,9 +179,14 @@ def _camel(name: str) -> str:
 
 
 def _number(value: object) -> int | None:
-    """R4 writes these counts as text (integer64 came later)."""
-    text = str(value)
-    return int(text) if isinstance(value, int | str) and not isinstance(value, bool) and text.isascii() and text.isdigit() else None
+    """R4 writes these counts as text (integer64 came later). What no count can be is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    if isinstance(value, str):
+        if len(value) > COUNT_DIGITS_MAX or not value.isascii() or not value.isdigit():
+            return None
+        value = int(value)
+    return value if 0 <= value < 10**COUNT_DIGITS_MAX else None
 
 
 def _resources(entries: list[Any]) -> dict[str, dict[str, Any]]:

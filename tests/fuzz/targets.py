@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
-from intake import acks, er7, fhir
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from intake import acks, clients, er7, fhir, subscriptions
 from intake.forms import FHIR_TRANSPORT, NotRead, Read, read_stored
 from intake.inbox import Row, Status
 from intake.mllp import Framer, FrameTooLong, framed
@@ -104,6 +109,45 @@ def bundles(raw: bytes) -> None:
         list(statements_of(found.said, SOURCES[0], NOW, "order"))
 
 
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def notifications(raw: bytes) -> None:
+    """A body is a subscription's notification, or refused; what it says can be kept, and its events are bundles."""
+    read = subscriptions.read(raw)
+    if isinstance(read, fhir.Refused):
+        assert read.status in (400, 422) and read.remedy
+        return
+    for text in (read.id, read.subscription, read.topic, read.status, read.kind, read.control_id):
+        assert "\0" not in text.encode().decode()
+    assert all(0 <= number < 1 << 63 for number in (*read.events, read.total or 0))
+    for bundle in read.bundles:
+        bundles(bundle)
+
+
+_KEY = ec.derive_private_key(4711, ec.SECP384R1())
+_POINT = _KEY.public_key().public_numbers()
+_KEYS = ({"kty": "EC", "kid": "k", "crv": "P-384", "x": _base64(_POINT.x.to_bytes(48)), "y": _base64(_POINT.y.to_bytes(48))},)
+
+
+def assertions(raw: bytes) -> None:
+    """A head and claims, a line each, well signed: they are believed or not, and nothing else happens."""
+    head, _, claims = raw.partition(b"\n")
+    signed = f"{_base64(head)}.{_base64(claims)}"
+    r, s = decode_dss_signature(_KEY.sign(signed.encode(), ec.ECDSA(hashes.SHA384())))
+
+    def seen(client: str, jti: str, until: datetime) -> bool:
+        assert "\0" not in jti.encode().decode() and until > NOW
+        return False
+
+    for text in (f"{signed}.{_base64(r.to_bytes(48) + s.to_bytes(48))}", raw.decode("latin-1")):
+        try:
+            clients.believe(clients.read_assertion(text), _KEYS, audience=("https://t",), now=NOW, seen=seen)
+        except clients.NotBelieved:
+            continue
+
+
 _ADMIT = adt("A01", admitted="20260310120000", account="AC-1", expected="20260314")
 _BUNDLE = (
     b'{"resourceType":"Bundle","id":"b","type":"message","timestamp":"2026-03-10T12:00:00-08:00","entry":[{"resource":'
@@ -114,6 +158,16 @@ _BUNDLE = (
     b'}},{"fullUrl":"urn:uuid:p","resource":{"resourceType":"Patient","identifier":[{"system":"CIN","value":"91234567A"}],"name":'
     b'[{"family":"O","given":["I"]}],"birthDate":"1961-07-09"}}]}'
 )
+
+_NOTIFIED = (
+    b'{"resourceType":"Bundle","id":"n","type":"history","entry":[{"resource":{"resourceType":"Parameters","parameter":['
+    b'{"name":"subscription","valueReference":{"reference":"S/1"}},{"name":"topic","valueCanonical":"t"},'
+    b'{"name":"status","valueCode":"active"},{"name":"type","valueCode":"event-notification"},'
+    b'{"name":"events-since-subscription-start","valueString":"9"},{"name":"notification-event","part":['
+    b'{"name":"event-number","valueString":"9"},{"name":"focus","valueReference":{"reference":"Encounter/e"}}]}]}},'
+    b'{"fullUrl":"Encounter/e","resource":{"resourceType":"Encounter","id":"e","status":"finished"}}]}'
+)
+_CLAIMED = b'{"iss":"c","sub":"c","aud":"https://t","jti":"1","exp":%d}' % (int(NOW.timestamp()) + 200)
 
 TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
     "hl7": (
@@ -137,5 +191,31 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], tuple[bytes, ...]]] = {
     ),
     "framing": (framing, (framed(_ADMIT.encode()), b"junk" + framed(b"A") + framed(b"B")[:-1] + b"\x0bC\x0bD\x1c\r")),
     "bundles": (bundles, (_BUNDLE,)),
+    "notifications": (
+        notifications,
+        (
+            _NOTIFIED,
+            _NOTIFIED.replace(b'"9"', b'"99999999999999999999"'),
+            _NOTIFIED.replace(b'"9"', b'"' + b"9" * 5_000 + b'"'),
+            _NOTIFIED.replace(b'"t"', b'"\\u0000"'),
+            _NOTIFIED.replace(b'"active"', b'"\\ud800"'),
+            _NOTIFIED[: _NOTIFIED.index(b'[{"name":"event-number')] + b"5}]}}]}",
+            _NOTIFIED.replace(b'"9"', b'["9"]'),
+        ),
+    ),
+    "assertions": (
+        assertions,
+        tuple(
+            b'{"alg":"ES384","kid":"k"}\n' + _CLAIMED.replace(*change)
+            for change in (
+                (b"", b""),
+                (b'"https://t"', b'{"a":1}'),
+                (b'"https://t"', b'[{"a":1},["https://t"],"https://t"]'),
+                (b'"1"', b'"\\u0000"'),
+                (b'"1"', b'"\\ud800"'),
+                (b'"jti"', b'"nbf":1e999,"jti"'),
+            )
+        ),
+    ),
 }
 """By name: what is called, and what to begin with."""

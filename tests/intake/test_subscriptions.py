@@ -154,3 +154,19 @@ def test_r4b_says_the_same_in_its_own_resource() -> None:
     said = read(json.dumps(body).encode())
     assert isinstance(said, Notified) and (said.events, said.total, said.bundles) == ((5,), 5, ())
     assert isinstance(read(b"[]"), Refused)
+
+
+@pytest.mark.parametrize(
+    ("said", "hostile"),
+    [
+        (b'"7"', b'"99999999999999999999"'),
+        (b'"7"', b'"' + b"9" * 5_000 + b'"'),
+        (b'"active"', b'"\\ud800"'),
+        (b"/topic/", b"\\u0000"),
+    ],
+)
+def test_values_that_no_server_means_are_kept_and_answered(world: World, said: bytes, hostile: bytes) -> None:
+    body = notification("heartbeat", total=7)
+    assert said in body
+    body = body.replace(said, hostile)
+    assert send(world, body).status == 200 and [row.reason for row in world.rows()] == ["heartbeat"]
