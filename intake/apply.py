@@ -25,11 +25,11 @@ from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import MemberDischarged, StayClass, order_of
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from intake import person_orders
-from intake.claims import NUMBERS_MAX, PARTS_OPEN, Heard, Messages
+from intake.claims import NUMBERS_MAX, Heard, Messages
 from intake.er7 import DELETED
 from intake.forms import NotRead, Parts, read_stored
 from intake.identity import IdentityKeys
-from intake.inbox import REPLAYED, Row, Settlement, Status
+from intake.inbox import PARTS_OPEN, REPLAYED, Row, Settlement, Status
 from intake.index import IdentityIndex
 from intake.matching import Matched, Reason, Review, Unmatched
 from intake.notification import Ignored, Kind, Notification
@@ -88,7 +88,8 @@ class Applier:
                 done = self._wave(batch, wave, now)
                 batch.settle(done, now)
                 settled += done
-            batch.settle_wholes({row.part_of for row, _ in settled if row.part_of is not None}, now)
+            wholes = {row.inbox_id if to.reason == PARTS_OPEN else row.part_of for row, to in settled}
+            batch.settle_wholes((whole for whole in wholes if whole is not None), now)
         return settled
 
     def _read(self, batch: Messages, row: Row, sources: Sources, trace: str, now: Instant) -> Settlement | Reading:

@@ -19,14 +19,12 @@ from psycopg.rows import TupleRow, class_row
 
 from domain.core import StreamId
 from eventlog.arrays import bigints, byteas, texts, uuids
-from intake.inbox import ROW_COLUMNS, TELL, Inbox, Row, Settlement, Status
+from intake.inbox import ROW_COLUMNS, TELL, Inbox, Row, Settlement, Status, settle_wholes
 
 RESEND_WITHIN: Final = timedelta(hours=72)
 """The same content under another control id within this time is a probable resend."""
 
 CAUSED_MAX: Final = 64
-PARTS_OPEN: Final = "parts_open"
-"""Why a message about several people waits: for what is said of each of them."""
 
 NUMBERS_MAX: Final = 8
 """How often a visit may get another number before somebody has to look."""
@@ -202,15 +200,7 @@ class Messages:
 
     def settle_wholes(self, wholes: Iterable[UUID], now: datetime) -> None:
         """A message that was taken apart is applied once all its parts are settled; it waits as long as one of them does."""
-        if not (ids := list(wholes)):
-            return
-        rows = self.conn.execute(
-            "UPDATE intake.inbox w SET status = 'applied', reason = 'parts_settled', settled_at = %s WHERE inbox_id = ANY(%s)"
-            " AND status = 'waiting' AND reason = %s AND NOT EXISTS (SELECT FROM intake.inbox p WHERE p.part_of = w.inbox_id"
-            " AND p.status NOT IN ('applied', 'duplicate', 'ignored')) RETURNING inbox_id",
-            (now, ids, PARTS_OPEN),
-        ).fetchall()
-        self._tell([(inbox_id, now, Status.APPLIED.value, "parts_settled", "", "system") for (inbox_id,) in rows])
+        settle_wholes(self.conn, wholes, now)
 
     def _tell(self, told: Sequence[tuple[UUID, datetime, str, str, str, str]]) -> None:
         """How messages came to be where they are."""

@@ -50,6 +50,9 @@ FLAG_CONTROL_ID_REUSED: Final = "control_id_reused"
 REPLAYED: Final = "replayed"
 """The reason of a message that was taken up again."""
 
+PARTS_OPEN: Final = "parts_open"
+"""Why a message about several people waits: for what is said of each of them."""
+
 _CREATE_LOCK: Final = 0x696E746B
 _NONCE_BYTES: Final = 12
 
@@ -341,22 +344,27 @@ class Inbox:
         return Packing(ids, digests, parameters)
 
     def store_parts(self, conn: Connection[TupleRow], whole: Row, parts: Sequence[bytes], now: datetime) -> None:
-        """The parts of a message as messages of their own. Those that are here already are taken up again."""
-        key_id = month_key(now)
+        """The parts of a message as messages of their own. Those that are here already are taken up again: all with a replay, else
+        those that are open, because a released whole says nothing against what somebody discarded."""
+        key_id, replayed = month_key(now), whole.reason == REPLAYED
         for line, raw in enumerate(parts, start=1):
             inbox_id = uuid7(now)
-            conn.execute(
+            taken_up = conn.execute(
                 "INSERT INTO intake.inbox (inbox_id, source_id, transport, peer, control_id, kind, sha256, sealed, key_id, charset,"
                 " received_at, status, next_attempt_at, trace, part_of, line)"
                 " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'received', %s, %s, %s, %s)"
-                " ON CONFLICT (source_id, control_id, sha256) DO UPDATE SET status = 'received', reason = 'replayed', attempts = 0,"
-                " next_attempt_at = EXCLUDED.next_attempt_at, settled_at = NULL WHERE inbox.status <> 'received'",
+                " ON CONFLICT (source_id, control_id, sha256) DO UPDATE SET status = 'received', reason = %s, attempts = 0,"
+                " next_attempt_at = EXCLUDED.next_attempt_at, settled_at = NULL WHERE inbox.status <> 'received'"
+                " AND (%s OR inbox.status IN ('unmatched', 'waiting', 'dead')) RETURNING inbox_id, reason",
                 (
                     inbox_id, whole.source_id, whole.transport, whole.peer, f"{whole.sha256.hex()}:{line}", whole.kind,
                     hashlib.sha256(raw).digest(), self.seal(raw, inbox_id, key_id), key_id, whole.charset, whole.received_at, now,
-                    whole.trace, whole.inbox_id, line,
+                    whole.trace, whole.inbox_id, line, whole.reason or REPLAYED, replayed,
                 ),
-            )  # fmt: skip
+            ).fetchone()  # fmt: skip
+            if taken_up is not None:
+                by = f"source:{whole.source_id}" if taken_up[0] == inbox_id else whole.released_by or "system"
+                tell(conn, taken_up[0], now, Status.RECEIVED, taken_up[1], "", by)
 
     # -- working
 
@@ -369,10 +377,12 @@ class Inbox:
         return row is not None and bool(row[0])
 
     def fail(self, inbox_id: UUID, error: str, now: datetime) -> Status:
-        """An attempt went wrong: again later, dead after the fifth. `error` is a code."""
+        """An attempt went wrong: again later, dead after the fifth; unless it was settled since. `error` is a code."""
         with self.pool.connection() as conn, conn.transaction():
-            row = conn.execute("SELECT attempts FROM intake.inbox WHERE inbox_id = %s FOR UPDATE", (inbox_id,)).fetchone()
+            row = conn.execute("SELECT attempts, status FROM intake.inbox WHERE inbox_id = %s FOR UPDATE", (inbox_id,)).fetchone()
             assert row is not None, inbox_id
+            if row[1] != Status.RECEIVED:
+                return Status(row[1])
             attempts = int(row[0]) + 1
             status = Status.DEAD if attempts >= ATTEMPTS_MAX else Status.RECEIVED
             reason = "gave_up" if status is Status.DEAD else "retrying"
@@ -496,12 +506,14 @@ class Inbox:
         with self.pool.connection() as conn, conn.transaction():
             found = conn.execute(
                 "UPDATE intake.inbox SET status = 'ignored', reason = %s, settled_at = %s"
-                " WHERE inbox_id = %s AND status = ANY(%s) RETURNING inbox_id",
+                " WHERE inbox_id = %s AND status = ANY(%s) RETURNING part_of",
                 (reason, now, inbox_id, [status.value for status in only]),
             ).fetchone()
             if found is None:
                 raise UnknownMessage(f"there is no open message {inbox_id}: only unmatched, waiting and dead ones can be discarded")
             tell(conn, inbox_id, now, Status.IGNORED, reason, "", by)
+            if found[0] is not None:
+                settle_wholes(conn, found, now)
 
     def wake_unmatched(self, conn: Connection[TupleRow], keys: Sequence[bytes], now: datetime) -> int:
         """Somebody became known under one of these look-up keys: the messages that wait for them are taken up again, together with
@@ -655,6 +667,22 @@ WITH stored AS (
 )
 SELECT source_id, control_id, sha256, inbox_id, status FROM stored WHERE repeats > 0"""
 """Stores messages; tells those that were here before. What they have in common is sent once, and named by its number."""
+
+
+def settle_wholes(conn: Connection[TupleRow], wholes: Iterable[UUID], now: datetime) -> None:
+    """A message that was taken apart is applied once all its parts are settled; it waits as long as one of them does."""
+    if not (ids := sorted(wholes)):
+        return
+    # Of two who settle its last two parts at the same time, the later one sees both.
+    conn.execute("SELECT FROM intake.inbox WHERE inbox_id = ANY(%s) AND status = 'waiting' ORDER BY inbox_id FOR UPDATE", (ids,))
+    rows = conn.execute(
+        "UPDATE intake.inbox w SET status = 'applied', reason = 'parts_settled', settled_at = %s WHERE inbox_id = ANY(%s)"
+        " AND status = 'waiting' AND reason = %s AND NOT EXISTS (SELECT FROM intake.inbox p WHERE p.part_of = w.inbox_id"
+        " AND p.status NOT IN ('applied', 'duplicate', 'ignored')) RETURNING inbox_id",
+        (now, ids, PARTS_OPEN),
+    ).fetchall()
+    for (inbox_id,) in rows:
+        tell(conn, inbox_id, now, Status.APPLIED, "parts_settled", "", "system")
 
 
 def tell(conn: Connection[TupleRow], inbox_id: UUID, at: datetime, status: Status, reason: str, error: str, by: str) -> None:

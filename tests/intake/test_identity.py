@@ -213,6 +213,35 @@ def test_a_message_about_several_people_is_taken_apart(world: World) -> None:
     assert len([f for f in world.facts("member-") if isinstance(f, RecordNumberRetired)]) == 2
 
 
+def test_a_message_about_several_people_ends_with_whoever_is_settled_last(world: World) -> None:
+    world.register(MARISOL)
+    message = merged((MARISOL, "MRN-A"), (STRANGER, "MRN-C"))
+    (whole,) = world.deliver(message)
+    applied, open_one = sorted(world.door.inbox.find(part_of=whole.inbox_id), key=lambda part: part.line or 0)
+    assert states([applied, open_one]) == [(Status.APPLIED, ""), (Status.UNMATCHED, "no_cin")]
+    world.door.inbox.discard(open_one.inbox_id, reason="nobody_of_ours", by="staff-x", now=world.clock.now())
+    assert states([world.row_of(message)]) == [(Status.APPLIED, "parts_settled")], "nothing else comes to settle it"
+
+    def told(row: Row) -> list[tuple[str, str]]:
+        return [(t.status, t.by) for t in world.door.inbox.show(row.inbox_id).transitions]
+
+    feed = f"source:{world.source.name}"
+    assert told(open_one) == [("received", feed), ("unmatched", "system"), ("ignored", "staff-x")]
+    world.door.inbox.replay(whole.inbox_id, by="staff-x", now=world.clock.now())
+    world.door.worker.work_off()
+    assert told(open_one)[3:] == [("received", "system"), ("unmatched", "system")], "a replay takes up everything"
+    world.door.inbox.discard(open_one.inbox_id, reason="nobody_of_ours", by="staff-x", now=world.clock.now())
+    world.door.inbox.discard(
+        applied.inbox_id, reason="x", by="staff-x", now=world.clock.now(), only=(Status.DUPLICATE, Status.APPLIED)
+    )
+    with world.door.inbox.pool.connection() as conn:
+        conn.execute("UPDATE intake.inbox SET status = 'waiting' WHERE inbox_id = %s", (whole.inbox_id,))
+    world.door.inbox.release(whole.inbox_id, by="staff-y", now=world.clock.now())
+    world.door.worker.work_off()
+    assert states(world.door.inbox.find(part_of=whole.inbox_id)) == [(Status.IGNORED, "nobody_of_ours"), (Status.IGNORED, "x")]
+    assert states([world.row_of(message)]) == [(Status.APPLIED, "parts_settled")], "what was discarded stays so, and the whole ends"
+
+
 def test_a_swap_of_beds_is_two_moves(world: World) -> None:
     world.register(MARISOL, TOMAS)
     world.deliver(adt("A01"), adt("A01", person=TOMAS, control_id="C2", visit="V-78", location="4W^402^B^VALLEYGEN"))

@@ -208,3 +208,13 @@ def test_without_the_database_nothing_is_stored_and_nothing_is_attempted(world: 
     with pytest.raises(Away):
         world.door.worker.work_some()
     assert isinstance(uuid7(NOW), UUID)
+
+
+def test_an_attempt_that_failed_does_not_undo_what_another_worker_settled(world: World) -> None:
+    world.register(MARISOL)
+    (row,) = world.deliver(adt("A01", admitted="20260310120000"))
+    assert row.status is Status.APPLIED
+    assert world.door.inbox.fail(row.inbox_id, "TooLate", world.clock.now()) is Status.APPLIED
+    after = world.door.inbox.show(row.inbox_id)
+    assert (after.row.status, after.row.attempts, after.row.error) == (Status.APPLIED, row.attempts, "")
+    assert "TooLate" not in {t.error for t in after.transitions}
