@@ -34,7 +34,13 @@ FRAME_SECONDS_MAX: Final = 60.0
 """A frame that takes longer to arrive is a stuck sender."""
 FRAMES_WAITING_MAX: Final = 16
 """Frames of one connection kept in memory; beyond it reading pauses, and TCP slows the sender down."""
+BYTES_WAITING_MAX: Final = 2 * FRAME_BYTES_MAX
+"""And bytes: sixteen of the longest frames would be a quarter of a gibibyte a connection."""
+UNREAD_SECONDS_MAX: Final = 60.0
+"""Whoever sends and does not read its answers for so long is stuck."""
 CONNECTIONS_MAX: Final = 1_000
+HANDSHAKES_MAX: Final = 100
+"""Under way at a time: anybody who reaches the port may begin one, and each holds a descriptor."""
 LOOPBACK: Final = "127.0.0.1"
 
 Answers = Sequence[bytes | None]
@@ -139,6 +145,9 @@ class Limits:
     frame_seconds_max: float = FRAME_SECONDS_MAX
     idle_seconds_max: float | None = None
     connections_max: int = CONNECTIONS_MAX
+    bytes_waiting_max: int = BYTES_WAITING_MAX
+    unread_seconds_max: float = UNREAD_SECONDS_MAX
+    handshakes_max: int = HANDSHAKES_MAX
 
 
 @dataclass(slots=True)
@@ -164,6 +173,7 @@ class Listener:
     counts: Counts = field(default_factory=Counts)
     connections: set[Connection] = field(default_factory=set)
     _servers: list[asyncio.Server] = field(default_factory=list)
+    _handshakes: int = 0
 
     async def start(self) -> int:
         """Binds the address and returns the port. Refuses an address that others can reach without client certificates."""
@@ -189,7 +199,16 @@ class Listener:
         """What follows a connection to the secure port."""
         assert self.tls is not None
         address, *_ = transport.get_extra_info("peername") or ("",)
-        failed = await secured(transport, self.tls, lambda: Connection(self))
+        if self._handshakes >= self.limits.handshakes_max:
+            self.counts.refused += 1
+            log.warning("connection_refused", reason="too_many_handshakes")
+            transport.abort()
+            return
+        self._handshakes += 1
+        try:
+            failed = await secured(transport, self.tls, lambda: Connection(self))
+        finally:
+            self._handshakes -= 1
         if failed is not None:
             self.counts.refused += 1
             log.warning("connection_refused", reason=failed.reason)
@@ -232,6 +251,7 @@ class Connection(asyncio.Protocol):
         self._limits = listener.limits
         self._framer = Framer(listener.limits.frame_bytes_max)
         self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._transport: asyncio.Transport | None = None
         self._source: Source | None = None
         self._peer = ""
@@ -241,6 +261,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._work: asyncio.Future[Answers] | None = None
         self._too_late: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -276,8 +297,9 @@ class Connection(asyncio.Protocol):
             log.info("bytes_skipped", source=self._source.name, count=self._framer.skipped - skipped)
         if frames:
             self._waiting.extend(frames)
+            self._waiting_bytes += sum(map(len, frames))
             self._hand_over()
-            if len(self._waiting) > FRAMES_WAITING_MAX and self._transport is not None and self._reading:
+            if self._full() and self._transport is not None and self._reading:
                 self._transport.pause_reading()
                 self._reading = False
         if frames or was_inside != self._framer.inside:
@@ -290,7 +312,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.connections.discard(self)
         self._stop_watching()
+        self._stop_waiting_for_reader()
         self._waiting.clear()
+        self._waiting_bytes = 0
         if self._work is not None:
             self._work.remove_done_callback(self._answer)
             self._work.cancel()
@@ -301,9 +325,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._writable = False
+        self._unread = asyncio.get_running_loop().call_later(self._limits.unread_seconds_max, self._never_read)
 
     def resume_writing(self) -> None:
         self._writable = True
+        self._stop_waiting_for_reader()
         self._hand_over()
 
     def finish(self) -> None:
@@ -323,8 +349,8 @@ class Connection(asyncio.Protocol):
             if self._no_more:
                 self._transport.close()
             return
-        frames = [self._waiting.popleft() for _ in range(min(len(self._waiting), FRAMES_WAITING_MAX))]
-        if not self._reading and len(self._waiting) <= FRAMES_WAITING_MAX // 2:
+        frames = self._next_frames()
+        if not self._reading and not self._full(share=2):
             self._transport.resume_reading()
             self._reading = True
         self._listener.counts.frames += len(frames)
@@ -332,13 +358,28 @@ class Connection(asyncio.Protocol):
         self._work = asyncio.ensure_future(self._listener.handle(frames, self._source, self._peer))
         self._work.add_done_callback(self._answer)
 
+    def _next_frames(self) -> list[bytes]:
+        """At least one; of more as many as may be in memory."""
+        frames = [self._waiting.popleft()]
+        size = len(frames[0])
+        while self._waiting and len(frames) < FRAMES_WAITING_MAX and size + len(self._waiting[0]) <= self._limits.bytes_waiting_max:
+            frames.append(self._waiting.popleft())
+            size += len(frames[-1])
+        self._waiting_bytes -= size
+        return frames
+
+    def _full(self, *, share: int = 1) -> bool:
+        """Whether more waits than this share of what may."""
+        return len(self._waiting) > FRAMES_WAITING_MAX // share or self._waiting_bytes > self._limits.bytes_waiting_max // share
+
     def _answer(self, work: asyncio.Future[Answers]) -> None:
         self._end_work()
         failure = asyncio.CancelledError() if work.cancelled() else work.exception()
         if failure is not None:
             self._unanswered(type(failure).__name__)
             return
-        assert self._transport is not None
+        if self._transport is None:
+            return  # stored, and the sender has gone in this very turn of the loop
         answers = [answer for answer in work.result() if answer is not None]
         if answers:
             self._listener.counts.answered += len(answers)
@@ -377,6 +418,16 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _never_read(self) -> None:
+        self._listener.counts.too_slow += 1
+        log.warning("answers_not_read", source=self._source.name if self._source else "")
+        self.abort()
 
     def _too_slow(self) -> None:
         if self._framer.inside:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 
 from intake.mllp import FRAMES_WAITING_MAX, Answers, Framer, FrameTooLong, Limits, Listener, framed
 from intake.sources import Source, Sources, load_sources
+from intake.tls import server_context
+from tests.intake.certificates import Authority
 
 SOURCES = load_sources()
 NOBODY = Sources((Source(name="elsewhere", addresses=("10.0.0.0/8",)),))
@@ -143,3 +147,66 @@ def test_a_public_address_needs_client_certificates() -> None:
             await Listener(echo, SOURCES, host="0.0.0.0").start()
 
     asyncio.run(test())
+
+
+def test_what_waits_is_limited_in_bytes_too() -> None:
+    """Reading pauses, and no more is handed over at once than may be in memory."""
+    handed: list[int] = []
+    paused: list[bool] = []
+
+    async def main() -> None:
+        async def slow(frames: Sequence[bytes], source: Source, peer: str) -> Answers:
+            handed.append(len(frames))
+            await asyncio.sleep(0.05)
+            paused.append(any(not connection._reading for connection in listener.connections))
+            return [b"ok"] * len(frames)
+
+        listener = Listener(slow, SOURCES, limits=Limits(bytes_waiting_max=100))
+        await listener.start()
+        assert await talk(listener, framed(b"x" * 40) * 9, replies=9) == [b"ok"] * 9
+        assert not any(paused[-1:]), "and goes on when there is room"
+        await listener.stop()
+
+    asyncio.run(main())
+    assert sum(handed) == 9 and max(handed) == 2 and paused[0]
+
+
+def test_whoever_never_reads_its_answers_is_let_go() -> None:
+    async def main() -> None:
+        async def wordy(frames: Sequence[bytes], source: Source, peer: str) -> Answers:
+            return [b"x" * 16_000_000] * len(frames)
+
+        listener = Listener(wordy, SOURCES, limits=Limits(unread_seconds_max=0.1))
+        await listener.start()
+        _, writer = await asyncio.open_connection("127.0.0.1", listener.port, limit=10)
+        writer.write(framed(b"m"))
+        async with asyncio.timeout(5):
+            while not listener.counts.too_slow or listener.connections:
+                await asyncio.sleep(0.01)
+        writer.close()
+        await listener.stop()
+
+    asyncio.run(main())
+
+
+def test_handshakes_under_way_are_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        ours = Authority(tmp_path, "programme")
+        context = server_context(ours.held.pem, ours.held.key, None, SOURCES)
+        listener = Listener(echo, SOURCES, tls=context, limits=Limits(handshakes_max=1))
+        await listener.start()
+        _, knocking = await asyncio.open_connection("127.0.0.1", listener.port)
+        while not listener._handshakes:
+            await asyncio.sleep(0)
+        reader, turned_away = await asyncio.open_connection("127.0.0.1", listener.port)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            assert (listener.counts.refused, listener._handshakes) == (1, 1)
+            knocking.close()
+            while listener._handshakes:
+                await asyncio.sleep(0.01)
+        turned_away.close()
+        await listener.stop()
+
+    asyncio.run(main())
