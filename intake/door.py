@@ -82,7 +82,7 @@ class FrontDoor:
         return Listener(
             arrivals.handle, self.sources, host, port, tls, limits or Limits(), plain_on_network, shared=shared,
             plain_port=plain_port, refused=Refusals(self.notices, self.feeds.clock, self._threads.submit),
-            before=arrivals.open, after=arrivals.close,
+            took=self.reception.throttle.took, before=arrivals.open, after=arrivals.close,
         )  # fmt: skip
 
     def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:

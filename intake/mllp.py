@@ -166,6 +166,8 @@ class Listener:
     plain_port: int | None = None
     """With TLS: a second port, on the loopback only and without TLS, for senders on this machine."""
     refused: Refused = lambda reason, who: None
+    took: Callable[[Source, int], float] = lambda source, count: 0.0
+    """(source, how many of its messages were handed over) -> for how many seconds nothing more is."""
     before: Callable[[], None] = lambda: None
     """Called on the event loop before the first connection comes; `after` once the last one is gone."""
     after: Callable[[], None] = lambda: None
@@ -262,6 +264,7 @@ class Connection(asyncio.Protocol):
         self._work: asyncio.Future[Answers] | None = None
         self._too_late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._rest: asyncio.TimerHandle | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -313,6 +316,8 @@ class Connection(asyncio.Protocol):
         self._listener.connections.discard(self)
         self._stop_watching()
         self._stop_waiting_for_reader()
+        if self._rest is not None:
+            self._rest.cancel()
         self._waiting.clear()
         self._waiting_bytes = 0
         if self._work is not None:
@@ -342,8 +347,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def _hand_over(self) -> None:
-        """Everything that waits, as one: unless something is under way, or the sender does not read its answers."""
-        if self._work is not None or self._transport is None or self._source is None or not self._writable:
+        """Everything that waits, as one: unless something is under way, the sender does not read its answers, or sent too much."""
+        if (
+            self._work is not None
+            or self._rest is not None
+            or self._transport is None
+            or self._source is None
+            or not self._writable
+        ):
             return
         if not self._waiting:
             if self._no_more:
@@ -354,9 +365,15 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
             self._reading = True
         self._listener.counts.frames += len(frames)
+        if pause := self._listener.took(self._source, len(frames)):
+            self._rest = asyncio.get_running_loop().call_later(pause, self._rested)
         self._too_late = asyncio.get_running_loop().call_later(self._limits.answer_seconds_max, self._give_up)
         self._work = asyncio.ensure_future(self._listener.handle(frames, self._source, self._peer))
         self._work.add_done_callback(self._answer)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._hand_over()
 
     def _next_frames(self) -> list[bytes]:
         """At least one; of more as many as may be in memory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from intake.mllp import FRAMES_WAITING_MAX, Answers, Framer, FrameTooLong, Limits, Listener, framed
 from intake.sources import Source, Sources, load_sources
+from intake.throttle import Throttle
 from intake.tls import server_context
 from tests.intake.certificates import Authority
 
@@ -210,3 +212,29 @@ def test_handshakes_under_way_are_counted(tmp_path: Path) -> None:
         await listener.stop()
 
     asyncio.run(main())
+
+
+def test_who_sends_more_than_it_may_is_slowed_down_and_not_turned_away() -> None:
+    source = Source(name="runaway", addresses=("127.0.0.1/32",), messages_per_minute=600)
+    throttle = Throttle()
+    throttle.took(source, 600)  # the minute's bucket is empty: ten a second from here
+
+    async def main() -> float:
+        listener = Listener(echo, Sources((source,)), took=throttle.took)
+        await listener.start()
+        begun = time.monotonic()
+        for _ in range(2):
+            assert await talk(listener, framed(b"m") * 4, replies=4) == [b"ack m"] * 4
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(framed(b"a"))
+        await asyncio.wait_for(reader.readuntil(b"\x1c\r"), 5)
+        writer.write(framed(b"b"))
+        await asyncio.wait_for(reader.readuntil(b"\x1c\r"), 5)
+        took = time.monotonic() - begun
+        writer.close()
+        await listener.stop()
+        return took
+
+    assert asyncio.run(main()) > 0.5
+    assert throttle.wait_seconds(source) > 0, "over HTTP it counts as well"
+    assert Throttle().took(Source(name="free"), 1_000_000) == 0.0
