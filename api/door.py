@@ -162,7 +162,9 @@ async def receive_hl7(request: Request, services: Use, caller: Annotated[Caller,
     peer = request.client.host if request.client else ""
     told = await run_in_threadpool(lambda: receive_http(services.reception, body, headers, source, peer=peer))
     if told.headers.get("Content-Type", "").startswith("text/plain"):
-        code = {401: "source_unknown", 413: "body_too_large", 415: "content_type_unknown", 503: "database_away"}
+        code = {
+            401: "source_unknown", 413: "body_too_large", 415: "content_type_unknown", 429: "throttled", 503: "database_away",
+        }  # fmt: skip
         more = {name: value for name, value in told.headers.items() if name != "Content-Type"}
         return answer(Problem(told.status, code.get(told.status, "message_refused"), told.body.decode(), headers=more))
     return Response(told.body, told.status, told.headers)

@@ -290,12 +290,19 @@ def sources(
     for row in rows:
         tree = Tree(Text(row.name, "bold"))
         known_by = [f"{len(row.certificate_sha256)} certificates"] if row.certificate_sha256 else []
+        known_by += [f"the name {name} of its authority" for name in row.certificate_names]
         known_by += [f"address {address}" for address in row.addresses] + (["a token"] if row.token_sha256 else [])
+        known_by += [f"client {row.client_id} for {' '.join(row.scopes)}"] if row.client_id else []
         known = ", ".join(known_by) or "its token of `throughline token create`"
         tree.add(f"comes by {', '.join(row.transports)}; known by {known}")
         means = [f"zone {row.timezone}", *(["offsets ignored"] if row.ignore_offsets else [])]
         means += [f"charset {row.charset or 'as the message says'}", f"acknowledged {row.ack_mode.value}"]
         tree.add("; ".join([*means, "in production" if row.production else "a test source"]))
+        may = [f"{row.messages_per_minute} messages a minute" if row.messages_per_minute else "any number of messages"]
+        may += [f"{row.inquiries_per_hour} inquiries an hour" if row.inquiries_per_hour else "no inquiries"]
+        may += ["may see whose message was applied"] if row.tells_membership else []
+        may += [f"application acknowledgements to {row.application_acks_to}"] if row.application_acks_to else []
+        tree.add("; ".join(may))
         for facility in row.facilities:
             tree.add(f"facility {facility.id}: {facility.name}, also called {', '.join(facility.aliases) or 'nothing else'}")
         for what, said in (
