@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from domain.episode.leads import AssignLeadCareManager
 from domain.member.circumstances import RecordDiagnosis
 from domain.member.identity import LearnRecordNumber
 from domain.staff.facts import Role
+from intake import inquiries
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
 from tests.surfaces.test_referrals import give
 
@@ -118,3 +120,23 @@ def test_only_hospitals_that_may_and_only_so_often(world: World) -> None:
     assert ask(world, WHO).status_code == 200
     object.__setattr__(source, "inquiries_per_hour", 0)
     assert ask(world, WHO).json()["code"] == "source_may_not_ask"
+
+
+def test_how_long_it_takes_tells_nothing(shared: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every answer leaves a whole number of intervals after its question."""
+    left_at: list[float] = []
+    monkeypatch.setattr(shared.door.inquiries, "_rest", lambda seconds: left_at.append(time.monotonic() + seconds))
+    asked_at: list[float] = []
+    begin = inquiries.Inquiries._begun
+
+    def begun(self: Any, *told: Any) -> None:
+        asked_at.append(time.monotonic())
+        begin(self, *told)
+
+    monkeypatch.setattr(inquiries.Inquiries, "_begun", begun)
+    for changes in ({}, {"cin": "98765432D"}, {"family_name": ""}):
+        told(shared, **changes)
+    assert len(asked_at) == len(left_at) == 3
+    for begun_at, left in zip(asked_at, left_at, strict=True):
+        intervals = (left - begun_at) / inquiries.ANSWER_EVERY_SECONDS
+        assert intervals > 0.9 and abs(intervals - round(intervals)) < 0.1
