@@ -161,6 +161,8 @@ class Arrivals:
         return True
 
     def _stored(self, group: _Group, taken: Taken, outcome: int | Trouble) -> None:
+        if outcome is Trouble.REFUSED:
+            log.warning("group_refused", count=len(taken.arrivals))
         if outcome is Trouble.REFUSED and (still := [waiting for waiting in group if not waiting.answers.done()]):
             self._store_in_a_thread(still)
             return

@@ -149,7 +149,9 @@ def opened(url: str, statement: str) -> Connection[TupleRow]:
             "SELECT set_config('plan_cache_mode', 'force_generic_plan', false), set_config('enable_seqscan', 'off', false)"
         )
         numbers = itertools.count(1)
-        conn.pgconn.prepare(_NAME, re.sub("%b", lambda _: f"${next(numbers)}", statement).encode())
+        prepared = conn.pgconn.prepare(_NAME, re.sub("%b", lambda _: f"${next(numbers)}", statement).encode())
+        if prepared.status != pq.ExecStatus.COMMAND_OK:  # no table yet, or no right to it: told by the result alone
+            raise psycopg.OperationalError("the statement cannot be prepared")
     except BaseException:
         conn.close()
         raise

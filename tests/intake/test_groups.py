@@ -18,6 +18,7 @@ from intake import inbox as intake_inbox
 from intake import worker as intake_worker
 from intake.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
 from intake.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
+from intake.loop_connection import opened
 from intake.mllp import Answers, Listener
 from intake.receive import Reception
 from tests.intake.conftest import NOW, World
@@ -216,6 +217,11 @@ def test_a_connection_that_is_lost_with_a_statement_under_way_closes_its_senders
             arrivals.close()
 
     asyncio.run(lose_it())
+
+
+def test_a_statement_that_cannot_be_prepared_is_no_connection(world: World) -> None:
+    with pytest.raises(psycopg.OperationalError, match="cannot be prepared"):
+        opened(world.url, "SELECT * FROM intake.nothing_of_the_kind WHERE id = %b")
 
 
 async def until(so: Callable[[], bool]) -> None:
