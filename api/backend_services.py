@@ -16,7 +16,7 @@ from api import tokens
 from api.security import Use
 from api.services import Services
 from domain.staff.facts import Role
-from intake.clients import ALGORITHMS, NotBelieved, allows, believe, read_assertion
+from intake.senders.clients import ALGORITHMS, NotBelieved, allows, believe, read_assertion
 
 router = APIRouter(prefix="/fhir", tags=["Front door"])
 

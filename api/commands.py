@@ -21,8 +21,8 @@ from domain.core import Command, Refusal, StreamId
 from domain.member.decider import LearnContactPoint, RegisterMember
 from domain.member.identity import ReplaceCin, WithdrawCinReplacement
 from eventlog.gateway import Gateway, Outcome
-from intake.identifiers import CinProblem, cin_of
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
+from intake.reading.identifiers import CinProblem, cin_of
 
 TEXT_MAX = 4_000
 ITEMS_MAX = 300

@@ -14,8 +14,8 @@ from api.problems import Problem
 from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.inbox import Shown, Status, UnknownMessage
-from intake.replays import Rehearsed, Selection, replay_chosen
+from intake.applying.replays import Rehearsed, Selection, replay_chosen
+from intake.store.inbox import Shown, Status, UnknownMessage
 
 router = APIRouter(prefix="/inbox", tags=["Inbox"])
 

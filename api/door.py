@@ -14,11 +14,11 @@ from api.problems import Problem, answer, unavailable
 from api.security import Use, only, somebody, traceparent
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.inbox import CannotStore
-from intake.receive import HL7_CONTENT_TYPE, receive_http
-from intake.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle, receive_notification
-from intake.roster import Receipt
-from intake.tables import FileRefused
+from intake.files.roster import Receipt
+from intake.files.tables import FileRefused
+from intake.listening.receive import HL7_CONTENT_TYPE, receive_http
+from intake.listening.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle, receive_notification
+from intake.store.inbox import CannotStore
 
 router = APIRouter(tags=["Front door"])
 health = APIRouter(tags=["Health"])

@@ -13,9 +13,9 @@ from api.problems import Problem
 from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.clients import ANY
-from intake.following import Followed, follow
-from intake.notices import Notice, UnknownNotice
+from intake.answering.following import Followed, follow
+from intake.senders.clients import ANY
+from intake.senders.notices import Notice, UnknownNotice
 
 router = APIRouter(tags=["Front door"])
 

@@ -17,11 +17,11 @@ from api.problems import Problem, unavailable
 from api.security import READERS, Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.inbox import CannotStore, Row, UnknownMessage
-from intake.profiles import FileKind
-from intake.reports import Outcome, ReportLine, as_csv
-from intake.roster import Preview, plan_of
-from intake.tables import FileRefused
+from intake.files.profiles import FileKind
+from intake.files.reports import Outcome, ReportLine, as_csv
+from intake.files.roster import Preview, plan_of
+from intake.files.tables import FileRefused
+from intake.store.inbox import CannotStore, Row, UnknownMessage
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from api.security import Use, only
 from api.tokens import Caller
 from api.writing import Done, Key, done
 from domain.staff.facts import Role
-from intake.identity_desk import QUESTIONS_MAX, Choice, Kind, NoSuchChoice, Question, UnknownQuestion
+from intake.people.identity_desk import QUESTIONS_MAX, Choice, Kind, NoSuchChoice, Question, UnknownQuestion
 
 router = APIRouter(prefix="/identity", tags=["Who somebody is"])
 

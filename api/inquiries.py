@@ -17,8 +17,8 @@ from api.tokens import Caller
 from domain.staff.facts import Role
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
-from intake.apply import Busy
-from intake.inquiries import Inquiry, NotAllowed, Told, TooMany
+from intake.answering.inquiries import Inquiry, NotAllowed, Told, TooMany
+from intake.applying.apply import Busy
 from projections.disclosure_queries import Asking
 
 routes = APIRouter()

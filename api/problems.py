@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 from domain.core import Refusal
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
-from intake.inbox import CannotStore
+from intake.store.inbox import CannotStore
 from projections.answers import BadFilter, NotReady, QueryAway
 
 TYPE_PREFIX = "urn:throughline:problem:"

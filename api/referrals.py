@@ -20,13 +20,13 @@ from api.reading import may_see_names
 from api.security import READERS, Use, only, traceparent
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.inbox import CannotStore, Status
-from intake.memberfile import RowProblem
-from intake.receive_referral import FHIR_CONTENT_TYPE, outcome_of, receive_service_request
-from intake.referral import ReferralForm
-from intake.referral_desk import BY_STAFF, Taken
-from intake.strangers import Stranger, UnknownStranger
-from intake.tables import FileRefused
+from intake.files.memberfile import RowProblem
+from intake.files.tables import FileRefused
+from intake.referrals.desk import BY_STAFF, Taken
+from intake.referrals.receive import FHIR_CONTENT_TYPE, outcome_of, receive_service_request
+from intake.referrals.referral import ReferralForm
+from intake.referrals.strangers import Stranger, UnknownStranger
+from intake.store.inbox import CannotStore, Status
 from projections.referral_queries import WayIn
 
 routes = APIRouter(tags=["Ways in"])

@@ -20,7 +20,7 @@ from api.problems import Problem, answer, unexpected
 from api.services import Services
 from api.tokens import Caller, caller_of
 from domain.staff.facts import Role
-from intake.clients import ANY, allows
+from intake.senders.clients import ANY, allows
 
 BODY_BYTES_MAX = 256 * 1024
 BODY_BYTES_MAX_AT = {

@@ -10,15 +10,15 @@ from api.tokens import Pool
 from domain.core import Process
 from eventlog.clock import Clock
 from eventlog.gateway import Gateway
+from intake.answering.inquiries import Inquiries
 from intake.door import FrontDoor
-from intake.identity import IdentityKeys
-from intake.inbox import Inbox
-from intake.inquiries import Inquiries
-from intake.receive import Reception
-from intake.referral_desk import ReferralDesk
-from intake.roster import MemberFiles
-from intake.sources import Sources
-from intake.strangers import Strangers
+from intake.files.roster import MemberFiles
+from intake.listening.receive import Reception
+from intake.people.identity import IdentityKeys
+from intake.referrals.desk import ReferralDesk
+from intake.referrals.strangers import Strangers
+from intake.senders.sources import Sources
+from intake.store.inbox import Inbox
 from projections.queries import Queries
 
 

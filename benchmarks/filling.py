@@ -205,7 +205,7 @@ def _line(said: dict[str, Any]) -> Line:
 
 def write_lives(path: Path) -> int:
     """Live the year of the invented programme and write its facts; how many there are."""
-    from intake import inbox
+    from intake.store import inbox
     from workers import composition
     from workers.composition import open_system
     from workers.demo import write_history

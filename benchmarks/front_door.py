@@ -36,7 +36,7 @@ from domain.staff.decider import JoinStaff
 from domain.staff.facts import Role
 from eventlog.clock import SystemClock
 from eventlog.gateway import Order
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
 from projections.queries import Queries
 from workers import composition, services
 from workers.first_policies import adopt_first_policies

@@ -33,7 +33,7 @@ from eventlog.clock import FixedClock
 from eventlog.codec import Meta, StoredFact
 from eventlog.gateway import Accepted, Gateway
 from eventlog.opening import OpenLog, open_log
-from intake import inbox
+from intake.store import inbox
 from workers import composition
 from workers.composition import open_system
 from workers.demo import write_history

@@ -17,26 +17,26 @@ from eventlog.clock import Clock
 from eventlog.database import open_pool
 from eventlog.gateway import Gateway
 from eventlog.opening import PolicyShelf
-from intake.application_acks import ApplicationAcks
-from intake.apply import Applier
-from intake.arrivals import COMMITS_AT_ONCE, Arrivals
-from intake.feeds import FeedWatch
-from intake.identity import IdentityKeys
-from intake.identity_desk import IdentityDesk
-from intake.inbox import Inbox, MonthlyKeys
-from intake.index import IdentityIndex
-from intake.inquiries import Inquiries
-from intake.loop_connection import soon_noticed
-from intake.mllp import Limits, Listener
-from intake.notices import Notices, Refusals
-from intake.receive import HttpAnswer, Reception, receive_http
-from intake.receive_fhir import receive_bundle
-from intake.referral_desk import ReferralDesk
-from intake.replays import Rehearsal
-from intake.roster import MemberFiles
-from intake.sources import Source, Sources
-from intake.strangers import Strangers
-from intake.subscriptions import Subscriptions
+from intake.answering.application_acks import ApplicationAcks
+from intake.answering.inquiries import Inquiries
+from intake.applying.apply import Applier
+from intake.applying.replays import Rehearsal
+from intake.files.roster import MemberFiles
+from intake.listening.arrivals import COMMITS_AT_ONCE, Arrivals
+from intake.listening.loop_connection import soon_noticed
+from intake.listening.mllp import Limits, Listener
+from intake.listening.receive import HttpAnswer, Reception, receive_http
+from intake.listening.receive_fhir import receive_bundle
+from intake.people.identity import IdentityKeys
+from intake.people.identity_desk import IdentityDesk
+from intake.people.index import IdentityIndex
+from intake.reading.subscriptions import Subscriptions
+from intake.referrals.desk import ReferralDesk
+from intake.referrals.strangers import Strangers
+from intake.senders.feeds import FeedWatch
+from intake.senders.notices import Notices, Refusals
+from intake.senders.sources import Source, Sources
+from intake.store.inbox import Inbox, MonthlyKeys
 from intake.worker import Worker
 
 POOL_MAX: Final = 16

@@ -21,14 +21,14 @@ from psycopg_pool import PoolTimeout
 from eventlog.clock import Clock
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
-from intake.apply import Applier
-from intake.claims import next_messages, next_of_files
-from intake.inbox import Inbox, Row, Settlement, Status
-from intake.index import IdentityIndex
-from intake.referral_desk import TRANSPORT as REFERRAL
-from intake.referral_desk import ReferralDesk
-from intake.roster import MemberFiles
-from intake.sources import Sources
+from intake.applying.apply import Applier
+from intake.files.roster import MemberFiles
+from intake.people.index import IdentityIndex
+from intake.referrals.desk import TRANSPORT as REFERRAL
+from intake.referrals.desk import ReferralDesk
+from intake.senders.sources import Sources
+from intake.store.claims import next_messages, next_of_files
+from intake.store.inbox import Inbox, Row, Settlement, Status
 
 POLL_SECONDS: Final = 0.05
 """Between two looks at an idle inbox; what this very process has stored is announced by the bell."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from domain.core import StreamId
 from eventlog.gateway import Gateway
 from intake.door import FrontDoor
-from intake.receive import Received
-from intake.sources import Source
+from intake.listening.receive import Received
+from intake.senders.sources import Source
 
 
 class Entrance:

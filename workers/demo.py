@@ -23,9 +23,9 @@ from pathlib import Path
 
 from domain.core import StreamId
 from eventlog.clock import FixedClock
-from intake import inbox
 from intake.door import open_door
-from intake.sources import load_sources
+from intake.senders.sources import load_sources
+from intake.store import inbox
 from simulation.entrance import Entrance
 from simulation.history import Programme
 from simulation.people import Person

@@ -24,8 +24,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from eventlog import database
-from intake.notices import REMEDIES, Kind
-from intake.sources import SourcesInvalid, load_sources
+from intake.senders.notices import REMEDIES, Kind
+from intake.senders.sources import SourcesInvalid, load_sources
 from workers.ground.child import GroundError, port_is_free
 from workers.ground.postgres import PostgresServer, packaged_binaries, postgres_folder, without_password
 from workers.ground.temporal import TemporalServer

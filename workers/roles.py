@@ -27,9 +27,9 @@ from eventlog import erasure
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
 from intake.door import FrontDoor
-from intake.mllp import LOOPBACK
-from intake.sources import Sources
-from intake.tls import server_context
+from intake.listening.mllp import LOOPBACK
+from intake.listening.tls import server_context
+from intake.senders.sources import Sources
 from projections.runner import Projector
 from workers.composition import System, connect_temporal, webhook_secret
 from workers.heartbeat import Heartbeat

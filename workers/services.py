@@ -15,10 +15,10 @@ from temporalio.service import RPCError
 from api import tokens
 from api.services import Dependency, Feedback, Services
 from eventlog.recorder import LogAway
-from intake import inbox
 from intake.door import FrontDoor, open_door
-from intake.profiles import PROFILES, Profiles
-from intake.sources import load_sources
+from intake.files.profiles import PROFILES, Profiles
+from intake.senders.sources import load_sources
+from intake.store import inbox
 from projections.queries import Queries
 from projections.registry import read_models
 from projections.runner import Projector

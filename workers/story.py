@@ -20,7 +20,7 @@ from api.tokens import mint
 from domain.core import StreamId
 from domain.staff.facts import Role
 from eventlog.clock import OffsetClock
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
 from simulation.desk import PACIFIC
 from simulation.health_plan import member_file
 from simulation.hospital import Hospital, send_over_mllp

@@ -19,8 +19,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from intake.inbox import Status
-from intake.mllp import framed
+from intake.listening.mllp import framed
+from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
 from tests.intake.making import MARISOL, adt
 from workers.ground.child import free_ports

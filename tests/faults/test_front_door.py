@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from eventlog import killpoints
-from intake.inbox import Status
-from intake.mllp import framed
+from intake.listening.mllp import framed
+from intake.store.inbox import Status
 from tests.faults import kills
 from tests.faults.kills import message
 from tests.intake.conftest import open_world

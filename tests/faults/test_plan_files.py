@@ -12,8 +12,8 @@ import pytest
 
 from domain.episode.facts import AssignmentReceived
 from domain.member.facts import ContactPointLearned, MemberRegistered
-from intake.inbox import Status
-from intake.lines import BATCH_MAX, Rows
+from intake.files.lines import BATCH_MAX, Rows
+from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
 from tests.intake.making import Person
 

@@ -11,13 +11,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from intake import acks, clients, er7, fhir, subscriptions
-from intake.forms import FHIR_TRANSPORT, NotRead, Read, read_stored
-from intake.inbox import Row, Status
-from intake.mllp import Framer, FrameTooLong, framed
-from intake.notification import Notification
-from intake.sources import AckMode, Source
-from intake.statements import statements_of
+from intake.listening import acks
+from intake.listening.mllp import Framer, FrameTooLong, framed
+from intake.reading import er7, fhir, subscriptions
+from intake.reading.forms import FHIR_TRANSPORT, NotRead, Read, read_stored
+from intake.reading.notification import Notification
+from intake.reading.statements import statements_of
+from intake.senders import clients
+from intake.senders.sources import AckMode, Source
+from intake.store.inbox import Row, Status
 from tests.intake.making import adt
 
 NOW = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)

@@ -20,15 +20,15 @@ from eventlog import opening
 from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted, Gateway
 from eventlog.opening import OpenLog, PolicyShelf
-from intake import inbox as intake_inbox
-from intake.acks import peek
 from intake.door import FrontDoor, open_door
-from intake.er7 import Message, read
-from intake.inbox import Row, Status
-from intake.mllp import Limits, framed
-from intake.notification import Notification, normalise
-from intake.roster import Receipt
-from intake.sources import Source, Sources, load_sources
+from intake.files.roster import Receipt
+from intake.listening.acks import peek
+from intake.listening.mllp import Limits, framed
+from intake.reading.er7 import Message, read
+from intake.reading.notification import Notification, normalise
+from intake.senders.sources import Source, Sources, load_sources
+from intake.store import inbox as intake_inbox
+from intake.store.inbox import Row, Status
 from tests.intake.making import Person, member_file
 
 NOW = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from intake.acks import Forms, Verdict, acknowledge, judge, peek, stamp_of
-from intake.sources import AckMode, Source
+from intake.listening.acks import Forms, Verdict, acknowledge, judge, peek, stamp_of
+from intake.senders.sources import AckMode, Source
 from tests.intake.making import adt
 
 NOW = datetime(2026, 3, 10, 23, 0, 1, tzinfo=UTC)

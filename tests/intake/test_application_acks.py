@@ -9,13 +9,13 @@ from datetime import timedelta
 import pytest
 
 from eventlog.keys import KeysAway
-from intake import application_acks
-from intake.acks import acknowledge, judge, peek
-from intake.application_acks import ApplicationAcks, send_over_mllp
-from intake.inbox import Arrival, Status
-from intake.mllp import framed
-from intake.receive import Received
-from intake.sources import AckMode, Sources
+from intake.answering import application_acks
+from intake.answering.application_acks import ApplicationAcks, send_over_mllp
+from intake.listening.acks import acknowledge, judge, peek
+from intake.listening.mllp import framed
+from intake.listening.receive import Received
+from intake.senders.sources import AckMode, Sources
+from intake.store.inbox import Arrival, Status
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, adt
 

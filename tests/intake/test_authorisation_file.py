@@ -24,8 +24,8 @@ from domain.staff.facts import Role
 from eventlog.gateway import Accepted, Gateway
 from eventlog.opening import PolicyShelf
 from intake.door import open_door
-from intake.profiles import FileKind
-from intake.roster import Receipt
+from intake.files.profiles import FileKind
+from intake.files.roster import Receipt
 from tests.intake.conftest import INDEX, World, open_world
 from tests.intake.making import MARISOL, TOMAS, Person, member_file
 

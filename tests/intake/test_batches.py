@@ -11,8 +11,8 @@ import pytest
 from domain.stay.facts import StayClass
 from eventlog.gateway import Conflict, Gateway
 from eventlog.recorder import LogRecorder
-from intake import notification
-from intake.inbox import Status
+from intake.reading import notification
+from intake.store.inbox import Status
 from intake.worker import BATCH_MAX
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt

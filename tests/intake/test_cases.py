@@ -17,8 +17,8 @@ from domain.staff.facts import Role
 from domain.stay.decider import Way
 from domain.stay.facts import MemberAdmitted, MemberDischarged, StayClass
 from eventlog.gateway import Accepted
-from intake.inbox import Status
-from intake.sources import Sources
+from intake.senders.sources import Sources
+from intake.store.inbox import Status
 from tests.intake.conftest import World, notification, open_world
 from tests.intake.making import MARISOL, TOMAS, adt
 

@@ -23,8 +23,8 @@ from domain.requests import MessageRequested
 from domain.staff.facts import Role
 from domain.stay.course import Course
 from intake.door import FrontDoor
-from intake.inbox import Row, Status
-from intake.receive import HttpAnswer
+from intake.listening.receive import HttpAnswer
+from intake.store.inbox import Row, Status
 from simulation.hospital import send_over_mllp
 from tests.intake.making import Person, adt, member_file
 from tests.shell.world import Post, World, settings_for, system_for, until, world_of

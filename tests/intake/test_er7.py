@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intake.er7 import DELETED, CharsetBasis, Message, Unreadable, read
+from intake.reading.er7 import DELETED, CharsetBasis, Message, Unreadable, read
 from tests.intake.making import adt
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from intake.feeds import FeedWatch, expected_between
-from intake.inbox import Status
-from intake.notices import Kind, UnknownNotice
-from intake.sources import Source, Sources
+from intake.senders.feeds import FeedWatch, expected_between
+from intake.senders.notices import Kind, UnknownNotice
+from intake.senders.sources import Source, Sources
+from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import adt
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.stay.facts import StayClass
-from intake import fhir
-from intake.inbox import CannotStore, Status
-from intake.mllp import FRAME_BYTES_MAX
-from intake.notification import Ignored, Kind, Notification, VisitKeyBasis
-from intake.sources import Facility, Source, load_sources
+from intake.listening.mllp import FRAME_BYTES_MAX
+from intake.reading import fhir
+from intake.reading.notification import Ignored, Kind, Notification, VisitKeyBasis
+from intake.senders.sources import Facility, Source, load_sources
+from intake.store.inbox import CannotStore, Status
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, Person
 

@@ -13,14 +13,14 @@ import pytest
 
 from eventlog import arrays
 from eventlog.keys import KeysAway
-from intake import arrivals as intake_arrivals
-from intake import inbox as intake_inbox
 from intake import worker as intake_worker
-from intake.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
-from intake.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
-from intake.loop_connection import opened
-from intake.mllp import Answers, Listener
-from intake.receive import Reception
+from intake.listening import arrivals as intake_arrivals
+from intake.listening.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
+from intake.listening.loop_connection import opened
+from intake.listening.mllp import Answers, Listener
+from intake.listening.receive import Reception
+from intake.store import inbox as intake_inbox
+from intake.store.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, TOMAS, adt
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from intake.inbox import CannotStore, Status
-from intake.mllp import FRAME_BYTES_MAX
-from intake.sources import SourcesInvalid, load_sources
+from intake.listening.mllp import FRAME_BYTES_MAX
+from intake.senders.sources import SourcesInvalid, load_sources
+from intake.store.inbox import CannotStore, Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, adt
 

@@ -30,7 +30,7 @@ from domain.member.identity import (
 from domain.staff.facts import Role
 from domain.stay.facts import MemberAdmitted, MemberMoved
 from eventlog.gateway import Accepted
-from intake.inbox import Row, Status
+from intake.store.inbox import Row, Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
 

@@ -12,8 +12,8 @@ from domain.core import Refusal
 from domain.member.identity import MembersKeptApart, MembersMerged
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
-from intake.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
-from intake.inbox import Status
+from intake.people.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
+from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
 from tests.intake.test_identity import TWIN, merged, only_number, told

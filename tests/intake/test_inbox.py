@@ -10,10 +10,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from intake import recognising
-from intake.apply import Applier
-from intake.inbox import ATTEMPTS_MAX, Arrival, CannotStore, Status, UnknownMessage, uuid7
-from intake.replays import Selection, replay_chosen
+from intake.applying.apply import Applier
+from intake.applying.replays import Selection, replay_chosen
+from intake.people import recognising
+from intake.store.inbox import ATTEMPTS_MAX, Arrival, CannotStore, Status, UnknownMessage, uuid7
 from intake.worker import Away
 from tests.intake.conftest import NOW, World, open_world
 from tests.intake.making import MARISOL, TOMAS, adt

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intake.identifiers import CinProblem, cin_of, name_key, names_agree
-from intake.matching import Candidate, Match, Matched, Reason, Review, Unmatched, agreement, match
-from intake.notification import MemberKeys
+from intake.people.matching import Candidate, Match, Matched, Reason, Review, Unmatched, agreement, match
+from intake.reading.identifiers import CinProblem, cin_of, name_key, names_agree
+from intake.reading.notification import MemberKeys
 
 CINS = ("91234567A", "91234567C", "98765432D")
 FAMILIES = ("Quillfeather", "Brackwater", "Quillfeather-Brackwater", "Ng", "")

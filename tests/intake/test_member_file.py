@@ -19,12 +19,12 @@ from domain.member.facts import ContactPointLearned
 from domain.member.identity import MergeMembers
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
-from intake.inbox import Row, Settlement, Status
-from intake.lines import BATCH_MAX, Reading, Rows
-from intake.memberfile import RosterRow, read_date, read_row, read_sheet
-from intake.profiles import Profile, Profiles
-from intake.roster import MemberFiles, Receipt
-from intake.tables import FileRefused
+from intake.files.lines import BATCH_MAX, Reading, Rows
+from intake.files.memberfile import RosterRow, read_date, read_row, read_sheet
+from intake.files.profiles import Profile, Profiles
+from intake.files.roster import MemberFiles, Receipt
+from intake.files.tables import FileRefused
+from intake.store.inbox import Row, Settlement, Status
 from tests.intake.conftest import World
 from tests.intake.making import CSV_HEADER, MARISOL, TOMAS, Person, member_file
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intake.mllp import FRAMES_WAITING_MAX, Answers, Framer, FrameTooLong, Limits, Listener, framed
-from intake.sources import Source, Sources, load_sources
-from intake.throttle import Throttle
-from intake.tls import server_context
+from intake.listening.mllp import FRAMES_WAITING_MAX, Answers, Framer, FrameTooLong, Limits, Listener, framed
+from intake.listening.tls import server_context
+from intake.senders.sources import Source, Sources, load_sources
+from intake.senders.throttle import Throttle
 from tests.intake.certificates import Authority
 
 SOURCES = load_sources()

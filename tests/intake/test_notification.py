@@ -6,9 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from intake.er7 import DELETED, Message, read
-from intake.notification import Ignored, Kind, VisitKeyBasis, normalise
-from intake.sources import Facility, Source
+from intake.reading.er7 import DELETED, Message, read
+from intake.reading.notification import Ignored, Kind, VisitKeyBasis, normalise
+from intake.senders.sources import Facility, Source
 from tests.intake.conftest import NOW, notification
 from tests.intake.making import MARISOL, adt
 

@@ -20,12 +20,12 @@ from domain.member.facts import ContactPointLearned, MemberRegistered
 from domain.member.identity import MergeMembers
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
-from intake import referral_fhir
-from intake.fhir import Refused
-from intake.inbox import Status
-from intake.referral import EXAMPLE, Faulty, InboundReferral, read_form, read_rows
-from intake.referral_desk import FHIR_KIND, Taken
-from intake.tables import FileRefused
+from intake.files.tables import FileRefused
+from intake.reading.fhir import Refused
+from intake.referrals import service_request
+from intake.referrals.desk import FHIR_KIND, Taken
+from intake.referrals.referral import EXAMPLE, Faulty, InboundReferral, read_form, read_rows
+from intake.store.inbox import Status
 from tests.given import POLICIES
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, TOMAS, Person
@@ -294,16 +294,16 @@ REQUEST = {
 
 def send_fhir(world: World, body: dict[str, Any]) -> Taken:
     raw = json.dumps(body).encode()
-    found = referral_fhir.read_requests(raw)
+    found = service_request.read_requests(raw)
     assert not isinstance(found, Refused), found
-    control_id = f"{referral_fhir.external_id(found, 0)}#0"
+    control_id = f"{service_request.external_id(found, 0)}#0"
     return world.door.referrals.take(raw, source_id=world.source.name, control_id=control_id, kind=FHIR_KIND)
 
 
 def test_a_service_request_says_what_a_form_says(world: World) -> None:
-    found = referral_fhir.read_requests(json.dumps(REQUEST).encode())
+    found = service_request.read_requests(json.dumps(REQUEST).encode())
     assert not isinstance(found, Refused)
-    said = referral_fhir.read_request(found, 0, world.source, NOW, "default")
+    said = service_request.read_request(found, 0, world.source, NOW, "default")
     assert (said.person.cins, said.person.family_name, said.person.birth_date) == (("91234567A",), "Vega", date(1961, 4, 12))
     assert (said.source, said.referred_by, said.urgency) == (ReferralSource.PHYSICIAN, "Amara Osei", Urgency.EXPEDITED)
     assert (said.reason, said.populations, said.phone, said.language) == (
@@ -323,9 +323,9 @@ def test_a_bundle_names_patient_organisation_and_plan_beside_the_request(world: 
             {"resource": {"resourceType": "Coverage", "id": "c1", "payor": [{"display": "Valley Health"}]}},
         ],
     }
-    found = referral_fhir.read_requests(json.dumps(bundle).encode())
+    found = service_request.read_requests(json.dumps(bundle).encode())
     assert not isinstance(found, Refused)
-    said = referral_fhir.read_request(found, 0, world.source, NOW, "default")
+    said = service_request.read_request(found, 0, world.source, NOW, "default")
     assert (said.source, said.organisation, said.plan) == (ReferralSource.HOSPITAL, "Mercy Hospital", "valley-health")
     assert said.person.cins == ("91234567A",)
 
@@ -353,6 +353,6 @@ def test_a_request_is_taken_and_taken_back(world: World) -> None:
     ],
 )
 def test_a_request_that_cannot_be_taken_says_why(body: Any, status: int, code: str, expression: str) -> None:
-    found = referral_fhir.read_requests(body if isinstance(body, bytes) else json.dumps(body).encode())
+    found = service_request.read_requests(body if isinstance(body, bytes) else json.dumps(body).encode())
     assert isinstance(found, Refused)
     assert (found.status, found.code, found.expression) == (status, code, expression)

@@ -8,10 +8,11 @@ from uuid import UUID
 import pytest
 
 from domain.stay.facts import MemberDischarged
-from intake import apply, forms
-from intake.inbox import Row, Status, UnknownMessage
-from intake.replays import Rehearsal, Selection, chosen, replay_chosen
-from intake.sources import Sources
+from intake.applying import apply
+from intake.applying.replays import Rehearsal, Selection, chosen, replay_chosen
+from intake.reading import forms
+from intake.senders.sources import Sources
+from intake.store.inbox import Row, Status, UnknownMessage
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, adt
 

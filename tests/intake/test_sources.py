@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from intake.sources import Source, Sources, SourcesInvalid, load_sources
+from intake.senders.sources import Source, Sources, SourcesInvalid, load_sources
 
 GOOD = """# Two hospitals
 [[source]]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from domain.episode.facts import AssignmentReceived
 from domain.episode.referrals import ReferralReceived, ReferralSource
 from domain.staff.facts import Role
-from intake.inbox import Status
-from intake.strangers import Stranger
+from intake.referrals.strangers import Stranger
+from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
 from tests.intake.test_referrals import adopt

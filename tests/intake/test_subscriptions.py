@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from intake.fhir import Refused
-from intake.inbox import Status
-from intake.receive import HttpAnswer
-from intake.receive_fhir import receive_notification
-from intake.subscriptions import Notified, read
+from intake.listening.receive import HttpAnswer
+from intake.listening.receive_fhir import receive_notification
+from intake.reading.fhir import Refused
+from intake.reading.subscriptions import Notified, read
+from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from openpyxl import Workbook
 
-from intake import tables
-from intake.memberfile import RosterRow, cin_of_number, read_date, read_row, read_sheet
-from intake.profiles import PROFILES as PROFILES_FOLDER
-from intake.profiles import FileKind, ProfileInvalid, Profiles, profile_of
-from intake.returns import harmless
-from intake.tables import FileRefused, tables_of
+from intake.files import tables
+from intake.files.memberfile import RosterRow, cin_of_number, read_date, read_row, read_sheet
+from intake.files.profiles import PROFILES as PROFILES_FOLDER
+from intake.files.profiles import FileKind, ProfileInvalid, Profiles, profile_of
+from intake.files.returns import harmless
+from intake.files.tables import FileRefused, tables_of
 from tests.intake.rosters import COAST_HEADER, coast, workbook
 
 PROFILES = Profiles()

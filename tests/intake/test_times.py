@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from intake.times import Precision, Time, Zone, ZoneBasis, offset_of, parse
+from intake.reading.times import Precision, Time, Zone, ZoneBasis, offset_of, parse
 
 PACIFIC = Zone("America/Los_Angeles")
 

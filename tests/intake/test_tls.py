@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from intake.mllp import Listener, framed
-from intake.sources import SourcesInvalid, load_sources
-from intake.tls import server_context
+from intake.listening.mllp import Listener, framed
+from intake.listening.tls import server_context
+from intake.senders.sources import SourcesInvalid, load_sources
 from tests.intake.certificates import Authority, Held
 from tests.intake.conftest import World, open_world
 from tests.intake.making import adt

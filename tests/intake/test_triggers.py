@@ -13,8 +13,8 @@ from domain.member.identity import RecogniseMessage
 from domain.staff.facts import Role
 from domain.stay.facts import MemberAdmitted, Move, StayClass, StayContinuedElsewhere, VisitBecame
 from eventlog.gateway import Accepted
-from intake.inbox import Status
-from intake.sources import Facility, Source, Sources
+from intake.senders.sources import Facility, Source, Sources
+from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
 from tests.intake.making import MARISOL, TOMAS, adt
 

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from intake.inbox import Status
-from intake.mllp import FRAME_BYTES_MAX, framed
-from intake.sources import Source, Sources
+from intake.listening.mllp import FRAME_BYTES_MAX, framed
+from intake.senders.sources import Source, Sources
+from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
 from tests.intake.making import MARISOL, adt
 from workers.ground.postgres import FOR_TESTS, PostgresServer, ensure_database, with_database

@@ -39,7 +39,7 @@ from domain.staff.facts import AbsenceAnnounced, Licence, LicenceShown, Role, Ro
 from domain.stay.facts import MemberAdmitted, MemberDischarged, StayClass, order_of
 from domain.transition.facts import TransitionalCareEnded, TransitionalCareOpened
 from eventlog.keys import KeyRing
-from intake import inbox
+from intake.store import inbox
 from projections import asking, sentences, sentences_of_the_year
 from projections.queries import BadFilter, NotReady, Queries
 from projections.registry import read_models

@@ -24,9 +24,9 @@ from domain.member.decider import LearnContactPoint, MarkContactPoint, ReportDea
 from domain.member.facts import PointKind
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
-from intake.inbox import Status
-from intake.reports import as_csv
-from intake.roster import Receipt
+from intake.files.reports import as_csv
+from intake.files.roster import Receipt
+from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
 from tests.intake.making import MARISOL, TOMAS, Person, member_file
 from tests.intake.rosters import COAST_HEADER, coast, valley, workbook

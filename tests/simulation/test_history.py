@@ -31,8 +31,8 @@ from domain.episode.facts import (
 )
 from domain.followup.facts import CadenceAgreed, FollowUpContactMade
 from domain.interactions import Interaction
-from intake import inbox
-from intake.inbox import Inbox, Status
+from intake.store import inbox
+from intake.store.inbox import Inbox, Status
 from simulation.lives import ORDER
 from simulation.what_if import OUTCOMES, decided, differences, ledger, replayed, what_if
 from tests.given import DEFAULT, POLICIES, varied

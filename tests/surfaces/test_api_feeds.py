@@ -8,7 +8,7 @@ import pytest
 
 from api import tokens
 from domain.staff.facts import Role
-from intake.notices import Kind
+from intake.senders.notices import Kind
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World
 from workers.cli.sending import built
 

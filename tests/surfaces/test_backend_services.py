@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from domain.staff.facts import Role
 from eventlog.clock import FixedClock
-from intake.sources import SourcesInvalid, load_sources
+from intake.senders.sources import SourcesInvalid, load_sources
 from tests.surfaces.conftest import MONDAY, World, open_world
 
 TOKEN_URL = "http://127.0.0.1:8470/v1/fhir/token"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from intake.notices import Kind
+from intake.senders.notices import Kind
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World
 from tests.surfaces.test_api_feeds import message, sent
 from workers.cli import app, frame

@@ -13,7 +13,7 @@ from domain.episode.leads import AssignLeadCareManager
 from domain.member.circumstances import RecordDiagnosis
 from domain.member.identity import LearnRecordNumber
 from domain.staff.facts import Role
-from intake import inquiries
+from intake.answering import inquiries
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
 from tests.surfaces.test_referrals import give
 

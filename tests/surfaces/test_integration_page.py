@@ -16,9 +16,9 @@ import pytest
 from api import tokens
 from domain.staff.facts import Role
 from eventlog.clock import FixedClock
-from intake.mllp import framed
-from intake.sources import load_sources
-from intake.tls import server_context
+from intake.listening.mllp import framed
+from intake.listening.tls import server_context
+from intake.senders.sources import load_sources
 from tests.intake.certificates import Authority
 from tests.surfaces.conftest import MONDAY, World, open_world
 from tests.surfaces.test_backend_services import assertion, jwks

@@ -14,7 +14,7 @@ from domain.core import ProcessRef
 from domain.episode.closing import CloseEpisode
 from domain.episode.facts import ClosureReason
 from domain.staff.facts import Role
-from intake.referral import EXAMPLE
+from intake.referrals.referral import EXAMPLE
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World, plan_and_project
 from workers.cli import app, frame
 from workers.cli.sending import built

@@ -26,7 +26,7 @@ from activities.advance import JITTER_MAX
 from activities.rounds import command_id
 from domain.core import AllOpen, Instant, Obligation, ProcessRef, Recorded
 from domain.requests import DeliveryBegun, DeliveryOutcomeUnknown, MessageFailed, MessageRequested, MessageSent
-from intake.inbox import ATTEMPTS_MAX, Status
+from intake.store.inbox import ATTEMPTS_MAX, Status
 from projections.runner import ProjectorStopped
 from tests.given import Told
 from tests.properties.histories import History

@@ -22,7 +22,7 @@ from domain.outreach.decider import RecordAttempt
 from domain.outreach.facts import Outcome
 from domain.transition.decider import CompleteItem, RecordTransitionAttempt, RecordTransitionContact
 from eventlog.gateway import Gateway
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
 from simulation.desk import PACIFIC, staff
 from simulation.health_plan import member_file
 from simulation.hospital import Hospital

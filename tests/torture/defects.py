@@ -24,8 +24,8 @@ from eventlog import killpoints
 from eventlog.database import CREATE_LOCK, connect
 from eventlog.gateway import Gateway
 from eventlog.recorder import Item, LogRecorder, Verdict
-from intake import receive
-from intake.inbox import Arrival, Inbox, Status, Stored, uuid7
+from intake.listening import receive
+from intake.store.inbox import Arrival, Inbox, Status, Stored, uuid7
 from projections import store
 from workers import reconcile, router, temporal_worker
 

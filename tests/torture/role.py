@@ -38,7 +38,7 @@ from eventlog.clock import OffsetClock
 from eventlog.gateway import Accepted
 from eventlog.log import Log
 from eventlog.recorder import LogAway
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
 from tests.torture import deeds
 from tests.torture.hasty import WORKFLOWS
 from tests.torture.outgoing import ledgers, lines, note

@@ -42,7 +42,7 @@ from eventlog import killpoints
 from eventlog.clock import FixedClock
 from eventlog.gateway import Accepted
 from eventlog.log import Log
-from intake.mllp import framed
+from intake.listening.mllp import framed
 from projections.runner import Projector
 from tests.intake.making import adt
 from tests.torture import defects, hasty, members

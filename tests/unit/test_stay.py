@@ -38,7 +38,7 @@ from domain.stay.facts import (
     VisitBecame,
     order_of,
 )
-from intake.dispositions import disposition_table
+from intake.reading.dispositions import disposition_table
 from tests.given import LEAD, MEMBER, NURSE, STAY, Story, at, given, told
 
 MONDAY = "2026-11-16 09:00 PST"

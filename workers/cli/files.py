@@ -12,9 +12,9 @@ from uuid import UUID
 import typer
 from rich.text import Text
 
-from intake.profiles import FileKind
-from intake.reports import Outcome, ReportLine, as_csv
-from intake.roster import OTHERS_SINCE, MemberFiles, Preview, Receipt, plan_of
+from intake.files.profiles import FileKind
+from intake.files.reports import Outcome, ReportLine, as_csv
+from intake.files.roster import OTHERS_SINCE, MemberFiles, Preview, Receipt, plan_of
 from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Json, Limit, Stop

@@ -33,8 +33,8 @@ from domain.staff.decider import OFFICE_ZONE
 from eventlog.gateway import Accepted, Conflict, Outcome
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
-from intake.inbox import CannotStore, UnknownMessage
-from intake.sources import SourcesInvalid
+from intake.senders.sources import SourcesInvalid
+from intake.store.inbox import CannotStore, UnknownMessage
 from projections.runner import ProjectorAway, ProjectorStopped
 from workers.composition import System, open_system, prepare
 from workers.ground.child import GroundError

@@ -11,9 +11,9 @@ from rich.text import Text
 from api.commands import command_id_of
 from domain.episode.state import claim_on_open_episode
 from domain.member.identity import MoveStay
-from intake.forms import Read, read_stored
-from intake.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
-from intake.notification import Ignored
+from intake.people.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
+from intake.reading.forms import Read, read_stored
+from intake.reading.notification import Ignored
 from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Json, Limit, Stop

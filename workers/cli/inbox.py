@@ -13,10 +13,10 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from intake.inbox import Shown, Status
-from intake.notices import UnknownNotice
-from intake.replays import Rehearsed, Selection, replay_chosen
-from intake.sources import load_sources
+from intake.applying.replays import Rehearsed, Selection, replay_chosen
+from intake.senders.notices import UnknownNotice
+from intake.senders.sources import load_sources
+from intake.store.inbox import Shown, Status
 from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop

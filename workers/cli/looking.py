@@ -16,7 +16,7 @@ from api.year import TierThen
 from domain.calendar import start_of_day
 from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
-from intake.notices import Notices
+from intake.senders.notices import Notices
 from projections.answers import Deadline, Page
 from projections.words import listed, plain, promise, waited
 from workers.cli import frame as f

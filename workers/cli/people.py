@@ -6,8 +6,8 @@ from domain.catalog import PROCESSES
 from domain.core import SYSTEM, StreamId
 from domain.episode.state import claim_on_open_episode
 from domain.staff.facts import Role
-from intake.identifiers import cin_of
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
+from intake.reading.identifiers import cin_of
 from workers.cli import frame as f
 from workers.cli.frame import Stop
 from workers.composition import System

@@ -21,7 +21,7 @@ from api.looking_back import instant_of
 from api.offering import Given, Offer, is_mapping, part_of, plain
 from api.offers import OFFERS
 from domain.core import Refusal, personal_fields
-from intake.identity import IdentityKeys
+from intake.people.identity import IdentityKeys
 from workers.cli import frame as f
 from workers.cli.frame import Json, Stop
 from workers.cli.people import PROCESSES_OF_AN_EPISODE, actor, staff_of, stream_of

@@ -13,11 +13,11 @@ from rich.text import Text
 
 from domain.episode.referrals import ReferralSource, Urgency
 from domain.staff.decider import OFFICE_ZONE
-from intake.inbox import Status
-from intake.referral import Faulty, read_form
-from intake.referral_desk import BY_STAFF
-from intake.strangers import UnknownStranger
-from intake.tables import FileRefused
+from intake.files.tables import FileRefused
+from intake.referrals.desk import BY_STAFF
+from intake.referrals.referral import Faulty, read_form
+from intake.referrals.strangers import UnknownStranger
+from intake.store.inbox import Status
 from projections.words import plain
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop

@@ -1,0 +1,1 @@
+"""Sockets, commits and answers: nothing is acknowledged that is not stored."""

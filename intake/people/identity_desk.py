@@ -1,0 +1,330 @@
+"""What waits for a person about who somebody is: one list, with what speaks for and against side by side, and the decisions.
+
+Messages whose match is doubtful, pairs of members who may be one person, members who are one person with two open episodes, contact
+points that a hospital proposed. A decision is a command on a member's stream; what follows from it follows from the facts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from itertools import combinations
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+from psycopg.rows import class_row
+
+from domain.core import Command, StreamId
+from domain.member.decider import Member
+from domain.member.facts import PointKind
+from domain.member.identity import (
+    AcceptContactPoint,
+    DisownMessage,
+    KeepMembersApart,
+    MergeMembers,
+    RecogniseMessage,
+    RejectContactPoint,
+)
+from eventlog.clock import Clock
+from eventlog.gateway import Accepted, Gateway, Outcome
+from intake.people.identity import IdentityKeys
+from intake.people.index import LINK, NAME, POINT
+from intake.people.matching import IDENTITY_REASONS, Reason
+from intake.people.readings import Sight
+from intake.people.recognising import candidate
+from intake.people.scoring import Likely, score, weights_on
+from intake.reading.forms import Read, read_stored
+from intake.reading.notification import Ignored, MemberKeys
+from intake.senders.sources import Sources
+from intake.store.inbox import ROW_COLUMNS, Inbox, Row
+
+QUESTIONS_MAX: Final = 500
+PAIRS_MAX: Final = 200
+ROSTER_REASONS: Final = ("birth_date_conflict", "identity_conflict", "possible_member", "no_cin")
+"""Why rows of files and referrals wait for somebody to say who is meant (domain.md 7, scenarios 3 and 4)."""
+
+_NAMESPACE: Final = UUID("b2c1f6de-8d55-5a0e-9f0b-0a6f3fd0a6c4")
+
+
+class Kind(StrEnum):
+    MESSAGE = "message"
+    PAIR = "pair"
+    TWO_EPISODES = "two_episodes"
+    CONTACT_POINT = "contact_point"
+
+
+class Choice(StrEnum):
+    """What a person may find."""
+
+    ATTACH = "attach"
+    KEEP_APART = "keep_apart"
+    MERGE = "merge"
+    ACCEPT = "accept"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of those who are compared: `who` is `message` or a member. Personal; None where it is not asked for or not known."""
+
+    who: str
+    cins: tuple[str, ...] = ()
+    family_name: str | None = None
+    given_name: str | None = None
+    birth_date: date | None = None
+    sex: str = ""
+    phones: tuple[str, ...] = ()
+    zips: tuple[str, ...] = ()
+    record_numbers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Something to look at. `since`: from when on it waits; `reason`: why. `members` may be meant, `likely` says what was compared;
+    `pair` names what speaks for two members' being one. `sides` are given where they are asked for."""
+
+    id: UUID
+    kind: Kind
+    reason: str
+    since: datetime
+    waits: timedelta
+    members: tuple[StreamId, ...]
+    choices: tuple[Choice, ...]
+    source: str = ""
+    message_kind: str = ""
+    subject: str = ""
+    pair: tuple[str, ...] = ()
+    likely: tuple[dict[str, Any], ...] = ()
+    sides: tuple[Side, ...] = field(default=(), repr=False)
+
+
+class UnknownQuestion(LookupError):
+    """Nothing under this id waits for anybody. The text says what to do."""
+
+
+class NoSuchChoice(ValueError):
+    """The question cannot be answered so. The text names the field and the remedy."""
+
+
+class IdentityDesk:
+    """Lists the questions and carries out what a person found. Thread-safe."""
+
+    def __init__(self, inbox: Inbox, gateway: Gateway, identity: IdentityKeys, sources: Sources, clock: Clock) -> None:
+        self._inbox = inbox
+        self._gateway = gateway
+        self._identity = identity
+        self._sources = sources
+        self._clock = clock
+
+    def questions(self, *, kind: Kind | None = None, limit: int = 100, now: datetime | None = None) -> tuple[Question, ...]:
+        """What waits, the longest first."""
+        assert 0 < limit <= QUESTIONS_MAX
+        at = now or self._clock.now()
+        found = [q for of in Kind if kind in (None, of) for q in self._of_kind(of, at)]
+        return tuple(sorted(found, key=lambda q: (q.since, q.id))[:limit])
+
+    def question(self, id: UUID, *, unseal: bool = True) -> Question:
+        """One of them, with all that is compared side by side. Raises UnknownQuestion."""
+        found = next(self._messages(self._clock.now(), id), None) or next(
+            (q for q in self.questions(limit=QUESTIONS_MAX) if q.id == id), None
+        )
+        if found is None:
+            raise UnknownQuestion(f"nothing waits under {id}; see `throughline identity list`")
+        return _with(found, tuple(self._sides(found))) if unseal else found
+
+    def decide(
+        self, id: UUID, choice: Choice, *, by: str, command_id: UUID, reason: str, member: StreamId | None = None
+    ) -> Outcome:  # fmt: skip
+        """Carry out what somebody found. The same command id again gives the first result, also once nothing waits any more.
+
+        Raises UnknownQuestion, NoSuchChoice."""
+        if (first := self._gateway.log.look({}, (command_id,), "policy").remembered.get(command_id)) is not None:
+            facts = tuple(stored.recorded for stored in self._gateway.log.at(first.positions))
+            position = facts[-1].position if facts else 0
+            return Accepted(first.stream, self._gateway.log.version(first.stream), facts, position, repeated=True)
+        question = self.question(id, unseal=False)
+        if choice not in question.choices:
+            raise NoSuchChoice(f"decision: {choice} is none here; choose {', '.join(question.choices)}")
+        return self._gateway.handle(_command(question, choice, by, reason, member), command_id=command_id)
+
+    # -- what waits
+
+    def _of_kind(self, kind: Kind, now: datetime) -> Iterator[Question]:
+        match kind:
+            case Kind.MESSAGE:
+                return self._messages(now)
+            case Kind.PAIR:
+                return self._pairs(now)
+            case Kind.TWO_EPISODES:
+                return self._two_episodes(now)
+            case Kind.CONTACT_POINT:
+                return self._contact_points(now)
+
+    def _messages(self, now: datetime, id: UUID | None = None) -> Iterator[Question]:
+        query = (
+            f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE (status = 'waiting' AND reason = ANY(%s)"
+            " OR status = 'unmatched' AND proposed <> '{}') AND (%s::uuid IS NULL OR inbox_id = %s)"
+            " ORDER BY inbox_id LIMIT %s"
+        )
+        reasons = [*IDENTITY_REASONS, *ROSTER_REASONS]
+        with self._inbox.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
+            rows = cursor.execute(query, (reasons, id, id, QUESTIONS_MAX)).fetchall()
+        for row in rows:
+            told = row.outcome or {}
+            two = row.reason == Reason.MERGE_OF_TWO.value and len(row.proposed) > 1
+            members = tuple(row.proposed) or ((row.member,) if row.member else ())
+            yield Question(
+                id=row.inbox_id, kind=Kind.MESSAGE, reason=row.reason, since=row.received_at, waits=now - row.received_at,
+                members=members, source=row.source_id, message_kind=row.kind,
+                choices=(Choice.MERGE, Choice.KEEP_APART) if two else (Choice.ATTACH, Choice.KEEP_APART),
+                pair=(told["pair"],) if two and "pair" in told else (),
+                likely=tuple(told.get("proposed", ())) if isinstance(told.get("proposed"), list) else (),
+            )  # fmt: skip
+
+    def _pairs(self, now: datetime) -> Iterator[Question]:
+        """Members of one last name and birth date under different CINs; not those whom somebody kept apart on the same evidence."""
+        with self._inbox.pool.connection() as conn:
+            rows = conn.execute(
+                "SELECT array_agg(member ORDER BY member), max(since) FROM intake.member_lookup WHERE kind = %s GROUP BY key"
+                " HAVING count(*) > 1 ORDER BY 2 LIMIT %s",
+                (NAME, PAIRS_MAX),
+            ).fetchall()
+        sight = Sight(self._gateway)
+        sight.fetch(member for members, _ in rows for member in members)
+        for members, since in rows:
+            for one, other in combinations(members, 2):
+                found = self._compared(sight, one, other)
+                if found is not None and not _settled(sight, one, other, found):
+                    yield Question(
+                        id=uuid5(_NAMESPACE, f"{one}|{other}"), kind=Kind.PAIR, reason="alike", since=since, waits=now - since,
+                        members=(one, other), choices=(Choice.MERGE, Choice.KEEP_APART), pair=evidence_of(found),
+                        likely=(found.plain(),),
+                    )  # fmt: skip
+
+    def _compared(self, sight: Sight, one: StreamId, other: StreamId) -> Likely | None:
+        """What speaks for two members' being one person; None where it is not enough to ask."""
+        if sight.member(one).erased or sight.member(other).erased or other in sight.person(one):
+            return None
+        weights = weights_on(self._clock.now().date())
+        found = score(_keys_of(sight.member(one)), candidate(sight, other, in_full=True), weights)
+        return found if found.score >= weights.propose else None
+
+    def _two_episodes(self, now: datetime) -> Iterator[Question]:
+        """One person with two open episodes: only one may go on, and somebody has to close the other."""
+        sight = Sight(self._gateway)
+        for survivor, retired, since in self._kept(LINK):
+            ours = [m for m in (survivor, retired) if sight.holder(f"claim-open-{m}") is not None]
+            if len(ours) == 2:
+                yield Question(
+                    id=uuid5(_NAMESPACE, f"episodes|{survivor}|{retired}"), kind=Kind.TWO_EPISODES, reason="two_open_episodes",
+                    since=since, waits=now - since, members=(survivor, retired), choices=(),
+                )  # fmt: skip
+
+    def _contact_points(self, now: datetime) -> Iterator[Question]:
+        for member, point, since in self._kept(POINT):
+            yield Question(
+                id=uuid5(_NAMESPACE, f"point|{member}|{point}"), kind=Kind.CONTACT_POINT, reason="hospital_has_another",
+                since=since, waits=now - since, members=(member,), subject=point, choices=(Choice.ACCEPT, Choice.REJECT),
+            )  # fmt: skip
+
+    def _kept(self, kind: str) -> Sequence[tuple[StreamId, str, datetime]]:
+        with self._inbox.pool.connection() as conn:
+            return conn.execute(
+                "SELECT member, subject, since FROM intake.identity_open WHERE kind = %s ORDER BY since LIMIT %s",
+                (kind, QUESTIONS_MAX),
+            ).fetchall()
+
+    # -- side by side
+
+    def _sides(self, question: Question) -> Iterator[Side]:
+        if question.kind is Kind.MESSAGE and (side := self._of_message(question.id)) is not None:
+            yield side
+        for stream in question.members:
+            member = self._gateway.load(stream).state
+            assert isinstance(member, Member)
+            if question.kind is Kind.CONTACT_POINT:
+                proposal = member.identity.proposals.get(question.subject)
+                if proposal is not None:
+                    yield Side(f"{proposal.source or proposal.learned_from}: {proposal.kind.value}", phones=(proposal.value or "",))
+            yield _of_member(stream, member)
+
+    def _of_message(self, id: UUID) -> Side | None:
+        shown = self._inbox.show(id)
+        source = self._sources.named(shown.row.source_id)
+        if shown.raw is None:
+            return None
+        if shown.row.transport == "file":
+            told = json.loads(shown.raw)
+            names = {key: str(told.get(key, "")) for key in ("cin", "last_name", "first_name", "birth_date")}
+            cins = (names["cin"],) if names["cin"] else ()
+            return Side("message", cins, names["last_name"], names["first_name"], None)
+        found = read_stored(shown.raw, shown.row, source) if source is not None else None
+        if not isinstance(found, Read) or isinstance(found.said, Ignored):
+            return None
+        said = found.said.member
+        numbers = tuple(number for _, number in said.record_numbers)
+        return Side(
+            "message", said.cins, said.family_name or None, said.given_name or None, said.birth_date, said.sex,
+            (said.phone,) if said.phone else (), (said.zip,) if said.zip else (), numbers,
+        )  # fmt: skip
+
+
+def evidence_of(found: Likely) -> tuple[str, ...]:
+    """What agreed, by name: two members who were kept apart are proposed again once something more agrees."""
+    return tuple(e.feature for e in found.evidence if e.points > 0)
+
+
+def _settled(sight: Sight, one: StreamId, other: StreamId, found: Likely) -> bool:
+    return set(evidence_of(found)) <= sight.member(one).identity.apart.get(other, frozenset())
+
+
+def _command(question: Question, choice: Choice, by: str, reason: str, member: StreamId | None) -> Command:
+    match choice:
+        case Choice.MERGE:
+            survivor = member or question.members[0]
+            others = [m for m in question.members if m != survivor]
+            if survivor not in question.members or len(others) != 1:
+                raise NoSuchChoice(f"member: name who goes on, one of {', '.join(question.members)}")
+            return MergeMembers(stream=survivor, by=by, retired=others[0], evidence=question.pair, reason=reason)
+        case Choice.KEEP_APART if len(question.pair) and len(question.members) > 1:
+            one, other, *_ = question.members
+            return KeepMembersApart(stream=one, by=by, other=other, evidence=question.pair, reason=reason)
+        case Choice.ATTACH | Choice.KEEP_APART:
+            whose = member or (question.members[0] if len(question.members) == 1 else None)
+            if whose is None:
+                raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
+            kind = RecogniseMessage if choice is Choice.ATTACH else DisownMessage
+            return kind(stream=whose, by=by, message=str(question.id), reason=reason)
+        case Choice.ACCEPT:
+            return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
+        case Choice.REJECT:
+            return RejectContactPoint(stream=question.members[0], by=by, point=question.subject, reason=reason)
+
+
+def _keys_of(member: Member) -> MemberKeys:
+    """A member as if a message were about them."""
+    phones = [p.value for p in member.points.values() if p.kind is PointKind.PHONE and p.value]
+    return MemberKeys(
+        family_name=member.family_name or "", given_name=member.given_name or "",
+        birth_date=date.fromisoformat(member.birth_date) if member.birth_date else None, sex=member.sex.upper()[:1],
+        phone=phones[0][-10:] if phones else "",
+    )  # fmt: skip
+
+
+def _of_member(stream: StreamId, member: Member) -> Side:
+    def values(kind: PointKind) -> tuple[str, ...]:
+        return tuple(p.value for p in member.points.values() if p.kind is kind and p.value)
+
+    numbers = tuple(n.number for n in member.identity.numbers.values() if n.number)
+    born = date.fromisoformat(member.birth_date) if member.birth_date else None
+    return Side(
+        stream, member.cins(), member.family_name, member.given_name, born, member.sex, values(PointKind.PHONE),
+        values(PointKind.ADDRESS), numbers,
+    )  # fmt: skip
+
+
+def _with(question: Question, sides: Iterable[Side]) -> Question:
+    return Question(**{**{f: getattr(question, f) for f in Question.__dataclass_fields__}, "sides": tuple(sides)})

@@ -1,0 +1,291 @@
+"""Indexes beside the log, filled from its facts: who has this last name and birth date, whom a hospital calls by this number, whose
+a stay is, as which it goes on.
+
+They propose and they speed up; who holds a CIN is asked of the log itself (its claim streams). Dropped, they are rebuilt from
+position 0. What becomes known here wakes the messages that wait for it, whoever made it known: new members and numbers, what a
+person decided about who somebody is, and that care for a plan began or ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from domain.catalog import entry_of
+from domain.core import Recorded, StreamId
+from domain.episode.facts import AssignmentReceived, EpisodeClosed, EpisodeReinstated
+from domain.member.decider import Member
+from domain.member.facts import (
+    ContactPointLearned,
+    IdentityCorrected,
+    MemberRegistered,
+    PersonalDataErased,
+    PointKind,
+    StayAttributed,
+    StayDetached,
+)
+from domain.member.identity import (
+    CinReplaced,
+    CinReplacementWithdrawn,
+    ContactPointProposalRejected,
+    ContactPointProposed,
+    MembersKeptApart,
+    MembersMerged,
+    MembersSeparated,
+    MessageDisowned,
+    MessageRecognised,
+    RecordNumberForgotten,
+    RecordNumberLearned,
+    RecordNumberRetired,
+)
+from domain.stay.facts import StayContinuedElsewhere
+from eventlog.arrays import texts
+from eventlog.gateway import Gateway
+from eventlog.log import ROW_COLUMNS, Log
+from intake.files.lines import ENDS_LATER
+from intake.files.listing import ANOTHER_PLAN, NOT_ASSIGNED
+from intake.people.identity import IdentityKeys
+from intake.people.matching import IDENTITY_REASONS
+from intake.people.readings import Sight
+from intake.store.claims import INDEX_LOCK
+from intake.store.inbox import Inbox
+
+INDEX_NAME: Final = "intake/2"
+"""Another name, another content: an index under a former one is filled anew."""
+
+BATCH: Final = 500
+PROPOSED_MAX: Final = 10
+
+
+class IdentityIndex:
+    """Keeps the two tables up with the log. One caller at a time does the work; others find it done."""
+
+    def __init__(self, inbox: Inbox, log: Log, gateway: Gateway, identity: IdentityKeys) -> None:
+        self._inbox = inbox
+        self._log = log
+        self._gateway = gateway
+        self._identity = identity
+        self._taken_in = -1
+
+    def catch_up(self, now: datetime) -> int:
+        """Take in what the log has gained; how many waiting messages were woken. Raises LogAway."""
+        incarnation = self._log.incarnation()
+        woken = 0
+        with self._inbox.pool.connection() as conn, conn.pipeline():
+            while True:
+                with conn.transaction():
+                    conn.execute(f"SELECT pg_advisory_xact_lock({INDEX_LOCK})")
+                    position, bound = self._position(conn, incarnation), self._log.watermark()
+                    facts = self._indexed(position, bound)
+                    if learned := self._take_all(conn, facts):
+                        woken += self._inbox.wake_unmatched(conn, learned, now)
+                    woken += sum(self._decided(conn, recorded, now) for recorded in facts)
+                    woken += self._served(conn, facts, now)
+                    woken += self._inbox.wake_at_their_day(conn, ENDS_LATER, now)
+                    reached = facts[-1].position if len(facts) == BATCH else bound
+                    if reached != position:
+                        conn.execute(
+                            "INSERT INTO intake.index_position VALUES (%s, %s, %s)"
+                            " ON CONFLICT (name) DO UPDATE SET position = EXCLUDED.position, incarnation = EXCLUDED.incarnation",
+                            (INDEX_NAME, reached, incarnation),
+                        )
+                if len(facts) < BATCH:
+                    break
+        self._taken_in = reached
+        return woken
+
+    def has_news(self) -> bool:
+        """Whether the log has gained something since `catch_up` last looked from here: a cheap question. Raises LogAway."""
+        return self._log.watermark() != self._taken_in
+
+    def called(self, conn: Connection[TupleRow], keys: Iterable[bytes]) -> dict[bytes, tuple[StreamId, ...]]:
+        """The members who are found under each of some keys (of record numbers, hints), in one round trip."""
+        wanted = list(dict.fromkeys(keys))
+        if not wanted:
+            return {}
+        rows = conn.execute(
+            "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (wanted,)
+        ).fetchall()
+        found: dict[bytes, list[StreamId]] = {}
+        for key, member in rows:
+            found.setdefault(key, []).append(member)
+        return {key: tuple(members[:PROPOSED_MAX]) for key, members in found.items()}
+
+    def named(self, conn: Connection[TupleRow], people: Iterable[tuple[str, date]]) -> dict[tuple[str, date], tuple[StreamId, ...]]:
+        """The members of each last name and birth date, in one round trip."""
+        keys = {person: self._identity.name_and_birth_date(*person) for person in people}
+        if not keys:
+            return {}
+        rows = conn.execute(
+            "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (list(keys.values()),)
+        ).fetchall()
+        found: dict[bytes, list[StreamId]] = {}
+        for key, member in rows:
+            found.setdefault(key, []).append(member)
+        return {person: tuple(found.get(key, ())[:PROPOSED_MAX]) for person, key in keys.items()}
+
+    def _position(self, conn: Connection[TupleRow], incarnation: object) -> int:
+        """Where to go on. A log that was restored since is read from its beginning."""
+        row = conn.execute("SELECT position, incarnation FROM intake.index_position WHERE name = %s", (INDEX_NAME,)).fetchone()
+        if row is not None and row[1] == incarnation:
+            return int(row[0])
+        conn.execute("DELETE FROM intake.member_lookup")
+        conn.execute("DELETE FROM intake.stay_member")
+        conn.execute("DELETE FROM intake.stay_continued")
+        conn.execute("DELETE FROM intake.identity_open")
+        return 0
+
+    def _indexed(self, position: int, bound: int) -> list[Recorded]:
+        """The next facts that the indexes are made of; the others, most of the log, are not even read."""
+        rows = self._log.recorder.rows(
+            f"SELECT {ROW_COLUMNS} FROM log.events WHERE position > %b AND position <= %b AND name = ANY(%b) ORDER BY position"
+            f" LIMIT {BATCH}",
+            (position, bound, texts(_NAMES)),
+        )
+        self._log.codec.fetch_keys(rows)
+        return [self._log.codec.decode(row) for row in rows]
+
+    def _take_all(self, conn: Connection[TupleRow], facts: Sequence[Recorded]) -> list[bytes]:
+        """The look-up keys under which members became known with these facts."""
+        learned: list[bytes] = []
+        members: dict[StreamId, StreamId] = {}
+        states = self._gateway.load_many(r.stream for r in facts if isinstance(r.fact, MemberRegistered | IdentityCorrected))
+        for recorded in facts:
+            match recorded.fact:
+                case MemberRegistered() | IdentityCorrected():
+                    learned += self._named(conn, recorded, states[recorded.stream].state)
+                case StayAttributed(stay=stay):
+                    members[stay] = recorded.stream
+                case StayDetached(stay=stay):
+                    _attribute(conn, members)
+                    members = {}
+                    conn.execute("DELETE FROM intake.stay_member WHERE stay = %s AND member = %s", (stay, recorded.stream))
+                case _:
+                    learned += self._take(conn, recorded)
+        _attribute(conn, members)
+        return learned
+
+    def _take(self, conn: Connection[TupleRow], recorded: Recorded) -> list[bytes]:
+        """The look-up keys under which a member became known with this fact."""
+        match recorded.fact:
+            case ContactPointLearned(point=point, kind=kind, value=value):
+                _close(conn, POINT, recorded.stream, point)
+                if kind is PointKind.PHONE and value:
+                    _keep(conn, recorded, HINT, self._identity.hints("", "", None, (value,)))
+            case ContactPointProposed(point=point):
+                _open(conn, POINT, recorded.stream, point, recorded.recorded_at)
+            case ContactPointProposalRejected(point=point):
+                _close(conn, POINT, recorded.stream, point)
+            case MembersMerged(survivor=survivor, retired=retired) if survivor == recorded.stream:
+                _open(conn, LINK, survivor, retired, recorded.recorded_at)
+            case MembersSeparated(survivor=survivor, retired=retired):
+                _close(conn, LINK, survivor, retired)
+            case RecordNumberLearned(key=key) | RecordNumberRetired(key=key):
+                _keep(conn, recorded, NUMBER, (bytes.fromhex(key),))
+                return [bytes.fromhex(key)]
+            case RecordNumberForgotten(key=key):
+                conn.execute(
+                    "DELETE FROM intake.member_lookup WHERE member = %s AND key = %s", (recorded.stream, bytes.fromhex(key))
+                )
+            case CinReplaced(claim=claim):
+                return [bytes.fromhex(claim.partition("-")[2])]
+            case PersonalDataErased():
+                conn.execute("DELETE FROM intake.member_lookup WHERE member = %s", (recorded.stream,))
+            case StayContinuedElsewhere(stay=stay):
+                conn.execute("INSERT INTO intake.stay_continued VALUES (%s, %s) ON CONFLICT DO NOTHING", (recorded.stream, stay))
+        return []
+
+    def _named(self, conn: Connection[TupleRow], recorded: Recorded, member: Member) -> list[bytes]:
+        """Somebody is registered, or called otherwise now."""
+        stream = recorded.stream
+        born = date.fromisoformat(member.birth_date) if member.birth_date else None
+        conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind IN (%s, %s)", (stream, NAME, ALIKE))
+        hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())
+        keys = [] if not member.family_name or born is None else [self._identity.name_and_birth_date(member.family_name, born)]
+        _keep(conn, recorded, NAME, keys)
+        _keep(conn, recorded, ALIKE, hints)
+        return [*keys, *map(self._identity.cin, member.cins())]
+
+    def _decided(self, conn: Connection[TupleRow], recorded: Recorded, now: datetime) -> int:
+        """What a person decided about who somebody is; how many messages that wakes."""
+        match recorded.fact:
+            case MembersMerged(survivor=one, retired=other) | MembersSeparated(survivor=one, retired=other):
+                return self._inbox.wake_waiting(conn, (one, other), IDENTITY_REASONS, now)
+            case MembersKeptApart(other=other):
+                return self._inbox.wake_waiting(conn, (recorded.stream, other), IDENTITY_REASONS, now)
+            case CinReplaced() | RecordNumberForgotten() | CinReplacementWithdrawn():
+                return self._inbox.wake_waiting(conn, (recorded.stream,), IDENTITY_REASONS, now)
+            case MessageRecognised(message=message):
+                return self._inbox.recognised(conn, UUID(message), recorded.stream, by=recorded.actor, now=now)
+            case MessageDisowned(message=message):
+                return self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now)
+            case _:
+                return 0
+
+    def _served(self, conn: Connection[TupleRow], facts: Sequence[Recorded], now: datetime) -> int:
+        """Care ended or began, whoever said so; how many rows of files that wakes: those that waited for the end of another plan's,
+        and those that waited for an assignment. After an end the next row of every plan is looked at, the same as ever or not."""
+        ended = {r.stream for r in facts if isinstance(r.fact, EpisodeClosed)}
+        begun = {r.stream for r in facts if isinstance(r.fact, AssignmentReceived | EpisodeReinstated)}
+        if not ended | begun:
+            return 0
+        sight = Sight(self._gateway)
+        sight.fetch(ended | begun)
+        sight.fetch(sight.of(stream).member for stream in ended | begun)
+
+        def people(streams: set[StreamId]) -> list[StreamId]:
+            return [each for stream in sorted(streams) for each in sight.person(sight.of(stream).member)]
+
+        conn.execute("UPDATE intake.roster SET row_digest = '' WHERE member = ANY(%s) AND row_digest <> ''", (people(ended),))
+        woken = self._inbox.wake_rows(conn, people(ended), ANOTHER_PLAN, now)
+        return woken + self._inbox.wake_rows(conn, people(begun), NOT_ASSIGNED, now)
+
+
+def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId]) -> None:
+    """Whose stays are; those that were attributed when their message was applied are known already."""
+    if members:
+        conn.execute(
+            "INSERT INTO intake.stay_member SELECT * FROM unnest(%s::text[], %s::text[])"
+            " ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member WHERE stay_member.member <> EXCLUDED.member",
+            (texts(tuple(members)), texts(tuple(members.values()))),
+        )
+
+
+def _keep(conn: Connection[TupleRow], recorded: Recorded, kind: str, keys: Iterable[bytes]) -> None:
+    conn.execute(
+        "INSERT INTO intake.member_lookup (key, member, kind, since) SELECT k, %s, %s, %s FROM unnest(%s::bytea[]) AS k"
+        " ON CONFLICT DO NOTHING",
+        (recorded.stream, kind, recorded.recorded_at, list(keys)),
+    )
+
+
+def _open(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str, since: datetime) -> None:
+    conn.execute("INSERT INTO intake.identity_open VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", (kind, member, subject, since))
+
+
+def _close(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str) -> None:
+    conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND member = %s AND subject = %s", (kind, member, subject))
+
+
+NAME, ALIKE, NUMBER, HINT = "name", "alike", "number", "hint"
+"""What a key was made of: last name and birth date, or some of a name, replaced by the next; a number, which stays until it is
+forgotten; a phone, which proves nothing."""
+
+POINT, LINK = "contact_point", "link"
+"""What is kept of questions that no message asks."""
+
+_DECIDED: Final = (
+    MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, MessageRecognised, MessageDisowned,
+)  # fmt: skip
+_INDEXED: Final = (
+    MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,
+    ContactPointLearned, ContactPointProposed, ContactPointProposalRejected,
+    RecordNumberLearned, RecordNumberRetired, RecordNumberForgotten, *_DECIDED,
+    AssignmentReceived, EpisodeClosed, EpisodeReinstated,
+)  # fmt: skip
+_NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

@@ -1,0 +1,212 @@
+"""Looks up whom messages may be about, and asks `matching` and `scoring` (messages.md 5, Match).
+
+What is a match, and what only a proposal, is decided there; here is what they need: the members who hold a CIN, whom a sender calls
+by a number, who is called alike, and who of all these is one person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from domain.core import StreamId
+from domain.episode.state import claim_on_open_episode
+from domain.member.facts import PointKind
+from domain.member.identity import NUMBERS_MAX, LearnRecordNumber
+from eventlog.gateway import Order
+from intake.people.identity import IdentityKeys
+from intake.people.index import IdentityIndex
+from intake.people.matching import Candidate, Match, Matched, Reason, Unmatched, match
+from intake.people.readings import Reading, Sight
+from intake.people.scoring import Likely, likely, weights_on
+from intake.reading.identifiers import phone_key, zip_key
+from intake.reading.notification import MemberKeys
+
+FLAG_NUMBER_OF_ANOTHER: Final = "number_of_another_member"
+"""A record number of the message is known as another member's: it is not learned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Whom to look up: a message's keys, numbers and CINs that it says were given up, and whose its stay is, if that is known."""
+
+    keys: MemberKeys
+    of_stay: StreamId | None = None
+    by_hand: StreamId | None = None
+    retired: tuple[tuple[str, str], ...] = ()
+    retired_cins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was loaded: the streams, and who is found under which key."""
+
+    sight: Sight
+    called: Mapping[bytes, tuple[StreamId, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A match; `erased` where the data of the person whom it is about was destroyed. `likely`: who is proposed, and why."""
+
+    match: Match
+    erased: bool = False
+    likely: tuple[Likely, ...] = field(default=())
+
+    @property
+    def proposed(self) -> tuple[StreamId, ...]:
+        """Everybody who is to be shown to a person, the likeliest first."""
+        named = () if isinstance(self.match, Matched) else self.match.proposed
+        return tuple(dict.fromkeys((*(one.member for one in self.likely), *named)))
+
+    @property
+    def outcome(self) -> dict[str, Any] | None:
+        """What was compared, as it is kept beside the message."""
+        return {"proposed": [one.plain() for one in self.likely]} if self.likely else None
+
+
+class Recogniser:
+    """Answers whose messages are. Thread-safe."""
+
+    def __init__(self, identity: IdentityKeys, index: IdentityIndex) -> None:
+        self._identity = identity
+        self._index = index
+
+    def see(self, conn: Connection[TupleRow], sight: Sight, asked: Sequence[Asked]) -> Seen:
+        """Everybody whom the messages may be about, and their open episodes, in three round trips; two more for those whom no
+        number names, and for people of several members."""
+        called = self._index.called(conn, (key for one in asked for key in self._firm(one)))
+        claims = [self._identity.cin_claim(cin) for one in asked for cin in (*one.keys.cins, *one.retired_cins)]
+        sight.fetch(claims)
+        holders = [holder for claim in claims if (holder := sight.holder(claim)) is not None]
+        known = [member for one in asked for member in (one.of_stay, one.by_hand) if member is not None]
+        self._fetch(sight, (*holders, *known, *(member for found in called.values() for member in found)))
+        unsure = [one for one in asked if not self._named(one, sight, called)]
+        if unsure:
+            hinted = self._index.called(conn, (key for one in unsure for key in self._hints(one.keys)))
+            self._fetch(sight, (member for found in hinted.values() for member in found))
+            called = {**called, **hinted}
+        return Seen(sight, called)
+
+    def recognise(
+        self, seen: Seen, said: MemberKeys, of_stay: StreamId | None, message: str, received_on: date
+    ) -> Found:  # fmt: skip
+        """Whose a message is. `message` is its id: who somebody said is not meant is no candidate."""
+        sight = seen.sight
+        holders = self._holders(sight, said.cins)
+        if any(sight.member(member).erased for member in holders):
+            return Found(Unmatched(Reason.ERASED), erased=True)
+        if of_stay is not None and sight.member(of_stay).erased:
+            return Found(Unmatched(Reason.ERASED), erased=True)
+        by_cin = self._candidates(sight, holders, message)
+        by_name = self._candidates(sight, self._under(seen, self._name_keys(said)), message)
+        by_number = self._candidates(sight, self._under(seen, self.numbers(said.record_numbers)), message)
+        of_visit = candidate(sight, of_stay) if of_stay is not None and not disowned(sight, of_stay, message) else None
+        found = match(said, by_cin, by_name, of_visit, by_number)
+        if isinstance(found, Matched):
+            return Found(found)
+        hinted = self._candidates(sight, self._under(seen, self._hints(said)), message)
+        everybody = {c.member: c for c in (*by_cin, *by_number, *by_name, *hinted)}
+        compared = (candidate(sight, member, in_full=True) for member in everybody)
+        return Found(found, likely=likely(said, compared, weights_on(received_on)))
+
+    def holders(self, seen: Seen, numbers: Iterable[tuple[str, str]], cins: Iterable[str], message: str) -> tuple[Candidate, ...]:
+        """The members who are called by one of some numbers, or hold one of some CINs."""
+        members = (*self._holders(seen.sight, cins), *self._under(seen, self.numbers(numbers)))
+        return tuple(self._candidates(seen.sight, members, message))
+
+    def numbers(self, numbers: Iterable[tuple[str, str]]) -> tuple[bytes, ...]:
+        """The keys of record numbers."""
+        return tuple(self._identity.record_number(authority, number) for authority, number in numbers)
+
+    def lookup(self, said: MemberKeys, retired: Iterable[tuple[str, str]] = (), cins: Iterable[str] = ()) -> tuple[bytes, ...]:
+        """The keys under which whoever becomes known wakes a message that nobody was found for."""
+        held = map(self._identity.cin, (*said.cins, *cins))
+        return (*held, *self._name_keys(said), *self.numbers((*said.record_numbers, *retired)))
+
+    def taught(self, seen: Seen, reading: Reading, said: MemberKeys, member: StreamId, **told: Any) -> Iterator[Order | str]:
+        """What a message teaches of the numbers by which its sender calls the member it is about; a flag where that is doubtful."""
+        person = seen.sight.person(member)
+        known = {key for of in person for key in seen.sight.member(of).identity.numbers}
+        if len(known) + len(said.record_numbers) > NUMBERS_MAX:
+            return
+        for authority, number in said.record_numbers:
+            key = self._identity.record_number(authority, number)
+            if key.hex() in known:
+                continue
+            if set(seen.called.get(key, ())) - set(person):
+                yield FLAG_NUMBER_OF_ANOTHER
+                continue
+            yield reading.order(self._identity, f"number|{member}|{key.hex()}", LearnRecordNumber(
+                stream=member, by=f"source:{reading.source.name}", authority=authority, key=key.hex(), number=number, **told,
+            ))  # fmt: skip
+
+    # -- inside
+
+    def _fetch(self, sight: Sight, members: Iterable[StreamId]) -> None:
+        """Members with whoever is one person with them, and their open episodes."""
+        wanted = tuple(dict.fromkeys(members))
+        while wanted:
+            sight.fetch((*wanted, *map(claim_on_open_episode, wanted)))
+            linked = [other for member in wanted for other in sight.member(member).identity.linked]
+            wanted = tuple(dict.fromkeys(other for other in linked if not sight.has(other)))
+
+    def _named(self, one: Asked, sight: Sight, called: Mapping[bytes, tuple[StreamId, ...]]) -> bool:
+        """Whether a number, a visit or a person names somebody already: then nobody else needs to be looked for."""
+        if one.of_stay is not None or one.by_hand is not None:
+            return True
+        held = self._holders(sight, (*one.keys.cins, *one.retired_cins))
+        return bool(held) or any(called.get(key) for key in self.numbers((*one.keys.record_numbers, *one.retired)))
+
+    def _holders(self, sight: Sight, cins: Iterable[str]) -> tuple[StreamId, ...]:
+        found = (sight.holder(self._identity.cin_claim(cin)) for cin in cins)
+        return tuple(dict.fromkeys(member for member in found if member is not None))
+
+    def _candidates(self, sight: Sight, members: Iterable[StreamId], message: str) -> list[Candidate]:
+        return [candidate(sight, member) for member in dict.fromkeys(members) if not disowned(sight, member, message)]
+
+    def _under(self, seen: Seen, keys: Iterable[bytes]) -> tuple[StreamId, ...]:
+        found = (member for key in keys for member in seen.called.get(key, ()))
+        return tuple(member for member in dict.fromkeys(found) if not seen.sight.member(member).erased)
+
+    def _firm(self, one: Asked) -> tuple[bytes, ...]:
+        return (*self._name_keys(one.keys), *self.numbers((*one.keys.record_numbers, *one.retired)))
+
+    def _name_keys(self, said: MemberKeys) -> tuple[bytes, ...]:
+        if not said.family_name or said.birth_date is None:
+            return ()
+        return (self._identity.name_and_birth_date(said.family_name, said.birth_date),)
+
+    def _hints(self, said: MemberKeys) -> tuple[bytes, ...]:
+        return self._identity.hints(said.family_name, said.given_name, said.birth_date, (said.phone,) if said.phone else ())
+
+
+def disowned(sight: Sight, member: StreamId, message: str) -> bool:
+    """Whether somebody found that a message is not about the person."""
+    return any(sight.member(of).identity.messages.get(message) is False for of in sight.person(member))
+
+
+def candidate(sight: Sight, stream: StreamId, *, in_full: bool = False) -> Candidate:
+    """What matching needs of a member and of whoever is the same person; `in_full` with what only a score looks at."""
+    also = tuple(_alone(sight, other, in_full) for other in sight.person(stream)[1:])
+    return _alone(sight, stream, in_full, also)
+
+
+def _alone(sight: Sight, stream: StreamId, in_full: bool, also: tuple[Candidate, ...] = ()) -> Candidate:
+    member = sight.member(stream)
+    born = date.fromisoformat(member.birth_date) if member.birth_date else None
+    former = tuple(cin for cin in member.cins() if cin != member.cin)
+    plain = Candidate(stream, member.cin, member.family_name, member.given_name, born, former_cins=former, also=also)
+    if not in_full:
+        return plain
+    points = [(point.kind, point.value or "") for point in member.points.values()]
+    return Candidate(
+        stream, member.cin, member.family_name, member.given_name, born, former_cins=former, also=also, sex=member.sex,
+        phones=tuple(phone_key(value) for kind, value in points if kind is PointKind.PHONE),
+        zips=tuple(zip_key(value) for kind, value in points if kind is PointKind.ADDRESS),
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""A stored message, read by the reader of its form: HL7 v2 in ER7, or a FHIR message bundle.
+
+What it says is the same for everything that follows; which reader said so is kept with the message, because a replay may run a
+later one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from intake.reading import er7, fhir, notification, persons, subscriptions
+from intake.reading.notification import Ignored, Notification
+from intake.reading.persons import PersonNotice
+from intake.reading.subscriptions import PAYLOAD_NOT_SENT
+from intake.senders.sources import Source
+from intake.store.inbox import Row
+
+FHIR_TRANSPORT: Final = "fhir"
+
+GROUPED: Final = frozenset({"A17", "A18", "A34", "A36", "A40", "A41", "A44", "A45", "A47"})
+"""Triggers whose messages may be about several people, or several numbers (messages.md 1.1)."""
+
+GROUPS_MAX: Final = 200
+
+_MERELY_RESENT: Final = {"MSH": (6, 9), "EVN": (2,)}
+"""What differs in an ER7 message that is sent again: MSH-7, MSH-10, EVN-2 (positions after the segment's name)."""
+
+_ENVELOPE: Final = frozenset({"id", "timestamp", "meta"})
+"""What differs in a bundle that is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a message says, who read it, and its content without what differs in a mere resend."""
+
+    said: Notification | PersonNotice | Ignored
+    parser: str
+    content: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """Bytes that are no message of their form."""
+
+    reason: str
+    parser: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A message about several people, one after the other: a message about each of them, in the character set of the whole."""
+
+    parts: tuple[bytes, ...]
+    parser: str
+
+
+def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
+    """What a message says."""
+    if row.transport == FHIR_TRANSPORT:
+        if row.part_of is None and row.kind.startswith("subscription-"):
+            notified = subscriptions.read(raw)
+            if isinstance(notified, fhir.Refused):
+                return NotRead("not_fhir", fhir.PARSER_VERSION)
+            if notified.bundles:
+                return Parts(notified.bundles, fhir.PARSER_VERSION)
+            why = PAYLOAD_NOT_SENT if notified.type == subscriptions.EVENT_NOTIFICATION else notified.type
+            return Read(Ignored(why), fhir.PARSER_VERSION, (row.sha256.hex(),))
+        bundle = fhir.read(raw)
+        if isinstance(bundle, fhir.Refused):
+            return NotRead("not_fhir", fhir.PARSER_VERSION)
+        return Read(fhir.normalise(bundle, source, row.received_at), fhir.PARSER_VERSION, _of_bundle(raw))
+    message = er7.read(raw, row.charset or source.charset or None)
+    if isinstance(message, er7.Unreadable):
+        return NotRead("not_hl7", notification.PARSER_VERSION)
+    _, trigger = notification.trigger_of(message)
+    if row.part_of is None and trigger in GROUPED and len(parts := _groups(message)) > 1:
+        return Parts(parts, notification.PARSER_VERSION)
+    read = persons.normalise if trigger in persons.KINDS else notification.normalise
+    return Read(read(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
+
+
+def _groups(message: er7.Message) -> tuple[bytes, ...]:
+    """A message for each patient (A17), or for each pair of numbers (MRG) of a patient, under the same header."""
+    lines = message.lines
+    first = next((n for n, line in enumerate(lines) if line.startswith("PID")), len(lines))
+    groups: list[list[str]] = []
+    for line in lines[first:]:
+        if line.startswith("PID"):
+            groups.append([line])
+        elif line.startswith("MRG") and any(known.startswith("MRG") for known in groups[-1]):
+            groups.append([*(known for known in groups[-1] if known.startswith("PID")), line])
+        else:
+            groups[-1].append(line)
+    texts = ("\r".join([*lines[:first], *group, ""]) for group in groups[:GROUPS_MAX])
+    return tuple(text.encode(message.charset.name, "replace") for text in texts)
+
+
+def _of_er7(message: er7.Message) -> tuple[str, ...]:
+    mark = message.delimiters.field
+    parts = []
+    for line in message.lines:
+        skipped = _MERELY_RESENT.get(line[:3])
+        parts.append(line if skipped is None else mark.join(f for n, f in enumerate(line.split(mark)) if n not in skipped))
+    return tuple(parts)
+
+
+def _of_bundle(raw: bytes) -> tuple[str, ...]:
+    body: dict[str, Any] = json.loads(raw.decode("utf-8-sig"))
+    header = body["entry"][0].get("resource", {})
+    said = [{k: v for k, v in body.items() if k not in _ENVELOPE and k != "entry"}, {k: v for k, v in header.items() if k != "id"}]
+    return tuple(json.dumps(part, sort_keys=True) for part in (*said, *body["entry"][1:]))

@@ -1,0 +1,468 @@
+"""What a hospital's message says, in the programme's words: one `Notification` a message, whatever its form (messages.md 1.1-1.4).
+
+Reads, normalises and flags; it does not look anything up and decides nothing. What it could not make sense of is kept as it came.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from intake.reading.dispositions import Disposition, disposition_table
+from intake.reading.er7 import DELETED, Deleted, Message, Repetition, Segment
+from intake.reading.identifiers import cin_in, name_key, phone_key, plausible_birth_date, zip_key
+from intake.reading.times import Precision, Time, Zone, offset_of, parse
+from intake.senders.sources import Source
+
+PARSER_VERSION: Final = "er7/1"
+
+SAID_BEFORE_RECEIPT_MAX: Final = timedelta(days=30)
+SAID_AFTER_RECEIPT_MAX: Final = timedelta(hours=1)
+"""Outside of these the sender's clock cannot be believed: the statement ranks below all others (messages.md, decision 6)."""
+
+FUTURE_MAX: Final = timedelta(hours=24)
+"""An event further ahead of its receipt waits for a person (messages.md 1.4)."""
+
+NEWBORN_DAYS_MAX: Final = 60
+NO_RECORD_NUMBERS: Final = frozenset({"SS", "SSN", "DL", "PPN", "VN", "AN", "XX", "BC", "TAX"})
+"""Types of identifier (table 0203) by which no hospital keeps its patients' records: never taken for a record number."""
+
+_NEWBORN_NAMES = ("BABYBOY", "BABYGIRL", "BABY", "NEWBORN", "INFANT", "BOY", "GIRL", "BB", "BG")
+
+FLAG_SENT_TIME_DOUBTFUL: Final = "sent_time_doubtful"
+FLAG_TRIGGER_HINT_DIFFERS: Final = "evn1_differs"
+FLAG_EVENT_TIME_MISSING: Final = "event_time_missing"
+FLAG_VISIT_KEY_WEAK: Final = "visit_key_weak"
+FLAG_FACILITY_UNKNOWN: Final = "facility_unknown"
+FLAG_CLASS_UNKNOWN: Final = "class_unknown"
+FLAG_DISPOSITION_UNMAPPED: Final = "disposition_unmapped"
+FLAG_DEATH_CONTRADICTED: Final = "death_contradicts_disposition"
+FLAG_CIN_CONFLICT: Final = "two_cins"
+FLAG_CIN_INVALID: Final = "cin_invalid"
+FLAG_BIRTH_DATE_INVALID: Final = "birth_date_invalid"
+FLAG_DAY_ONLY: Final = "day_only"
+FLAG_FUTURE: Final = "event_ahead_of_receipt"
+FLAG_DISCHARGE_BEFORE_ADMISSION: Final = "discharge_before_admission"
+FLAG_NEWBORN: Final = "newborn"
+
+
+class Kind(StrEnum):
+    """What a message says of a stay."""
+
+    ADMITTED = "admitted"
+    REGISTERED = "registered"
+    DISCHARGED = "discharged"
+    DESCRIBED = "described"
+    ADMISSION_CANCELLED = "admission_cancelled"
+    DISCHARGE_CANCELLED = "discharge_cancelled"
+    BECAME = "became"
+    MOVED = "moved"
+    MOVE_CANCELLED = "move_cancelled"
+    ANNOUNCED = "announced"
+    CALLED_OFF = "called_off"
+    LEAVE_BEGUN = "leave_begun"
+    LEAVE_ENDED = "leave_ended"
+    RENUMBERED = "renumbered"
+
+
+KINDS: Final = {
+    "A01": Kind.ADMITTED,
+    "A02": Kind.MOVED,
+    "A03": Kind.DISCHARGED,
+    "A04": Kind.REGISTERED,
+    "A05": Kind.ANNOUNCED,
+    "A06": Kind.BECAME,
+    "A07": Kind.BECAME,
+    "A08": Kind.DESCRIBED,
+    "A11": Kind.ADMISSION_CANCELLED,
+    "A12": Kind.MOVE_CANCELLED,
+    "A13": Kind.DISCHARGE_CANCELLED,
+    "A14": Kind.ANNOUNCED,
+    "A15": Kind.ANNOUNCED,
+    "A16": Kind.ANNOUNCED,
+    "A17": Kind.MOVED,
+    "A21": Kind.LEAVE_BEGUN,
+    "A22": Kind.LEAVE_ENDED,
+    "A23": Kind.ADMISSION_CANCELLED,
+    "A25": Kind.CALLED_OFF,
+    "A26": Kind.CALLED_OFF,
+    "A27": Kind.CALLED_OFF,
+    "A38": Kind.CALLED_OFF,
+    "A41": Kind.RENUMBERED,
+    "A44": Kind.RENUMBERED,
+    "A45": Kind.RENUMBERED,
+}
+"""What each trigger says of a stay (messages.md 1.1)."""
+
+ACCOUNTS: Final = ("A41", "A44")
+"""Accounts that become one, or go to another patient: where visits are known by their account, these are about a visit."""
+
+MOVES: Final = {
+    "A05": "admission",
+    "A14": "admission",
+    "A27": "admission",
+    "A38": "admission",
+    "A15": "transfer",
+    "A26": "transfer",
+    "A16": "discharge",
+    "A25": "discharge",
+}
+"""What is announced, or called off."""
+
+TRACKING: Final = frozenset({"A09", "A10"})
+"""A patient on the way from one place to another: kept, nothing follows."""
+
+# Table 0004 and what is written in its place. Anything else is `unknown`, and still a stay if a trigger opens one.
+_CLASSES: Final = {
+    "I": "inpatient",
+    "INPATIENT": "inpatient",
+    "IMP": "inpatient",
+    "E": "emergency",
+    "EMERGENCY": "emergency",
+    "EMER": "emergency",
+    "ED": "emergency",
+    "OBS": "observation",
+    "OBSENC": "observation",
+    "OBSERVATION": "observation",
+    "O": "outpatient",
+    "OUTPATIENT": "outpatient",
+    "AMB": "outpatient",
+    "R": "outpatient",
+    "B": "inpatient",
+}
+UNKNOWN_CLASS: Final = "unknown"
+
+
+class VisitKeyBasis(StrEnum):
+    VISIT_NUMBER = "visit_number"
+    ACCOUNT = "account"
+    SYNTHETIC = "synthetic"
+
+
+@dataclass(frozen=True, slots=True)
+class VisitKey:
+    """By what the messages of one stay are recognised: (`scope`, `value`). A synthetic one is a guess, and says so."""
+
+    scope: str
+    value: str
+    basis: VisitKeyBasis
+
+
+@dataclass(frozen=True, slots=True)
+class MemberKeys:
+    """Whom the message is about, as far as it says. Personal data: never logged, never stored but sealed."""
+
+    cins: tuple[str, ...] = ()
+    record_numbers: tuple[tuple[str, str], ...] = ()
+    family_name: str = ""
+    other_family_names: tuple[str, ...] = ()
+    given_name: str = ""
+    birth_date: date | None = None
+    sex: str = ""
+    phone: str = ""
+    zip: str = ""
+    newborn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One message's statement.
+
+    `occurred` is the event's own time and None where no field has one; `said_at` is MSH-7 where it can be believed. `discharged` is
+    `DELETED` where the message takes a discharge time back. `facility` is the registry's id, or what the message says.
+
+    `move` and `expected` belong to announcements. `prior_visit` is the number that the visit had before, or the same visit at
+    `prior_facility`, from which the member was moved here.
+    """
+
+    kind: Kind
+    trigger: str
+    control_id: str
+    member: MemberKeys
+    facility: str
+    visit: VisitKey
+    stay_class: str
+    class_said: str
+    occurred: Time | None
+    said_at: datetime | None
+    zone: Zone
+    admitted: Time | None = None
+    discharged: Time | Deleted | None = None
+    disposition: Disposition | None = None
+    died: bool = False
+    expected_discharge: date | None = None
+    location: str = ""
+    move: str = ""
+    expected: date | None = None
+    prior_visit: VisitKey | None = None
+    prior_facility: str = ""
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that we keep and do nothing with. `reason` is a code that operators can filter by."""
+
+    reason: str
+
+
+def trigger_of(message: Message) -> tuple[str, str]:
+    """(type, trigger) out of MSH-9; EVN-1 is asked only where MSH-9 has no trigger (messages.md, decision 5)."""
+    kind = message.msh.text(9, 1).upper()
+    trigger = message.msh.text(9, 2).upper()
+    if kind and not trigger:
+        trigger = message.first("EVN").text(1).upper()
+    return kind, trigger
+
+
+def normalise(message: Message, source: Source, received_at: datetime) -> Notification | Ignored:
+    """What the message says. `received_at` judges MSH-7 and events that lie ahead."""
+    kind, trigger = trigger_of(message)
+    if kind != "ADT":
+        return Ignored("type_not_taken")
+    if trigger not in KINDS:
+        return Ignored("tracking_only" if trigger in TRACKING else "trigger_not_modelled")
+    if message.msh.text(11).upper() in ("T", "D") and source.production:
+        return Ignored("not_production")
+    msh, evn, pid, pv1 = message.msh, message.first("EVN"), message.first("PID"), message.first("PV1")
+    flags = list(message.charset.flags)
+    zone = Zone(source.timezone, offset_of(msh.text(7)), source.ignore_offsets)
+    class_said = pv1.text(2)
+    stay_class = _stay_class(class_said, source)
+    died = pid.text(30).upper() in ("Y", "YES") or parse(pid.text(29), zone) is not None
+    in_passing = trigger == "A04" and stay_class not in ("emergency", "observation")
+    if in_passing and not died:
+        return Ignored("outpatient_registration")
+    if class_said and stay_class == UNKNOWN_CLASS:
+        flags.append(FLAG_CLASS_UNKNOWN)
+    if evn.text(1) and evn.text(1).upper() != trigger:
+        flags.append(FLAG_TRIGGER_HINT_DIFFERS)
+
+    sent = parse(msh.text(7), zone)
+    said_at = sent.at if sent is not None and sent.precision >= Precision.MINUTE else None
+    if said_at is None or not received_at - SAID_BEFORE_RECEIPT_MAX <= said_at <= received_at + SAID_AFTER_RECEIPT_MAX:
+        said_at = None
+        flags.append(FLAG_SENT_TIME_DOUBTFUL)
+
+    admitted = began = parse(pv1.text(44), zone)
+    left = pv1.value(45)
+    discharged = DELETED if left is DELETED else parse(left, zone) if isinstance(left, str) else None
+    what = Kind.DESCRIBED if in_passing else KINDS[trigger]
+    first = {Kind.ADMITTED: admitted, Kind.DISCHARGED: discharged if isinstance(discharged, Time) else None}.get(what)
+    occurred = first or parse(evn.text(6), zone) or parse(evn.text(2), zone) or sent
+    if occurred is None:
+        flags.append(FLAG_EVENT_TIME_MISSING)
+    else:
+        flags.extend(occurred.flags)
+        if occurred.precision < Precision.HOUR:
+            flags.append(FLAG_DAY_ONLY)
+        if occurred.begins(zone) > received_at + SAID_AFTER_RECEIPT_MAX:
+            flags.append(FLAG_FUTURE)
+    match what:
+        case Kind.ADMITTED | Kind.REGISTERED:
+            admitted, discharged = admitted or occurred, None  # messages.md 1.2: PV1-45 stands in messages where nobody left
+        case Kind.DISCHARGED:
+            discharged = occurred
+        case Kind.DESCRIBED:
+            pass
+        case Kind.BECAME:
+            discharged = None
+        case _:
+            admitted = discharged = None
+    if admitted is not None and isinstance(discharged, Time) and discharged.ends(zone) < admitted.begins(zone):
+        flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
+
+    disposition = None
+    if what in (Kind.DISCHARGED, Kind.DESCRIBED) and pv1.text(36):
+        disposition = disposition_table().read(pv1.text(36), source)
+        if not disposition.mapped:
+            flags.append(FLAG_DISPOSITION_UNMAPPED)
+    if died and disposition is not None and disposition.mapped and disposition.code not in ("20", "40", "41", "42"):
+        flags.append(FLAG_DEATH_CONTRADICTED)
+
+    member, member_flags = member_keys(message, source, received_at)
+    flags.extend(member_flags)
+    facility, visit, visit_flags = _visit(message, source, member, began or occurred)
+    flags.extend(visit_flags)
+    prior_facility, prior_visit = _prior(message, source, what, facility, visit)
+    if what is Kind.RENUMBERED and visit.basis is VisitKeyBasis.SYNTHETIC:
+        return Ignored("no_visit_named")
+    return Notification(
+        kind=what,
+        trigger=trigger,
+        control_id=msh.text(10),
+        member=member,
+        facility=facility,
+        visit=visit,
+        stay_class=stay_class,
+        class_said=class_said,
+        occurred=occurred,
+        said_at=said_at,
+        zone=zone,
+        admitted=admitted,
+        discharged=discharged,
+        disposition=disposition,
+        died=died,
+        expected_discharge=_day(message.first("PV2").text(9), zone),
+        location=_location(pv1),
+        move=MOVES.get(trigger, ""),
+        expected=_expected(message, trigger, zone),
+        prior_visit=prior_visit,
+        prior_facility=prior_facility,
+        flags=tuple(dict.fromkeys(flags)),
+    )
+
+
+def _day(text: str, zone: Zone) -> date | None:
+    said = parse(text, zone)
+    return said.day if said is not None and said.precision >= Precision.DAY else None
+
+
+def _expected(message: Message, trigger: str, zone: Zone) -> date | None:
+    """The day for which something is announced: PV2-8 for an admission, PV2-9 for a discharge, else EVN-3."""
+    field = {"admission": 8, "discharge": 9}.get(MOVES.get(trigger, ""))
+    said = _day(message.first("PV2").text(field), zone) if field is not None else None
+    return said or (_day(message.first("EVN").text(3), zone) if trigger in MOVES else None)
+
+
+def _location(pv1: Segment) -> str:
+    """Unit, room and bed, as the hospital writes them."""
+    return "^".join(pv1.text(3, part) for part in (1, 2, 3)).rstrip("^")
+
+
+def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
+    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4),
+    with the visit's number there where one is said.
+
+    A hospital that numbers its visits anew on a change of class, or in another house, says so here: a stay must not fall in two."""
+    pv1 = message.first("PV1")
+    if what is Kind.MOVED:
+        left = source.facility_called(pv1.text(6, 4)) if pv1.text(6, 4) else None
+        if left is None or left.id == facility:
+            return "", None
+        number = message.first("MRG").text(5) or pv1.text(50)
+        basis = VisitKeyBasis.VISIT_NUMBER if number else visit.basis
+        return left.id, VisitKey(f"facility:{left.id}", number or visit.value, basis)
+    if trigger_of(message)[1] in ACCOUNTS and visit.basis is VisitKeyBasis.ACCOUNT:
+        number = message.first("MRG").text(3)
+        return "", VisitKey(visit.scope, number, visit.basis) if number and number != visit.value else None
+    if what in (Kind.BECAME, Kind.RENUMBERED):
+        number = message.first("MRG").text(5) or pv1.text(50)
+        if number and number != visit.value:
+            return "", VisitKey(visit.scope, number, VisitKeyBasis.VISIT_NUMBER)
+    return "", None
+
+
+def _stay_class(said: str, source: Source) -> str:
+    return _CLASSES.get(source.class_called(said), UNKNOWN_CLASS)
+
+
+def record_number(said: Repetition, authority: str) -> tuple[str, str] | None:
+    """(authority, number) of an identifier by which a hospital keeps records; None for others, and for what stands for nothing."""
+    number = said.text(1)
+    return (authority, number) if means_a_record(number, said.text(5)) else None
+
+
+def means_a_record(number: str, kind: str) -> bool:
+    """Whether an identifier of a type (table 0203) is one by which records are kept, and stands for somebody."""
+    stands_for_nobody = len(set(number)) < 2 or (not name_key(number) and not any(c.isdigit() for c in number))
+    return not stands_for_nobody and kind.upper() not in NO_RECORD_NUMBERS
+
+
+def member_keys(message: Message, source: Source, received_at: datetime) -> tuple[MemberKeys, list[str]]:
+    """Whom PID and IN1 name, and what is odd about it."""
+    pid = message.first("PID")
+    flags: list[str] = []
+    cins: dict[str, None] = {}
+    numbers: dict[tuple[str, str], None] = {}
+    for said in (*pid.repetitions(3), *pid.repetitions(2), *pid.repetitions(4)):
+        value = said.text(1)
+        if not value:
+            continue
+        authority = source.authority(said.text(4) or said.text(4, 2))
+        if (found := cin_in(value)) is not None:
+            cins[found] = None
+        elif authority == "cin" or said.text(5).upper() in ("MA", "MC"):
+            flags.append(FLAG_CIN_INVALID)
+        elif (number := record_number(said, authority)) is not None:
+            numbers[number] = None
+    for field in (18, 19):
+        if (found := cin_in(pid.text(field))) is not None:
+            cins[found] = None
+    for insurance in message.all("IN1"):
+        if _is_self(insurance):
+            for field in (36, 2, 49):
+                if (found := cin_in(insurance.text(field))) is not None:
+                    cins[found] = None
+    if len(cins) > 1:
+        flags.append(FLAG_CIN_CONFLICT)
+
+    names = pid.repetitions(5)
+    families = tuple(dict.fromkeys(family for said in names if name_key(family := said.text(1))))
+    given = names[0].text(2) if names else ""
+    born = parse(pid.text(7), Zone(source.timezone))
+    birth_date = born.day if born is not None and born.precision >= Precision.DAY else None
+    if pid.text(7) and (birth_date is None or not plausible_birth_date(birth_date, received_at.date())):
+        birth_date = None
+        flags.append(FLAG_BIRTH_DATE_INVALID)
+    newborn = name_key(given).startswith(_NEWBORN_NAMES[:5]) or name_key(given) in _NEWBORN_NAMES
+    if birth_date is not None and received_at.date() - birth_date <= timedelta(days=NEWBORN_DAYS_MAX):
+        newborn = True
+    if newborn:
+        flags.append(FLAG_NEWBORN)
+    return (
+        MemberKeys(
+            cins=tuple(cins),
+            record_numbers=tuple(numbers),
+            family_name=families[0] if families else "",
+            other_family_names=families[1:],
+            given_name=given,
+            birth_date=birth_date,
+            sex=pid.text(8).upper()[:1],
+            phone=phone_key(pid.text(13)) or phone_key(pid.text(13, 12)),
+            zip=zip_key(pid.text(11, 5)),
+            newborn=newborn,
+        ),
+        flags,
+    )
+
+
+def _is_self(insurance: Segment) -> bool:
+    """A policy that is somebody else's (a mother's, say) carries somebody else's number."""
+    return insurance.text(17).upper() in ("", "SEL", "SELF", "SLF", "18", "S", "PATIENT")
+
+
+def _visit(message: Message, source: Source, member: MemberKeys, when: Time | None) -> tuple[str, VisitKey, list[str]]:
+    pid, pv1, evn = message.first("PID"), message.first("PV1"), message.first("EVN")
+    flags: list[str] = []
+    said = {
+        "PV1-3.4": pv1.text(3, 4),
+        "MSH-4": message.msh.text(4),
+        "EVN-7": evn.text(7),
+        "PV1-39": pv1.text(39),
+    }
+    names = [said[field] for field in source.facility_fields if said[field]]
+    known = next((listed for name in names if (listed := source.facility_called(name)) is not None), None)
+    if known is None and len(source.facilities) == 1:
+        known = source.facilities[0]  # a sender of one hospital: an odd name is a building or a unit of it
+    if known is not None:
+        facility, scope = known.id, f"facility:{known.id}"
+    else:
+        # Scoped by the header's facility, which every message of a sender has, so that a stay does not fall in two.
+        facility = names[0] if names else source.name
+        scope = f"source:{source.name}:{said['MSH-4'].upper()}"
+        flags.append(FLAG_FACILITY_UNKNOWN)
+    if pv1.text(19):
+        return facility, VisitKey(scope, pv1.text(19), VisitKeyBasis.VISIT_NUMBER), flags
+    if pid.text(18):
+        return facility, VisitKey(scope, pid.text(18), VisitKeyBasis.ACCOUNT), flags
+    flags.append(FLAG_VISIT_KEY_WEAK)
+    person = (
+        "/".join(member.record_numbers[0]) if member.record_numbers
+        else member.cins[0] if member.cins
+        else f"{name_key(member.family_name)}/{name_key(member.given_name)}/{member.birth_date}"
+    )  # fmt: skip
+    day = when.day.isoformat() if when is not None else "?"
+    return facility, VisitKey(scope, f"{person}|{day}", VisitKeyBasis.SYNTHETIC), flags

@@ -1,0 +1,177 @@
+"""Reads referrals as FHIR R4 ServiceRequests: one by itself with its Patient contained, or a Bundle with both (domain.md 2.12).
+
+Tolerant towards what is absent, as senders fill little; strict where without it nobody could be found: a request without a patient
+is refused at the door.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from domain.episode.referrals import ReferralSource, Urgency
+from intake.files.memberfile import dialled
+from intake.reading import fhir
+from intake.reading.fhir import Refused
+from intake.referrals.referral import POPULATIONS_MAX, InboundReferral
+from intake.senders.sources import Source
+
+SERVICE_REQUEST: Final = "ServiceRequest"
+REQUESTS_MAX: Final = 100
+_TAKEN_BACK: Final = frozenset({"revoked", "entered-in-error"})
+_NOT_YET: Final = frozenset({"draft"})
+_EXPEDITED: Final = frozenset({"urgent", "asap", "stat"})
+_PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_NAME_MAX: Final = 200
+_WORDS_MAX: Final = 2_000
+
+_OF_RESOURCE: Final = {
+    "Practitioner": ReferralSource.PHYSICIAN,
+    "PractitionerRole": ReferralSource.PHYSICIAN,
+    "Patient": ReferralSource.MEMBER,
+    "RelatedPerson": ReferralSource.FAMILY,
+    "Organization": ReferralSource.HOSPITAL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """The ServiceRequests of a body, and every resource by each name that a reference may use."""
+
+    id: str
+    requests: tuple[dict[str, Any], ...]
+    resources: dict[str, dict[str, Any]]
+
+
+def read_requests(raw: bytes) -> Requests | Refused:
+    """The requests of a body, each with a patient that is there."""
+    try:
+        body = json.loads(raw.decode("utf-8-sig"))
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        return Refused(400, "invalid", SERVICE_REQUEST, "the body is not JSON in UTF-8; send it as application/fhir+json")
+    kind = body.get("resourceType") if isinstance(body, dict) else None
+    if kind not in ("Bundle", SERVICE_REQUEST):
+        return Refused(400, "invalid", "resourceType", "send a ServiceRequest, or a Bundle with one")
+    entries = [{"resource": body}] if kind == SERVICE_REQUEST else fhir.items_of(body, "entry")
+    resources: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        resource = entry.get("resource")
+        if not isinstance(resource, dict):
+            continue
+        id = fhir.text_of(resource, "id")
+        for name in (fhir.text_of(entry, "fullUrl"), f"{resource.get('resourceType')}/{id}", f"urn:uuid:{id}"):
+            resources.setdefault(name, resource)
+    requests = [r for e in entries if isinstance(r := e.get("resource"), dict) and r.get("resourceType") == SERVICE_REQUEST]
+    if not requests:
+        return Refused(422, "required", "Bundle.entry", "the Bundle has no ServiceRequest; send at least one")
+    if len(requests) > REQUESTS_MAX:
+        return Refused(413, "too-long", "Bundle.entry", f"send at most {REQUESTS_MAX} ServiceRequests at once")
+    found = Requests(fhir.text_of(body, "id"), tuple(requests), resources)
+    for request in requests:
+        if fhir.text_of(request, "status") in _NOT_YET:
+            return Refused(422, "business-rule", "ServiceRequest.status", "a draft asks for nothing yet; send it once it is active")
+        if not fhir.text_of(request.get("subject"), "reference"):
+            return Refused(422, "required", "ServiceRequest.subject", "refer to the Patient, contained or in the Bundle")
+        if _resolved(found, request, request.get("subject")).get("resourceType") != "Patient":
+            return Refused(
+                422, "not-found", "ServiceRequest.subject", "the Patient that it names is neither contained nor in the Bundle"
+            )
+    return found
+
+
+def external_id(requests: Requests, number: int) -> str:
+    """The sender's own id of a request: its first identifier, or its id; empty where it has neither."""
+    request = requests.requests[number]
+    said = next((value for i in fhir.items_of(request, "identifier") if (value := fhir.text_of(i, "value"))), "")
+    return (said or fhir.text_of(request, "id"))[:100]
+
+
+def read_request(requests: Requests, number: int, source: Source, received_at: datetime, plan: str) -> InboundReferral:
+    """What one request says. `plan` is for requests that name none."""
+    request = requests.requests[number]
+    patient = _resolved(requests, request, request.get("subject"))
+    about = fhir.Bundle(requests.id, "", {}, "", request, dict(_named(requests, request)))
+    keys, _, _ = fhir.patient_of(about, source, received_at)
+    coverages = list(about.of_type("Coverage"))
+    requester = _resolved(requests, request, request.get("requester"))
+    telecoms = (
+        fhir.text_of(t, "value") for t in fhir.items_of(patient, "telecom") if fhir.text_of(t, "system") in ("phone", "sms")
+    )
+    languages = (fhir.text_of(c, "code") for item in fhir.items_of(patient, "communication")
+                 for c in fhir.items_of(item.get("language"), "coding"))  # fmt: skip
+    return InboundReferral(
+        person=keys,
+        plan=next(_plans(coverages), plan),
+        source=_OF_RESOURCE.get(str(requester.get("resourceType")), ReferralSource.HOSPITAL),
+        external_id=external_id(requests, number),
+        organisation=_organisation(requests, request, requester)[:_NAME_MAX],
+        referred_by=(_person_name(requester) or fhir.text_of(request.get("requester"), "display"))[:_NAME_MAX],
+        reason=_reason(request)[:_WORDS_MAX],
+        urgency=Urgency.EXPEDITED if fhir.text_of(request, "priority") in _EXPEDITED else Urgency.ROUTINE,
+        populations=tuple(dict.fromkeys(_populations(request)))[:POPULATIONS_MAX],
+        phone=next((dialled(number) for number in telecoms if number), ""),
+        language=next((code for code in languages if code), "")[:35],
+        withdrawn=fhir.text_of(request, "status") in _TAKEN_BACK,
+    )
+
+
+def _named(requests: Requests, request: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every resource in sight of a request, by the names that it may use."""
+    yield from requests.resources.items()
+    yield from ((f"#{fhir.text_of(c, 'id')}", c) for c in fhir.items_of(request, "contained"))
+
+
+def _resolved(requests: Requests, request: dict[str, Any], reference: object) -> dict[str, Any]:
+    """The resource of a Reference: contained, or in the Bundle; empty where it is neither."""
+    name = fhir.text_of(reference, "reference")
+    return dict(_named(requests, request)).get(name, {}) if name else {}
+
+
+def _plans(coverages: list[dict[str, Any]]) -> Iterator[str]:
+    """The health plans that coverages name by an id of ours."""
+    for coverage in coverages:
+        for payor in fhir.items_of(coverage, "payor"):
+            for said in (fhir.text_of(payor.get("identifier"), "value"), fhir.text_of(payor, "display")):
+                plain = "-".join(said.casefold().split())
+                if _PLAN.fullmatch(plain):
+                    yield plain
+
+
+def _organisation(requests: Requests, request: dict[str, Any], requester: dict[str, Any]) -> str:
+    if requester.get("resourceType") == "Organization":
+        return fhir.text_of(requester, "name")
+    named = requester.get("organization")
+    return fhir.text_of(_resolved(requests, request, named), "name") or fhir.text_of(named, "display")
+
+
+def _person_name(requester: dict[str, Any]) -> str:
+    name = next(iter(fhir.items_of(requester, "name")), {})
+    return fhir.text_of(name, "text") or " ".join(
+        part for part in (*fhir.texts_of(name, "given"), fhir.text_of(name, "family")) if part
+    )
+
+
+def _reason(request: dict[str, Any]) -> str:
+    said = [
+        *(_concept(c) for c in fhir.items_of(request, "reasonCode")),
+        *(fhir.text_of(n, "text") for n in fhir.items_of(request, "note")),
+    ]
+    return "; ".join(part for part in said if part)
+
+
+def _concept(concept: dict[str, Any]) -> str:
+    shown = (fhir.text_of(c, "display") or fhir.text_of(c, "code") for c in fhir.items_of(concept, "coding"))
+    return fhir.text_of(concept, "text") or next((word for word in shown if word), "")
+
+
+def _populations(request: dict[str, Any]) -> Iterator[str]:
+    """Populations of focus, as codes of the order's detail."""
+    for concept in fhir.items_of(request, "orderDetail"):
+        for coding in fhir.items_of(concept, "coding"):
+            if _CODE.fullmatch(code := fhir.text_of(coding, "code")):
+                yield code

@@ -1,0 +1,259 @@
+"""People whom no plan gave us and who come to hospitals again and again: whom to refer (domain.md 2.8, scenario 57).
+
+Their messages wait in the inbox because nobody was found for them. Those of one person are found by the keyed digests of their
+numbers and names, unsealed in memory, and screened like a member's stays; whoever would belong to a population of focus, if the
+visits could have been avoided, is shown to a person, who refers them or says why not. Nothing of it is kept but that word. A
+message counts for as long as it waits: when its source's `unmatched_days` are over, it is not looked at any more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from domain.core import Alarm, StreamId
+from domain.criteria import Candidate, Evidence, Screened, screened
+from domain.episode.referrals import ReferralSource
+from domain.episode.state import Episode
+from domain.member.decider import Attribution, Member
+from domain.stay.course import Course, Said, course_of
+from domain.stay.facts import order_of
+from eventlog.clock import Clock
+from eventlog.opening import PolicyShelf
+from intake.people.identity import IdentityKeys
+from intake.reading.forms import Read, read_stored
+from intake.reading.identifiers import name_key
+from intake.reading.notification import MemberKeys, Notification
+from intake.reading.statements import occurred_at_of, statements_of
+from intake.referrals.desk import BY_STAFF, ReferralDesk, Taken
+from intake.senders.sources import Sources
+from intake.store.inbox import Inbox, Row
+
+LOOKED_BACK: Final = timedelta(days=400)
+"""More than any policy's window; a word on somebody is forgotten after that, as are their messages."""
+GROUPS_MAX: Final = 300
+MESSAGES_MAX: Final = 5_000
+STAYS_MIN: Final = 2
+"""Whoever came less often is below every threshold."""
+ID_LENGTH: Final = 16
+REASON_LENGTH_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """Somebody whom nobody knows. `id` is made of keyed digests and says nothing. `person` only where names were asked for.
+    `populations`: of focus that they would belong to; `visits`: what they came for; `dismissed`: why somebody did not refer them,
+    where they came again since."""
+
+    id: str
+    populations: tuple[str, ...]
+    policy: str
+    visits: tuple[Candidate, ...]
+    facilities: tuple[str, ...]
+    messages: int
+    last_at: datetime
+    with_cin: bool
+    dismissed: str = ""
+    person: str = ""
+
+
+class UnknownStranger(LookupError):
+    """Nobody of that id is a candidate now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A message that says something of a visit."""
+
+    row: Row
+    person: MemberKeys
+    facility: str
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The messages of one person."""
+
+    id: str
+    heard: tuple[_Heard, ...]
+
+    @property
+    def person(self) -> MemberKeys:
+        """As the last message says that says most."""
+        return max((h.person for h in self.heard), key=lambda p: (bool(p.cins), p.birth_date is not None, bool(p.given_name)))
+
+    @property
+    def stays(self) -> dict[StreamId, Course]:
+        told: dict[StreamId, list[Said]] = {}
+        for heard in self.heard:
+            assert heard.row.stay is not None
+            told.setdefault(heard.row.stay, []).extend(heard.said)
+        return {stay: course_of(sorted(said, key=lambda s: s.rank)) for stay, said in told.items()}
+
+
+class Strangers:
+    """Finds them, and takes a person's word. Thread-safe."""
+
+    def __init__(
+        self, inbox: Inbox, identity: IdentityKeys, sources: Sources, book: PolicyShelf, desk: ReferralDesk, clock: Clock
+    ) -> None:
+        self._inbox = inbox
+        self._identity = identity
+        self._sources = sources
+        self._book = book
+        self._desk = desk
+        self._clock = clock
+
+    def candidates(self, *, plan: str = "default", names: bool = False) -> tuple[Stranger, ...]:
+        """Whom to look at, who came last first, under the rules of a plan. `names` unseals who they are, for this answer only."""
+        words = self._words()
+        found = [s for group in self._groups() if (s := self._stranger(group, plan, words, names=names)) is not None]
+        return tuple(sorted(found, key=lambda s: (s.last_at, s.id), reverse=True))
+
+    def refer(self, stranger: str, *, plan: str, by: str, reason: str = "") -> Taken:
+        """Refers them: with a CIN they become a member, to whom their messages then belong; without one the referral waits for
+        somebody who knows it. Raises UnknownStranger, CannotStore."""
+        group = self._group(stranger, plan)
+        person = group.person
+        assert person.birth_date is not None
+        form = {
+            "plan": plan,
+            "source": ReferralSource.UTILISATION.value,
+            "reason": reason,
+            "person": {
+                "cin": person.cins[0] if len(person.cins) == 1 else "", "family_name": person.family_name,
+                "given_name": person.given_name, "birth_date": person.birth_date.isoformat(), "sex": person.sex,
+                "phone": person.phone,
+            },
+        }  # fmt: skip
+        raw = json.dumps(form, ensure_ascii=False, sort_keys=True).encode()
+        return self._desk.take(raw, source_id=BY_STAFF, control_id=f"stranger:{stranger}", by=by)
+
+    def dismiss(self, stranger: str, *, plan: str, by: str, reason: str) -> None:
+        """They are not referred, for now: they are shown again once they come again. Raises UnknownStranger."""
+        group, now = self._group(stranger, plan), self._clock.now()
+        with self._inbox.pool.connection() as conn, conn.transaction():
+            conn.execute("DELETE FROM intake.strangers WHERE said_at < %s", (now - LOOKED_BACK,))
+            conn.execute(
+                "INSERT INTO intake.strangers VALUES (%s, %s, %s, %s, %s) ON CONFLICT (stranger) DO UPDATE SET"
+                " said_at = EXCLUDED.said_at, by = EXCLUDED.by, reason = EXCLUDED.reason, stays = EXCLUDED.stays",
+                (stranger, now, by, reason[:REASON_LENGTH_MAX], list(group.stays)),
+            )
+
+    # -- whose messages they are
+
+    def _groups(self) -> Iterator[_Group]:
+        """The messages that wait for nobody known, person by person: of one CIN, or of one name and birth date without any."""
+        heard: dict[UUID, _Heard] = {}
+        for row in self._rows():
+            told = self._heard(row)
+            if told is not None:
+                heard[row.inbox_id] = told
+        cins = {self._named(h.person): set[str]() for h in heard.values()}
+        for h in heard.values():
+            cins[self._named(h.person)].update(h.person.cins)
+        groups: dict[bytes, list[_Heard]] = {}
+        for h in heard.values():
+            groups.setdefault(self._key(h.person, cins[self._named(h.person)]), []).append(h)
+        for key, of_one in groups.items():
+            if len({h.row.stay for h in of_one}) >= STAYS_MIN:
+                yield _Group(key.hex()[:ID_LENGTH], tuple(sorted(of_one, key=lambda h: h.row.received_at)))
+
+    def _key(self, person: MemberKeys, known: set[str]) -> bytes:
+        """By what messages are one person's: a name and birth date stands for the one CIN that goes with it, never for two."""
+        if len(person.cins) == 1:
+            return self._identity.cin(person.cins[0])
+        if not person.cins and len(known) == 1:
+            return self._identity.cin(next(iter(known)))
+        return self._identity.digest("stranger", *person.cins, *self._named(person))
+
+    def _named(self, person: MemberKeys) -> tuple[str, str, str]:
+        """Twins have one last name and one birth date."""
+        return name_key(person.family_name), name_key(person.given_name), str(person.birth_date)
+
+    def _rows(self) -> Sequence[Row]:
+        since = self._clock.now() - LOOKED_BACK
+        with self._inbox.pool.connection() as conn:
+            found = conn.execute(
+                "SELECT array_agg(DISTINCT i.inbox_id) FROM intake.inbox i CROSS JOIN unnest(i.lookup) AS key"
+                " WHERE i.status = 'unmatched' AND i.stay IS NOT NULL AND i.received_at > %s"
+                " GROUP BY key HAVING count(DISTINCT i.stay) >= %s ORDER BY max(i.received_at) DESC LIMIT %s",
+                (since, STAYS_MIN, GROUPS_MAX),
+            ).fetchall()
+        ids = list(dict.fromkeys(id for (group,) in found for id in group))[:MESSAGES_MAX]
+        return [self._inbox.show(id).row for id in ids]
+
+    def _heard(self, row: Row) -> _Heard | None:
+        source, raw = self._sources.named(row.source_id), self._inbox.raw(row.inbox_id)
+        if source is None or raw is None or row.stay is None:
+            return None
+        read = read_stored(raw, row, source)
+        if not isinstance(read, Read) or not isinstance(read.said, Notification):
+            return None
+        notification = read.said
+        if notification.member.birth_date is None or not notification.member.family_name:
+            return None
+        order = order_of(notification.said_at, row.received_at, row.control_id, row.sha256.hex())
+        at = occurred_at_of(notification, row.received_at)
+        statements = statements_of(notification, source, row.received_at, order)
+        said = (Said(s, f"{row.inbox_id}/{n}", at, row.received_at, f"source:{source.name}") for n, s in enumerate(statements))
+        return _Heard(row, notification.member, notification.facility, tuple(said))
+
+    # -- whether they came so often
+
+    def _stranger(
+        self, group: _Group, plan: str, words: Mapping[str, tuple[str, frozenset[str]]], *, names: bool
+    ) -> Stranger | None:
+        found = self._screened(group, plan)
+        reason, seen = words.get(group.id, ("", frozenset[str]()))
+        if not found or set(group.stays) <= seen:
+            return None
+        person = group.person
+        visits = {visit.visit: visit for screening in found for visit in screening.candidates}
+        facilities = Counter(h.facility for h in group.heard if h.facility)
+        return Stranger(
+            id=group.id,
+            populations=tuple(screening.code for screening in found),
+            policy=found[0].policy,
+            visits=tuple(sorted(visits.values(), key=lambda v: (v.on, v.visit))),
+            facilities=tuple(name for name, _ in facilities.most_common()),
+            messages=len(group.heard),
+            last_at=group.heard[-1].row.received_at,
+            with_cin=len(person.cins) == 1,
+            dismissed=reason,
+            person=" ".join(p for p in (person.given_name, person.family_name, str(person.birth_date)) if p) if names else "",
+        )
+
+    def _screened(self, group: _Group, plan: str) -> tuple[Screened, ...]:
+        """What the rules find of their stays, as if they were a member's."""
+        now, stays = self._clock.now(), group.stays
+        born = group.person.birth_date
+        member = Member(
+            registered=True,
+            birth_date=born.isoformat() if isinstance(born, date) else None,
+            stays={stay: Attribution(stay, None, "unmatched", stay, now) for stay in stays},
+        )
+        try:
+            return screened(Evidence(member, Episode(), stays), self._book(), plan, Alarm(now)).found
+        except LookupError:
+            return ()  # no policy was ever adopted: nobody knows a threshold
+
+    def _group(self, stranger: str, plan: str) -> _Group:
+        found = next((g for g in self._groups() if g.id == stranger and self._screened(g, plan)), None)
+        if found is None:
+            raise UnknownStranger(stranger)
+        return found
+
+    def _words(self) -> dict[str, tuple[str, frozenset[str]]]:
+        """What somebody said of a stranger, and the stays that they had seen."""
+        with self._inbox.pool.connection() as conn:
+            rows: Iterable[tuple[str, str, list[str]]] = conn.execute(
+                "SELECT stranger, reason, stays FROM intake.strangers"
+            ).fetchall()
+        return {stranger: (reason, frozenset(stays)) for stranger, reason, stays in rows}

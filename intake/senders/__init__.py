@@ -1,0 +1,1 @@
+"""Who may send, what their messages mean, and whether they do send."""
