@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.problems import Problem, answer, unavailable
-from api.security import Use, only, somebody, traceparent
+from api.security import Use, only, somebody
 from api.tokens import Caller
 from domain.staff.facts import Role
+from eventlog.traces import current_traceparent
 from intake.files.roster import Receipt
 from intake.files.tables import FileRefused
 from intake.listening.receive import HL7_CONTENT_TYPE, receive_http
@@ -158,7 +159,7 @@ async def receive_hl7(request: Request, services: Use, caller: Annotated[Caller,
     body = await request.body()
     source = services.sources.named(caller.source or "")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    headers["traceparent"] = traceparent() or ""
+    headers["traceparent"] = current_traceparent() or ""
     peer = request.client.host if request.client else ""
     told = await run_in_threadpool(lambda: receive_http(services.reception, body, headers, source, peer=peer))
     if told.headers.get("Content-Type", "").startswith("text/plain"):
@@ -196,7 +197,7 @@ async def process_message(
     body = await request.body()
     source = services.sources.named(caller.source or "")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    headers["traceparent"] = traceparent() or ""
+    headers["traceparent"] = current_traceparent() or ""
     peer = request.client.host if request.client else ""
     told = await run_in_threadpool(lambda: receive_bundle(services.reception, body, headers, source, peer=peer))
     return Response(told.body, told.status, told.headers)
@@ -231,7 +232,7 @@ async def subscription_notification(
     body = await request.body()
     source = services.sources.named(caller.source or "")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    headers["traceparent"] = traceparent() or ""
+    headers["traceparent"] = current_traceparent() or ""
     peer, now = request.client.host if request.client else "", services.clock.now()
     told = await run_in_threadpool(
         lambda: receive_notification(services.reception, services.door.subscriptions, body, headers, source, now=now, peer=peer)

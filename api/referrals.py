@@ -17,9 +17,10 @@ from starlette.concurrency import run_in_threadpool
 from api.door import RowFault
 from api.problems import Problem, unavailable
 from api.reading import may_see_names
-from api.security import READERS, Use, only, traceparent
+from api.security import READERS, Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
+from eventlog.traces import current_traceparent
 from intake.files.memberfile import RowProblem
 from intake.files.tables import FileRefused
 from intake.referrals.desk import BY_STAFF, Taken
@@ -105,7 +106,9 @@ async def refer(
     by, source = (caller.by, BY_STAFF) if staff else ("", caller.source or "")
     try:
         taken = await run_in_threadpool(
-            lambda: services.referrals.take(body, source_id=source, control_id=said.id or key, by=by, trace=traceparent() or "")
+            lambda: services.referrals.take(
+                body, source_id=source, control_id=said.id or key, by=by, trace=current_traceparent() or ""
+            )
         )
     except CannotStore:
         raise unavailable("database") from None
@@ -196,7 +199,7 @@ async def service_request(
     body = await request.body()
     source = services.sources.named(caller.source or "")
     headers = {name.lower(): value for name, value in request.headers.items()}
-    headers["traceparent"] = traceparent() or ""
+    headers["traceparent"] = current_traceparent() or ""
     told = await run_in_threadpool(lambda: receive_service_request(services.referrals, body, headers, source))
     return Response(told.body, told.status, told.headers)
 

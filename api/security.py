@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,6 +19,7 @@ from api.problems import Problem, answer, unexpected
 from api.services import Services
 from api.tokens import Caller, caller_of
 from domain.staff.facts import Role
+from eventlog.traces import context_of
 from intake.senders.clients import ANY, allows
 
 BODY_BYTES_MAX = 256 * 1024
@@ -48,7 +48,6 @@ READERS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR, Role.AUDITOR)
 
 _log = structlog.get_logger()
 _tracer = trace.get_tracer("throughline.api")
-_propagator = TraceContextTextMapPropagator()
 _bearer = HTTPBearer(auto_error=False, description="A token of `throughline token create`")
 
 
@@ -68,7 +67,7 @@ class Doorway:
             return
         headers = Headers(scope=scope)
         method = scope["method"] if scope["method"].isalpha() else "OTHER"
-        parent = _propagator.extract({"traceparent": headers.get("traceparent", "")})
+        parent = context_of(headers.get("traceparent"))
         began, told = time.perf_counter(), _Told()
         with _tracer.start_as_current_span(
             f"{method} request", context=parent, kind=SpanKind.SERVER, attributes={"http.request.method": method},
@@ -193,10 +192,3 @@ def only(*roles: Role, scope: str = "") -> Callable[..., Caller]:
         return caller
 
     return allowed
-
-
-def traceparent() -> str | None:
-    """The traceparent of the request's span, to be kept with what it causes."""
-    carrier: dict[str, Any] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")

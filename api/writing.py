@@ -16,11 +16,12 @@ from api.commands import KEY_MAX, Sent, carry_out, command_id_of, model_of, plan
 from api.offering import KINDS, RUNNING, Offer
 from api.offers import OFFERS
 from api.problems import Problem, of_conflict, of_refusal
-from api.security import Use, only, traceparent
+from api.security import Use, only
 from api.tokens import Caller
 from domain.adoption.decider import AdoptPolicy
 from domain.core import Refusal
 from eventlog.gateway import Accepted, Conflict, Outcome
+from eventlog.traces import current_traceparent
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": description, "content": {"application/problem+json": {}}}
@@ -115,7 +116,9 @@ def _carry_out(
     prepared = prepare(offer, said, stream=stream, by=caller.by, command_id=command_id, identity=services.identity)
     if isinstance(prepared, Refusal):
         raise of_refusal(prepared, said=frozenset(type(said).model_fields))
-    outcome = carry_out(services.gateway, prepared, command_id=command_id, expected_version=_version(if_match), trace=traceparent())
+    outcome = carry_out(
+        services.gateway, prepared, command_id=command_id, expected_version=_version(if_match), trace=current_traceparent()
+    )
     return done(services, outcome, response, said=frozenset(type(said).model_fields))
 
 
@@ -177,5 +180,5 @@ def _adopt(services: Use, caller: Caller, response: Response, key: str, body: by
     if plan is None:
         raise Problem(422, "policy_faulty", 'The file names no plan; begin with plan = "…".', "plan")
     command = AdoptPolicy(stream=f"policy-{plan}", by=caller.by, text=text, sha256=hashlib.sha256(body).hexdigest())
-    outcome = services.gateway.handle(command, command_id=command_id_of(key, caller.by), trace=traceparent())
+    outcome = services.gateway.handle(command, command_id=command_id_of(key, caller.by), trace=current_traceparent())
     return done(services, outcome, response)

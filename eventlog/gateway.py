@@ -28,7 +28,6 @@ from uuid import UUID, uuid5
 
 import msgspec
 from opentelemetry import trace as otel
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from domain.core import (
     READ_ROUNDS,
@@ -51,6 +50,7 @@ from eventlog.erasure import ERASING_FACT
 from eventlog.keys import Erased
 from eventlog.log import Log, Tail
 from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, Moved, Remembered, Stored, Verdict
+from eventlog.traces import context_of, current_traceparent
 
 ATTEMPTS_MAX = 12
 """How often a command is decided anew because a stream that it reads or writes had moved."""
@@ -595,7 +595,7 @@ class _Work:
         assert self._floor is not None
         recorded_at = max([self._floor, *(at for s, _ in placed if (at := self._seen[s].recorded_at) is not None)])
         index = len(self._commands)
-        trace = _traceparent() or order.trace
+        trace = current_traceparent() or order.trace
         for n, ((stream, fact), key_id, at) in enumerate(zip(placed, key_ids, happened, strict=True)):
             seen = self._seen[stream]
             event_id = uuid5(order.command_id, str(n))
@@ -743,7 +743,6 @@ def _said(command: Command) -> list[tuple[str, Any]]:
 
 _encoder = msgspec.json.Encoder(order="deterministic")
 _tracer = otel.get_tracer("throughline.eventlog")
-_propagator = TraceContextTextMapPropagator()
 
 
 def _span(name: str, traceparent: str | None, **attributes: Any) -> Any:
@@ -753,14 +752,7 @@ def _span(name: str, traceparent: str | None, **attributes: Any) -> Any:
         return nullcontext(otel.INVALID_SPAN)
     parent = None
     if traceparent and not otel.get_current_span().get_span_context().is_valid:
-        parent = _propagator.extract({"traceparent": traceparent})
+        parent = context_of(traceparent)
     return _tracer.start_as_current_span(
         name, context=parent, attributes={f"throughline.{k}": v for k, v in attributes.items()}, record_exception=False
     )
-
-
-def _traceparent() -> str | None:
-    """The W3C traceparent of the span that we are in, if somebody records it."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")

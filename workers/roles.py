@@ -26,6 +26,7 @@ from api.services import Feedback, HookAnswer
 from eventlog import erasure
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
+from eventlog.traces import current_traceparent
 from intake.door import FrontDoor
 from intake.listening.mllp import LOOPBACK
 from intake.listening.tls import server_context
@@ -37,7 +38,6 @@ from workers.projector import project
 from workers.router import Router
 from workers.services import door_of, readiness, services_of
 from workers.settings import Settings
-from workers.telemetry import current_traceparent
 from workers.temporal_worker import run_worker
 
 WORKER, ROUTER, PROJECTOR, INTAKE, API = ROLES = ("worker", "router", "projector", "intake", "api")

@@ -14,7 +14,6 @@ from typing import Any, Final
 from uuid import UUID
 
 from opentelemetry import trace as otel
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from domain.core import Instant, Recorded, Refusal, StreamId
 from domain.episode.state import Episode
@@ -24,7 +23,7 @@ from domain.stay.course import Course
 from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import MemberDischarged, StayClass, order_of
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
-from intake.listening.receive import traceparent_of
+from eventlog.traces import context_of, traceparent_of
 from intake.people import person_orders
 from intake.people.identity import IdentityKeys
 from intake.people.index import IdentityIndex
@@ -52,7 +51,6 @@ TO_ANOTHER_HOSPITAL: Final = "02"
 """The disposition of a stay that ends because its hospital moved the member to another of its facilities."""
 
 _tracer = otel.get_tracer("throughline.intake")
-_propagator = TraceContextTextMapPropagator()
 
 
 class Busy(Exception):
@@ -458,8 +456,7 @@ def _spans(rows: Sequence[Row]) -> Iterator[list[str]]:
 
 
 def _span(row: Row) -> otel.Span:
-    parent = _propagator.extract({"traceparent": row.trace}) if row.trace else None
-    return _tracer.start_span("intake.apply", context=parent, attributes={"throughline.inbox_id": str(row.inbox_id)})
+    return _tracer.start_span("intake.apply", context=context_of(row.trace), attributes={"throughline.inbox_id": str(row.inbox_id)})
 
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)

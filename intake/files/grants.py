@@ -21,12 +21,12 @@ from domain.episode.state import Episode
 from domain.member.decider import Member
 from domain.staff.decider import OFFICE_ZONE
 from intake.files.lines import Asked, Reading, not_taken
-from intake.files.listing import NOT_ASSIGNED, Seen, member_of
+from intake.files.listing import Seen, member_of
 from intake.files.memberfile import AuthorisationRow
 from intake.files.tables import ROWS_MAX
 from intake.people.identity import IdentityKeys
 from intake.reading.identifiers import names_agree
-from intake.store.inbox import Settlement, Status
+from intake.store.inbox import NOT_ASSIGNED, Settlement, Status
 
 NO_REASON: Final = "the plan gave no reason"
 _ANSWERS: Final = {"approved": PlanAnswer.APPROVED, "denied": PlanAnswer.DENIED}

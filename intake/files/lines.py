@@ -23,7 +23,7 @@ from intake.files.memberfile import AuthorisationRow, RosterRow, RowProblem
 from intake.files.profiles import Profile
 from intake.people.identity import IdentityKeys
 from intake.store.claims import INDEX_LOCK, Messages
-from intake.store.inbox import ROW_COLUMNS, Inbox, Row, Settlement, Status, UnknownMessage, month_key, tell, uuid7
+from intake.store.inbox import ENDS_LATER, ROW_COLUMNS, Inbox, Row, Settlement, Status, UnknownMessage, month_key, tell, uuid7
 
 BATCH_MAX: Final = 64
 """Rows of one batch: one look and a few appends for all of them."""
@@ -34,8 +34,6 @@ ROW_PARSER: Final = "rows/2"
 UNCHANGED: Final = "unchanged"
 SUPERSEDED: Final = "superseded_by_later_file"
 LEFT_OUT: Final = "left_out_of_later_roster"
-ENDS_LATER: Final = "ends_later"
-"""Why rows wait that are taken up again when the plan's own last day is over."""
 REJECTED: Final = "row_rejected"
 
 

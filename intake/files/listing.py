@@ -33,17 +33,14 @@ from domain.member.decider import (
 )
 from domain.member.facts import ListedByPlan, PointKind
 from domain.staff.decider import OFFICE_ZONE
-from intake.files.lines import ENDS_LATER, Asked, Listing, Reading
+from intake.files.lines import Asked, Listing, Reading
 from intake.files.memberfile import RosterRow
 from intake.people.identity import IdentityKeys
 from intake.people.readings import Sight
 from intake.reading.identifiers import names_agree
-from intake.store.inbox import Settlement
+from intake.store.inbox import ANOTHER_PLAN, ENDS_LATER, Settlement
 
 PLAN_FILE: Final = "plan_file"
-ANOTHER_PLAN: Final = "assigned_under_another_plan"
-NOT_ASSIGNED: Final = "not_assigned_here"
-"""Why rows wait that are taken up again when an assignment ends or begins."""
 
 
 class Seen(Sight):

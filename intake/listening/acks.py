@@ -14,11 +14,9 @@ from typing import Final, NamedTuple
 
 from intake.reading.er7 import HEADER_PEEK_BYTES, Delimiters, Message, read
 from intake.senders.sources import AckMode, Source
+from intake.store.inbox import CONTROL_ID_MAX
 
 OUR_APPLICATION: Final = "THROUGHLINE"
-CONTROL_ID_MAX: Final = 250
-"""Longer than any version allows (199); what is beyond cannot be an id and is not kept in a column."""
-
 KIND_MAX: Final = 20
 """Type and trigger are three letters each; what is longer is none."""
 

@@ -15,16 +15,16 @@ from uuid import UUID
 
 import structlog
 from opentelemetry import trace as otel
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from eventlog import killpoints
 from eventlog.clock import Clock
-from intake.listening.acks import CONTROL_ID_MAX, Forms, Seen, Verdict, stamp_of
+from eventlog.traces import context_of, traceparent_of
+from intake.listening.acks import Forms, Seen, Verdict, stamp_of
 from intake.listening.mllp import FRAME_BYTES_MAX
-from intake.reading.er7 import known_charset
+from intake.senders.charsets import known_charset
 from intake.senders.sources import AckMode, Source
 from intake.senders.throttle import Throttle
-from intake.store.inbox import Arrival, CannotStore, Inbox, Status
+from intake.store.inbox import CONTROL_ID_MAX, Arrival, CannotStore, Inbox, Status
 
 HL7_CONTENT_TYPE: Final = "application/hl7-v2"
 RECEIPT_HEADER: Final = "Throughline-Receipt"
@@ -41,7 +41,6 @@ log = structlog.get_logger("intake.receive")
 
 
 _tracer = otel.get_tracer("throughline.intake")
-_propagator = TraceContextTextMapPropagator()
 
 
 class Received(NamedTuple):
@@ -185,21 +184,13 @@ def _spans(received: Sequence[Received]) -> tuple[Sequence[otel.Span], Sequence[
 def _span(one: Received) -> otel.Span:
     return _tracer.start_span(
         "hl7.receive",
-        context=_propagator.extract({"traceparent": one.trace}) if one.trace else None,
+        context=context_of(one.trace),
         attributes={
             "throughline.source": one.source.name,
             "throughline.transport": one.transport,
             "throughline.bytes": len(one.raw),
         },
     )
-
-
-def traceparent_of(span: otel.Span) -> str:
-    """The W3C form of where a span stands; empty where there is no tracing at all."""
-    context = span.get_span_context()
-    if not context.is_valid:
-        return ""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 _FIRST_STATUS: Final = {

@@ -47,13 +47,11 @@ from domain.stay.facts import StayContinuedElsewhere
 from eventlog.arrays import texts
 from eventlog.gateway import Gateway
 from eventlog.log import ROW_COLUMNS, Log
-from intake.files.lines import ENDS_LATER
-from intake.files.listing import ANOTHER_PLAN, NOT_ASSIGNED
 from intake.people.identity import IdentityKeys
 from intake.people.matching import IDENTITY_REASONS
 from intake.people.readings import Sight
 from intake.store.claims import INDEX_LOCK
-from intake.store.inbox import Inbox
+from intake.store.inbox import ANOTHER_PLAN, ENDS_LATER, NOT_ASSIGNED, Inbox
 
 INDEX_NAME: Final = "intake/2"
 """Another name, another content: an index under a former one is filled anew."""

@@ -14,6 +14,8 @@ from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Final
 
+from intake.senders.charsets import CHARSETS
+
 HEADER_PEEK_BYTES: Final = 4096
 """How much of a message the acknowledgement may look at: the header is in it, or there is none."""
 
@@ -24,27 +26,6 @@ FLAG_CHARSET_CONTRADICTED: Final = "charset_contradicted"
 _BOM = codecs.BOM_UTF8
 _LINE_ENDS = re.compile("\r\n|\r|\n")
 _SEGMENT_ID_CHARS = 3
-
-# Table 0211, and the spellings that senders use for it. Multi-byte sets whose bytes can look like MLLP's frame bytes are left out
-# on purpose (messages.md 1.6): a source that needs one is refused by configuration, not misread.
-_CHARSETS: Final = {
-    "ASCII": "ascii",
-    "US-ASCII": "ascii",
-    "8859/1": "iso-8859-1",
-    "ISO-8859-1": "iso-8859-1",
-    "ISO8859-1": "iso-8859-1",
-    "LATIN-1": "iso-8859-1",
-    "LATIN1": "iso-8859-1",
-    "8859/2": "iso-8859-2",
-    "8859/9": "iso-8859-9",
-    "8859/15": "iso-8859-15",
-    "ISO-8859-15": "iso-8859-15",
-    "WINDOWS-1252": "windows-1252",
-    "CP1252": "windows-1252",
-    "UNICODE UTF-8": "utf-8",
-    "UTF-8": "utf-8",
-    "UTF8": "utf-8",
-}
 
 
 class Deleted(Enum):
@@ -310,7 +291,7 @@ def decode(body: bytes, declared: str, delimiters: Delimiters, source_charset: s
     for name, basis in ((wanted, CharsetBasis.DECLARED), ((source_charset or "").strip().upper(), CharsetBasis.SOURCE)):
         if not name:
             continue
-        encoding = _CHARSETS.get(name)
+        encoding = CHARSETS.get(name)
         if encoding is None:
             flags.append(FLAG_CHARSET_UNKNOWN)
             continue
@@ -323,11 +304,6 @@ def decode(body: bytes, declared: str, delimiters: Delimiters, source_charset: s
     except UnicodeDecodeError:
         flags.append(FLAG_CHARSET_GUESSED)
     return Charset("windows-1252", CharsetBasis.GUESSED, tuple(flags)), body.decode("windows-1252", errors="replace")
-
-
-def known_charset(name: str) -> bool:
-    """Whether a source may be configured with this character set."""
-    return name.strip().upper() in _CHARSETS
 
 
 def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:

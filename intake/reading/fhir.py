@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from intake.listening.acks import CONTROL_ID_MAX
 from intake.reading.dispositions import Disposition, disposition_table
 from intake.reading.identifiers import cin_of, phone_key, plausible_birth_date, zip_key
 from intake.reading.notification import (
@@ -42,6 +41,7 @@ from intake.reading.notification import (
 )
 from intake.reading.times import Precision, Time, Zone, parse
 from intake.senders.sources import Source
+from intake.store.inbox import CONTROL_ID_MAX
 
 PARSER_VERSION: Final = "fhir/1"
 FLAG_STATUS_CONTRADICTS: Final = "status_contradicts_event"

@@ -17,9 +17,9 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from intake.listening.acks import CONTROL_ID_MAX
 from intake.reading.fhir import Refused, text_of
 from intake.senders.notices import Kind, Notices
+from intake.store.inbox import CONTROL_ID_MAX
 
 HANDSHAKE: Final = "handshake"
 HEARTBEAT: Final = "heartbeat"

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from intake.reading.er7 import known_charset
+from intake.senders.charsets import known_charset
 from intake.senders.clients import public_key
 
 DEMO_SOURCES: Final = Path(__file__).with_name("demo-sources.toml")

@@ -47,11 +47,21 @@ REPLAY_MAX: Final = 10_000
 
 FLAG_CONTROL_ID_REUSED: Final = "control_id_reused"
 
+CONTROL_ID_MAX: Final = 250
+"""Longer than any version allows (199); what is beyond cannot be an id and is not kept in a column."""
+
 REPLAYED: Final = "replayed"
 """The reason of a message that was taken up again."""
 
 PARTS_OPEN: Final = "parts_open"
 """Why a message about several people waits: for what is said of each of them."""
+
+ENDS_LATER: Final = "ends_later"
+"""Why rows wait that are taken up again when the plan's own last day is over."""
+
+ANOTHER_PLAN: Final = "assigned_under_another_plan"
+NOT_ASSIGNED: Final = "not_assigned_here"
+"""Why rows wait that are taken up again when an assignment ends or begins."""
 
 _CREATE_LOCK: Final = 0x696E746B
 _NONCE_BYTES: Final = 12

@@ -17,9 +17,10 @@ from opentelemetry import metrics
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from eventlog.traces import current_traceparent
 from tests.surfaces.conftest import World
 from workers.services import projector_of
-from workers.telemetry import TelemetryTargets, continued, current_traceparent, start_telemetry
+from workers.telemetry import TelemetryTargets, continued, start_telemetry
 from workers.telemetry.allowed import CODE_KEYS, INSTANT_KEYS, NAME_KEYS, NUMBER_KEYS, WITHHELD, allowed_sentence
 from workers.telemetry.metrics import as_numbers, watch
 from workers.watching import readings

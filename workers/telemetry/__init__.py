@@ -9,6 +9,6 @@ from __future__ import annotations
 
 from workers.telemetry.logs import configure_logging
 from workers.telemetry.setup import Telemetry, TelemetryTargets, start_telemetry
-from workers.telemetry.traces import continued, current_traceparent
+from workers.telemetry.traces import continued
 
-__all__ = ["Telemetry", "TelemetryTargets", "configure_logging", "continued", "current_traceparent", "start_telemetry"]
+__all__ = ["Telemetry", "TelemetryTargets", "configure_logging", "continued", "start_telemetry"]

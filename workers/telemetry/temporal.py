@@ -14,7 +14,8 @@ from temporalio import activity, client, worker
 from temporalio.api.common.v1 import Payload
 from temporalio.converter import PayloadConverter
 
-from workers.telemetry.traces import continued, current_traceparent
+from eventlog.traces import current_traceparent
+from workers.telemetry.traces import continued
 from workflows.tracing import HEADER, PassTrace
 
 

@@ -13,30 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode, TraceState
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
+from eventlog.traces import context_of
 from workers.telemetry.allowed import allowed_span_name, allowed_value
 from workers.telemetry.files import lines_to
 
 PREFIX = "throughline."
 HTTP = {"http.request.method": "method", "http.route": "route", "http.response.status_code": "http_status"}
-_propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("throughline.workers")
-
-
-def current_traceparent() -> str | None:
-    """The W3C traceparent of the span that we are in; None where nobody records."""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent")
 
 
 @contextmanager
@@ -45,10 +36,9 @@ def continued(name: str, traceparent: str | None, *, kind: SpanKind = SpanKind.I
 
     An error leaves its class in the span, never its text. Attributes stand under `throughline.` and pass the allow-list.
     """
-    parent = parent_of(traceparent)
     said = {f"{PREFIX}{key}": value for key, value in attributes.items() if value is not None}
     with _tracer.start_as_current_span(
-        name, context=parent, kind=kind, attributes=said, record_exception=False, set_status_on_exception=False
+        name, context=context_of(traceparent), kind=kind, attributes=said, record_exception=False, set_status_on_exception=False
     ) as span:
         try:
             yield span
@@ -56,13 +46,6 @@ def continued(name: str, traceparent: str | None, *, kind: SpanKind = SpanKind.I
             span.set_attribute(f"{PREFIX}error", type(error).__name__)
             span.set_status(StatusCode.ERROR)
             raise
-
-
-def parent_of(traceparent: str | None) -> Context:
-    """The context in which a span is a child of the traceparent; the current context where there is none or it is malformed."""
-    if not traceparent:
-        return otel_context.get_current()
-    return _propagator.extract({"traceparent": traceparent}, otel_context.get_current())
 
 
 class WantedSpans(Sampler):
