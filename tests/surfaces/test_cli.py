@@ -84,6 +84,16 @@ def test_every_help_has_an_example(path: tuple[str, ...]) -> None:
     assert shown.exit_code == 0 and "Example" in shown.output and f"throughline {' '.join(path)}" in shown.output
 
 
+def test_every_command_that_ends_can_speak_json() -> None:
+    def speaks(path: tuple[str, ...]) -> bool:
+        command: Any = get_command(app)
+        for word in path:
+            command = command.commands[word]
+        return any("--json" in option.opts for option in command.params)
+
+    assert [path for path in commands() if not speaks(path)] == [("up",), ("run",)]
+
+
 def test_every_offer_is_a_command() -> None:
     given = {path[1] for path in commands() if path[0] in ("record", "staff")}
     assert {offer.verb for offer in OFFERS} <= given
@@ -194,7 +204,11 @@ def test_a_policy_is_checked_with_line_and_reason_adopted_and_compared(call: Cal
     adopted = call("policy", "adopt", str(better), "--as", "rosa@example.org")
     assert adopted.exit_code == 0, adopted.output
     assert call("policy", "show", "default@2026.7").stdout == better.read_text()
+    assert json.loads(call("policy", "show", "default@2026.7", "--json").stdout)["text"] == better.read_text()
     assert '+version = "2026.7"' in call("policy", "diff", "default@2026.1", "default@2026.7").stdout
+    compared = json.loads(call("policy", "diff", "default@2026.1", "default@2026.7", "--json").stdout)
+    assert compared["differs"] and '+version = "2026.7"' in compared["lines"]
+    assert not json.loads(call("policy", "diff", "default@2026.7", str(better), "--json").stdout)["differs"]
 
 
 def test_a_member_file_is_imported_with_rejects_named(call: Call, tmp_path: Path) -> None:
@@ -250,7 +264,8 @@ def test_tokens_are_shown_once_and_revoked(call: Call, told: World) -> None:
     )
     headers = {"Authorization": f"Bearer {made['token']}"}
     assert made["token"] not in call("token", "list").stdout
-    assert call("token", "revoke", made["token_id"], "--as", "rosa@example.org").exit_code == 0
+    revoked = call("token", "revoke", made["token_id"], "--as", "rosa@example.org", "--json")
+    assert json.loads(revoked.stdout) == {"token_id": made["token_id"]}
     assert told.api.get("/v1/whoami", headers=headers).status_code == 401
 
 

@@ -45,7 +45,8 @@ def test_messages_are_rehearsed_replayed_and_notices_are_shown_and_ended(termina
     found = [check for check in examine(terminal.system.settings) if check.name == "front door"]
     assert [check.status for check in found] == [Status.WARN] and "missed events" in found[0].found
     number = str(terminal.door.notices.open()[0].notice_id)
-    assert typed("inbox", "end-notice", number, "--as", terminal.supervisor).exit_code == 0
+    ended = typed("inbox", "end-notice", number, "--as", terminal.supervisor, "--json")
+    assert json.loads(ended.stdout) == {"notice_id": int(number)}
     assert typed("inbox", "end-notice", number, "--as", terminal.supervisor).exit_code == frame.REFUSED
     assert terminal.door.notices.open() == ()
 

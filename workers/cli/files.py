@@ -148,7 +148,7 @@ def report(
             if to is not None:
                 with to.open("w", encoding="utf-8", newline="") as opened:
                     opened.writelines(as_csv(lines))
-                f.out.print(f"Written to {to}.")
+                f.done(f"Written to {to}.", json=json, file_id=file_id, to=to)
             elif json:
                 f.as_json(list(lines))
             else:
@@ -177,7 +177,7 @@ def confirm(file_id: FileId, reason: Why, by: As = None, json: Json = False) -> 
 
 
 @app.command("reject")
-def reject(file_id: FileId, reason: Why, by: As = None) -> None:
+def reject(file_id: FileId, reason: Why, by: As = None, json: Json = False) -> None:
     """Say that a file which stopped is wrong: nothing follows from it. It stays in the inbox.
 
     Example:
@@ -191,13 +191,14 @@ def reject(file_id: FileId, reason: Why, by: As = None) -> None:
             door.files.reject(file_id, reason=reason, by=actor(system, by))
         finally:
             door.close()
-        f.out.print("Set aside; nothing follows from it.")
+        f.done("Set aside; nothing follows from it.", json=json, file_id=file_id, reason=reason)
 
 
 @app.command("new-contact-points")
 def new_contact_points(
     plan: Annotated[str, typer.Option(help="The health plan that gets it.")],
     to: Annotated[Path, typer.Option("--to", dir_okay=False, writable=True, help="Write it there as CSV.")],
+    json: Json = False,
 ) -> None:
     """Write the phone numbers and addresses that a plan does not have, in columns of the return file. It names members.
 
@@ -212,7 +213,7 @@ def new_contact_points(
                 opened.writelines(door.files.new_points_csv(plan))
         finally:
             door.close()
-        f.out.print(f"Written to {to}.")
+        f.done(f"Written to {to}.", json=json, plan=plan, to=to)
 
 
 @app.command("profiles")

@@ -244,6 +244,14 @@ def as_json(value: Any) -> None:
     sys.stdout.write(text + "\n")
 
 
+def done(said: str, *, json: bool, **found: Any) -> None:
+    """A command has done what it was given: a sentence for people, for programs whatever of it they may go on with."""
+    if json:
+        as_json(found)
+    else:
+        out.print(said)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)

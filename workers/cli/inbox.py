@@ -118,6 +118,7 @@ def resolve(
     inbox_id: InboxId,
     member: Annotated[str, typer.Option("--member", help="Whose message it is: an id or a CIN.")],
     by: As = None,
+    json: Json = False,
 ) -> None:
     """Say whose message an unmatched one is. It is then applied to that member, with your name on it.
 
@@ -132,11 +133,11 @@ def resolve(
             door.inbox.resolve(inbox_id, whose, by=actor(system, by), now=system.clock.now())
         finally:
             door.close()
-        f.out.print(f"It is {whose}'s; the intake worker applies it.")
+        f.done(f"It is {whose}'s; the intake worker applies it.", json=json, inbox_id=inbox_id, member=whose)
 
 
 @app.command("release")
-def release(inbox_id: InboxId, by: As = None) -> None:
+def release(inbox_id: InboxId, by: As = None, json: Json = False) -> None:
     """Let a message that waits be applied as it is: you have looked at it.
 
     Example:
@@ -149,7 +150,7 @@ def release(inbox_id: InboxId, by: As = None) -> None:
             door.inbox.release(inbox_id, by=actor(system, by), now=system.clock.now())
         finally:
             door.close()
-        f.out.print("The intake worker applies it.")
+        f.done("The intake worker applies it.", json=json, inbox_id=inbox_id)
 
 
 @app.command("replay")
@@ -252,7 +253,9 @@ def feeds(json: Json = False) -> None:
 
 
 @app.command("end-notice")
-def end_notice(number: Annotated[int, typer.Argument(help="Its number; see `throughline inbox feeds`.")], by: As = None) -> None:
+def end_notice(
+    number: Annotated[int, typer.Argument(help="Its number; see `throughline inbox feeds`.")], by: As = None, json: Json = False
+) -> None:
     """Say that somebody has seen to a notice, such as missed events that were fetched.
 
     Example:
@@ -267,7 +270,7 @@ def end_notice(number: Annotated[int, typer.Argument(help="Its number; see `thro
             raise Stop(f"{unknown}.", field="number", remedy="see `throughline inbox feeds`", code="unknown_notice") from None
         finally:
             door.close()
-        f.out.print("Ended.")
+        f.done("Ended.", json=json, notice_id=number)
 
 
 @app.command("sources")
@@ -324,6 +327,7 @@ def discard(
     inbox_id: InboxId,
     reason: Annotated[str, typer.Option(help="Why, as a code in small letters, such as not_our_member.")],
     by: As = None,
+    json: Json = False,
 ) -> None:
     """Say that nothing is to follow from a message. It stays in the inbox.
 
@@ -337,7 +341,7 @@ def discard(
             door.inbox.discard(inbox_id, reason=reason, by=actor(system, by), now=system.clock.now())
         finally:
             door.close()
-        f.out.print("Set aside; nothing follows from it.")
+        f.done("Set aside; nothing follows from it.", json=json, inbox_id=inbox_id, reason=reason)
 
 
 def _tree(shown: Shown) -> Tree:

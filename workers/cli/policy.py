@@ -61,7 +61,7 @@ def list_policies(plan: Annotated[str | None, typer.Option(help="Only of this he
 
 
 @app.command("show")
-def show(version: Version) -> None:
+def show(version: Version, json: Json = False) -> None:
     """The bytes that were adopted.
 
     Example:
@@ -69,7 +69,11 @@ def show(version: Version) -> None:
         throughline policy show default@2026.1
     """
     with f.opened() as system:
-        f.out.print(_adopted(system, version), markup=False, end="")
+        text = _adopted(system, version)
+    if json:
+        f.as_json({"policy": version, "text": text})
+    else:
+        f.out.print(text, markup=False, end="")
 
 
 @app.command("check")
@@ -116,7 +120,7 @@ def adopt(file: File, by: As = None, json: Json = False) -> None:
 
 
 @app.command("diff")
-def diff(version: Version, other: Annotated[str, typer.Argument(help="Another version, or a file.")]) -> None:
+def diff(version: Version, other: Annotated[str, typer.Argument(help="Another version, or a file.")], json: Json = False) -> None:
     """What differs between two versions, or a version and a file.
 
     Example:
@@ -126,11 +130,13 @@ def diff(version: Version, other: Annotated[str, typer.Argument(help="Another ve
     with f.opened() as system:
         before = _adopted(system, version)
         after = _text(Path(other)) if Path(other).is_file() else _adopted(system, other)
-    differs = False
-    for line in difflib.unified_diff(before.splitlines(), after.splitlines(), version, other, lineterm="", n=2):
-        differs = True
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), version, other, lineterm="", n=2))
+    if json:
+        f.as_json({"before": version, "after": other, "differs": bool(lines), "lines": lines})
+        return
+    for line in lines:
         f.out.print(Text(line, "green" if line.startswith("+") else "red" if line.startswith("-") else "dim"))
-    if not differs:
+    if not lines:
         f.out.print("They are the same.")
 
 

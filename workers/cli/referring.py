@@ -374,6 +374,7 @@ def dismiss_stranger(
     reason: Annotated[str, typer.Option(help="Why they are not referred.")],
     plan: Rules = "default",
     by: As = None,
+    json: Json = False,
 ) -> None:
     """Do not refer one of them, until they come again.
 
@@ -389,7 +390,7 @@ def dismiss_stranger(
             raise Stop("is nobody's id now.", field="stranger", remedy="see `throughline strangers list`") from None
         finally:
             door.close()
-        f.out.print("Not shown again until they come again.")
+        f.done("Not shown again until they come again.", json=json, stranger=stranger, plan=plan)
 
 
 def mount(app: typer.Typer) -> None:

@@ -117,7 +117,11 @@ def list_tokens(json: Json = False) -> None:
 
 
 @app.command("revoke")
-def revoke(token_id: Annotated[UUID, typer.Argument(help="The token's id; see `throughline token list`.")], by: As = None) -> None:
+def revoke(
+    token_id: Annotated[UUID, typer.Argument(help="The token's id; see `throughline token list`.")],
+    by: As = None,
+    json: Json = False,
+) -> None:
     """From now on nobody gets in with it.
 
     Example:
@@ -128,4 +132,4 @@ def revoke(token_id: Annotated[UUID, typer.Argument(help="The token's id; see `t
         actor(system, by)
         if not tokens.revoke(system.pool, token_id, system.clock.now()):
             raise Stop("There is no such token.", field="token_id", remedy="see `throughline token list`", code="unknown_token")
-        f.out.print("Revoked.")
+        f.done("Revoked.", json=json, token_id=token_id)

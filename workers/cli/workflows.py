@@ -168,7 +168,7 @@ def show(about: Annotated[str, typer.Argument(help="A process, such as outreach-
 
 
 @app.command("nudge")
-def nudge(about: Annotated[str, typer.Argument(help="A process, such as outreach-1c2d3e4f.")]) -> None:
+def nudge(about: Annotated[str, typer.Argument(help="A process, such as outreach-1c2d3e4f.")], json: Json = False) -> None:
     """Make a process look again, and start its workflow where none runs. Harmless at any time.
 
     Example:
@@ -184,7 +184,7 @@ def nudge(about: Annotated[str, typer.Argument(help="A process, such as outreach
             await send_nudge(await connect_temporal(settings), process)
 
         asyncio.run(told())
-        f.out.print(f"{process.stream} looks again as soon as a worker is there.")
+        f.done(f"{process.stream} looks again as soon as a worker is there.", json=json, process=process.stream)
 
 
 @app.command("rebuild")
