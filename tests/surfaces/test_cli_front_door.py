@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from intake.senders.notices import Kind
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World
 from tests.surfaces.test_api_feeds import message, sent
-from workers.cli import app, frame
+from workers.cli import app, frame, sending
 from workers.doctor import Status, examine
 
 
@@ -59,3 +59,14 @@ def test_a_registry_is_shown_and_checked_before_its_use(terminal: World, tmp_pat
     faulty.write_text('[[source]]\nname = "far"\ntimezone = "Eastern"\n')
     refused = typed("inbox", "sources", "--file", str(faulty))
     assert refused.exit_code == frame.REFUSED and "line 3" in refused.output + refused.stderr
+
+
+def test_a_message_goes_where_our_own_listener_takes_it_without_tls(terminal: World) -> None:
+    settings = terminal.system.settings.model_copy(update={"throughline_hl7_loopback_port": 2576})
+    assert sending.where_to(None, settings) == ("127.0.0.1", 2575)  # without a certificate that port is not bound
+    with_tls = settings.model_copy(update={"throughline_hl7_certificate": Path("listener.pem")})
+    assert sending.where_to(None, with_tls) == ("127.0.0.1", 2576)
+    assert sending.where_to("localhost:2577", with_tls) == ("localhost", 2577)
+    frame.asked.settings = with_tls.model_copy(update={"throughline_hl7_loopback_port": None})
+    refused = typed("send-hl7", "--cin", CIN)
+    assert refused.exit_code == frame.REFUSED and "THROUGHLINE_HL7_LOOPBACK_PORT" in refused.output + refused.stderr

@@ -13,12 +13,14 @@ import typer
 from rich.text import Text
 
 from domain.staff.decider import OFFICE_ZONE
+from intake.listening.mllp import LOOPBACK
 from simulation.hospital import NoAnswer, send_over_mllp
 from workers.cli import frame as f
 from workers.cli.files import Full, show_receipt
 from workers.cli.frame import Json, Stop
 from workers.clock import clock_of
 from workers.services import door_of
+from workers.settings import Settings
 
 SEND_MAX = 1_000
 """Messages of one file: more is a load test, and there is another tool for that."""
@@ -35,7 +37,7 @@ class Trigger(StrEnum):
 
 def send_hl7(
     file: Annotated[Path | None, typer.Argument(exists=True, dir_okay=False, help="A file with one or several messages.")] = None,
-    to: Annotated[str | None, typer.Option(help="host:port of an MLLP listener; left out: our own.")] = None,
+    to: Annotated[str | None, typer.Option(help="host:port of an MLLP listener without TLS; left out: our own.")] = None,
     trigger: Annotated[Trigger, typer.Option(help="Without a file: what happened.")] = Trigger.A01,
     cin: Annotated[str | None, typer.Option(help="Without a file: the patient's CIN.")] = None,
     name: Annotated[str, typer.Option(help="Family and given name, as OKAFOR^INES.")] = "",
@@ -56,7 +58,7 @@ def send_hl7(
         throughline send-hl7 --trigger A03 --cin 91234567A --name OKAFOR^INES --born 1961-07-09 --visit V-1001
     """
     settings = f.asked.load()
-    host, port = _address(to, settings.throughline_host, settings.throughline_hl7_port)
+    host, port = where_to(to, settings)
     if file is not None:
         messages = _messages(file.read_bytes())
     else:
@@ -177,9 +179,17 @@ def _messages(raw: bytes) -> tuple[bytes, ...]:
     return found
 
 
-def _address(to: str | None, host: str, port: int) -> tuple[str, int]:
+def where_to(to: str | None, settings: Settings) -> tuple[str, int]:
+    """Where to send. Our own listener takes what comes without TLS on another port, once it has a certificate."""
+    if to is None and settings.throughline_hl7_certificate is None:
+        return settings.throughline_host, settings.throughline_hl7_port
     if to is None:
-        return host, port
+        if settings.throughline_hl7_loopback_port is None:
+            raise Stop(
+                "Our own listener takes TLS only, which this command does not speak.", field="--to", code="tls_only",
+                remedy="set THROUGHLINE_HL7_LOOPBACK_PORT, for the listener and for this command, or say where to",
+            )  # fmt: skip
+        return LOOPBACK, settings.throughline_hl7_loopback_port
     name, _, number = to.rpartition(":")
     if not name or not number.isdigit() or not 0 < int(number) < 65_536:
         raise Stop("is no address.", field="--to", remedy="write host:port, such as 127.0.0.1:2575", status=f.USAGE)
