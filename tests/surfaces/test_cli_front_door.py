@@ -70,3 +70,14 @@ def test_a_message_goes_where_our_own_listener_takes_it_without_tls(terminal: Wo
     frame.asked.settings = with_tls.model_copy(update={"throughline_hl7_loopback_port": None})
     refused = typed("send-hl7", "--cin", CIN)
     assert refused.exit_code == frame.REFUSED and "THROUGHLINE_HL7_LOOPBACK_PORT" in refused.output + refused.stderr
+
+
+def test_a_hospitals_token_is_of_a_registered_source_that_sends_over_http(terminal: World) -> None:
+    def made(name: str) -> Result:
+        return typed("token", "create", "--role", "hospital", "--for", name, "--as", terminal.supervisor, "--json")
+
+    for name in ("valley-general", "source:valley-general"):
+        assert json.loads(made(name).stdout)["subject"] == "source:valley-general"
+    refused = made("vally-general")
+    assert refused.exit_code == frame.REFUSED
+    assert json.loads(refused.stderr)["remedy"] == "write one of valley-general; see `throughline inbox sources`"

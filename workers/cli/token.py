@@ -12,10 +12,12 @@ from rich.text import Text
 
 from api import tokens
 from domain.staff.facts import Role
+from intake.senders.sources import load_sources
 from workers.cli import frame as f
 from workers.cli.frame import Json, Stop
 from workers.cli.people import actor, staff_of
 from workers.cli.recording import As
+from workers.composition import System
 
 app = typer.Typer(help="Bearer tokens of the API.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -51,7 +53,7 @@ def create(
     """
     with f.opened() as system:
         if role is TokenRole.HOSPITAL:
-            whom = subject if subject.startswith("source:") else f"source:{subject}"
+            whom = f"source:{_source(system, subject.removeprefix('source:'))}"
         else:
             whom = staff_of(system, subject)
             if Role(role.value) not in system.gateway.load(whom).state.roles and role is not TokenRole.AUDITOR:
@@ -85,6 +87,17 @@ def create(
         f.err.print(
             Text(f"For {whom} as {role.value}, until {f.local(made.expires_at)}. It is not shown again; id {made.token_id}.", "dim")
         )
+
+
+def _source(system: System, name: str) -> str:
+    """The name of a source that may present a token. Raises Stop: nobody would ever get in with a token for another one."""
+    taken = {row.name: row for row in load_sources(system.settings.throughline_sources).rows if "http" in row.transports}
+    if name not in taken:
+        raise Stop(
+            "is no source that sends over HTTP.", field="--for", code="unknown_source",
+            remedy=f"write one of {', '.join(taken)}; see `throughline inbox sources`",
+        )  # fmt: skip
+    return name
 
 
 @app.command("list")
