@@ -390,13 +390,14 @@ class Connection(asyncio.Protocol):
         return len(self._waiting) > FRAMES_WAITING_MAX // share or self._waiting_bytes > self._limits.bytes_waiting_max // share
 
     def _answer(self, work: asyncio.Future[Answers]) -> None:
+        if work is not self._work:
+            return  # the sender has gone in the very turn of the loop in which it was stored
         self._end_work()
         failure = asyncio.CancelledError() if work.cancelled() else work.exception()
         if failure is not None:
             self._unanswered(type(failure).__name__)
             return
-        if self._transport is None:
-            return  # stored, and the sender has gone in this very turn of the loop
+        assert self._transport is not None
         answers = [answer for answer in work.result() if answer is not None]
         if answers:
             self._listener.counts.answered += len(answers)
@@ -406,7 +407,8 @@ class Connection(asyncio.Protocol):
     def _give_up(self) -> None:
         """It takes too long: an answer would come too late."""
         work = self._work
-        assert work is not None
+        if work is None or work.done():
+            return  # the answer has come in this very turn of the loop, and goes out in it
         work.remove_done_callback(self._answer)
         work.cancel()
         self._end_work()

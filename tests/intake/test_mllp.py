@@ -91,16 +91,52 @@ def test_one_byte_packets_two_frames_and_half_closing() -> None:
 
 
 def test_answers_keep_the_order_of_the_messages_and_reading_pauses() -> None:
+    paused: list[bool] = []
+
     async def slow_first(frames: Sequence[bytes], source: Source, peer: str) -> Answers:
         assert len(frames) <= FRAMES_WAITING_MAX
         await asyncio.sleep(0.05 if b"0" in frames else 0)
+        paused.extend(not connection._reading for connection in listener.connections)
         return frames
 
     async def test(listener: Listener) -> None:
         numbers = [str(n).encode() for n in range(200)]
-        assert await talk(listener, *(framed(n) for n in numbers), replies=200) == numbers
+        assert await talk(listener, b"".join(framed(n) for n in numbers), replies=200) == numbers
 
-    run(test, Listener(slow_first, SOURCES))
+    listener = Listener(slow_first, SOURCES)
+    run(test, listener)
+    assert paused[0] and not paused[-1]
+
+
+@pytest.mark.parametrize("meanwhile", ["too_late", "gone"])
+@pytest.mark.parametrize("stored", [True, False])
+def test_what_happens_in_the_very_turn_in_which_the_answer_comes_is_counted_once(meanwhile: str, stored: bool) -> None:
+    faults: list[object] = []
+    handed: list[asyncio.Future[Answers]] = []
+
+    def handle(frames: Sequence[bytes], source: Source, peer: str) -> asyncio.Future[Answers]:
+        handed.append(asyncio.get_running_loop().create_future())
+        return handed[-1]
+
+    async def test(listener: Listener) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(framed(b"m"))
+        async with asyncio.timeout(5):
+            while not handed:
+                await asyncio.sleep(0)
+            (connection,) = listener.connections
+            handed[0].set_result([b"ok"]) if stored else handed[0].set_exception(RuntimeError())
+            connection._give_up() if meanwhile == "too_late" else connection.connection_lost(None)
+            if meanwhile == "too_late" and stored:
+                assert (await reader.readuntil(b"\x1c\r"))[1:-2] == b"ok"
+            for _ in range(5):
+                await asyncio.sleep(0)
+        writer.close()
+        assert listener.counts.unanswered == (meanwhile == "too_late" and not stored)
+
+    run(test, Listener(handle, SOURCES))
+    assert faults == []
 
 
 @pytest.mark.parametrize("trouble", ["raises", "late", "too_long", "too_slow"])
