@@ -124,8 +124,7 @@ class Arrivals:
         self._called = False
         while self._under_way < COMMITS_AT_ONCE and (group := self._next_group()):
             self._under_way += 1
-            if not self._stored_here(group):
-                self._store_in_a_thread(group)
+            self._store(group)
 
     def _next_group(self) -> list[_Waiting]:
         """Of those who still wait for an answer; nobody, where there is none."""
@@ -141,37 +140,44 @@ class Arrivals:
             group.append(self._waiting.popleft())
         return group
 
-    # -- on the loop's own connection
-
-    def _stored_here(self, group: _Group) -> bool:
-        """Whether the group is on its way over one of the loop's connections."""
+    def _store(self, group: _Group) -> None:
+        """Over one of the loop's connections where it can be, else in a thread, which finds out whose message is at fault."""
         connection = next((c for c in self._connections if c.idle), None)
         now = self._reception.clock.now()
         if connection is None or not self._reception.inbox.ready(now):
-            return False
+            self._store_in_a_thread(group)
+            return
+        taken: Taken | None = None
         try:
-            taken = self._reception.taken([one for waiting in group for one in waiting.received])
-            if repeats_among(taken.arrivals):
-                return False
-            packing = self._reception.inbox.pack(taken.arrivals, now, now)
-        except Exception as trouble:  # a thread finds out whose it is
+            taken = self._reception.taken(_messages(group))
+            repeats = repeats_among(taken.arrivals)
+            packing = None if repeats else self._reception.inbox.pack(taken.arrivals, now, now)
+        except Exception as trouble:
             log.warning("group_not_packed", failure=type(trouble).__name__)
-            return False
-        connection.execute(packing.parameters, partial(self._stored, group, taken))
-        return True
+            if taken is not None:
+                taken.failed(trouble)
+            self._store_in_a_thread(group)
+            return
+        if packing is None:
+            self._store_in_a_thread(group, taken)
+        else:
+            connection.execute(packing.parameters, partial(self._stored, group, taken))
+
+    # -- on the loop's own connection
 
     def _stored(self, group: _Group, taken: Taken, outcome: int | Trouble) -> None:
-        if outcome is Trouble.REFUSED:
-            log.warning("group_refused", count=len(taken.arrivals))
-        if outcome is Trouble.REFUSED and (still := [waiting for waiting in group if not waiting.answers.done()]):
-            self._store_in_a_thread(still)
-            return
-        self._under_way -= 1
         if isinstance(outcome, Trouble):
-            lost = CannotStore(outcome.name)
-            taken.failed(lost)
-            self._answer([(waiting, lost) for waiting in group])
+            failed = CannotStore(outcome.name)
+            taken.failed(failed)
+            if outcome is Trouble.REFUSED:
+                log.warning("group_refused", count=len(taken.arrivals))
+                if still := [waiting for waiting in group if not waiting.answers.done()]:
+                    self._store_in_a_thread(still)
+                    return
+            self._under_way -= 1
+            self._answer([(waiting, failed) for waiting in group])
         else:
+            self._under_way -= 1
             try:
                 answers = self._reception.answers(taken)
             except Exception as trouble:
@@ -190,8 +196,9 @@ class Arrivals:
 
     # -- in a thread
 
-    def _store_in_a_thread(self, group: _Group) -> None:
-        stored = asyncio.get_running_loop().run_in_executor(self._threads, _store, self._reception, group)
+    def _store_in_a_thread(self, group: _Group, taken: Taken | None = None) -> None:
+        """`taken`: the group's messages, where they were looked at already and nothing has become of them."""
+        stored = asyncio.get_running_loop().run_in_executor(self._threads, _store, self._reception, group, taken)
         stored.add_done_callback(partial(self._committed, group))
 
     def _committed(self, group: _Group, stored: asyncio.Future[list[tuple[_Waiting, Answers | CannotStore]]]) -> None:
@@ -223,12 +230,16 @@ def _forsaken(connecting: asyncio.Future[Connection[TupleRow]]) -> None:
         connecting.result().close()
 
 
-def _store(reception: Reception, group: _Group) -> list[tuple[_Waiting, Answers | CannotStore]]:
+def _messages(group: _Group) -> list[Received]:
+    return [one for waiting in group for one in waiting.received]
+
+
+def _store(reception: Reception, group: _Group, taken: Taken | None) -> list[tuple[_Waiting, Answers | CannotStore]]:
     """Store what several connections handed over, together; one by one where something among it cannot be stored."""
     try:
-        answered = iter(reception.receive_all([one for waiting in group for one in waiting.received]))
+        answered = iter(reception.store(taken if taken is not None else reception.taken(_messages(group))))
     except CannotStore as trouble:
         if trouble.at_fault and len(group) > 1:
-            return [each for waiting in group for each in _store(reception, (waiting,))]
+            return [each for waiting in group for each in _store(reception, (waiting,), None)]
         return [(waiting, trouble) for waiting in group]
     return [(waiting, [next(answered).answer for _ in waiting.received]) for waiting in group]

@@ -98,7 +98,10 @@ class Reception:
 
     def receive_all(self, received: Sequence[Received]) -> tuple[Answered, ...]:
         """Store messages in one commit and say what to answer to each. Raises CannotStore: then none may be answered."""
-        taken = self.taken(received)
+        return self.store(self.taken(received))
+
+    def store(self, taken: Taken) -> tuple[Answered, ...]:
+        """The same, of messages that were looked at already."""
         try:
             stored = self.inbox.store_all(taken.arrivals, self.clock.now())
         except BaseException as error:
@@ -112,7 +115,8 @@ class Reception:
         )
 
     def taken(self, received: Sequence[Received]) -> Taken:
-        """The messages as they are to be stored: `Inbox.store_all` them, then ask for their `answers`, and `tell` of them."""
+        """The messages as they are to be stored: `store` them; or store them otherwise, ask for their `answers`, and `tell` of
+        them."""
         look = self._forms.look
         seen = [look(one.raw, one.source, one.mode) for one in received]
         spans, traces = _spans(received)

@@ -10,11 +10,13 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from eventlog import arrays
 from eventlog.keys import KeysAway
 from intake import worker as intake_worker
 from intake.listening import arrivals as intake_arrivals
+from intake.listening import receive as intake_receive
 from intake.listening.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
 from intake.listening.loop_connection import opened
 from intake.listening.mllp import Answers, Listener
@@ -132,6 +134,29 @@ def test_what_the_database_refuses_of_a_group_is_found_by_trying_one_by_one(worl
     good, bad = [adt("A60", control_id="GOOD").encode()], [adt("A60", control_id="BAD").encode()]
     answers = handed_over(world, [good, bad], url=world.url)
     assert b"MSA|AA|GOOD" in (answers[0][0] or b"") and answers[1] == []
+
+
+def test_every_span_that_is_begun_at_the_door_is_ended(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = [], []
+
+    class Watching(SpanProcessor):
+        def on_start(self, span: Span, parent_context: object = None) -> None:
+            begun.append(span)
+
+        def on_end(self, span: ReadableSpan) -> None:
+            ended.append(span)
+
+    tracers = TracerProvider()
+    tracers.add_span_processor(Watching())
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+    monkeypatch.setattr(intake_receive, "_tracer", tracers.get_tracer("test"))
+    one, other = adt("A60", control_id="1").encode(), adt("A60", control_id="2").encode()
+    handed_over(world, [[one, one], [other]], url=world.url)  # a repeat among them: for a thread
+    assert (len(begun), len(ended)) == (3, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(intake_inbox, "texts", lambda _: arrays.texts(["a", "\0"]))
+        assert handed_over(world, [[one], [other]], url=world.url) == [[], []]  # refused together, then each alone
+    assert len(begun) > 5 and len(begun) == len(ended)
 
 
 def test_a_lost_connection_is_opened_again(world: World) -> None:
