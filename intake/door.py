@@ -65,6 +65,8 @@ class FrontDoor:
     desk: IdentityDesk
     _pool: ConnectionPool[Connection[TupleRow]]
     _threads: ThreadPoolExecutor
+    _notes: ThreadPoolExecutor
+    """Whoever knocks without end must not hold the threads that store."""
 
     def listener(
         self,
@@ -81,7 +83,7 @@ class FrontDoor:
         arrivals = Arrivals(self.reception, self._threads, self._url)
         return Listener(
             arrivals.handle, self.sources, host, port, tls, limits or Limits(), plain_on_network, shared=shared,
-            plain_port=plain_port, refused=Refusals(self.notices, self.feeds.clock, self._threads.submit),
+            plain_port=plain_port, refused=Refusals(self.notices, self.feeds.clock, self._notes.submit),
             took=self.reception.throttle.took, before=arrivals.open, after=arrivals.close,
         )  # fmt: skip
 
@@ -110,6 +112,7 @@ class FrontDoor:
 
     def close(self) -> None:
         self._threads.shutdown(wait=True)
+        self._notes.shutdown(wait=True)
         self._pool.close()
 
 
@@ -158,4 +161,5 @@ def open_door(
         desk=IdentityDesk(inbox, gateway, identity, sources, clock),
         _pool=pool,
         _threads=ThreadPoolExecutor(COMMITS_AT_ONCE, thread_name_prefix="intake-store"),
+        _notes=ThreadPoolExecutor(1, thread_name_prefix="intake-notes"),
     )

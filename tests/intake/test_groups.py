@@ -21,6 +21,7 @@ from intake.listening.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
 from intake.listening.loop_connection import opened
 from intake.listening.mllp import Answers, Listener
 from intake.listening.receive import Reception
+from intake.senders.notices import Notices
 from intake.store import inbox as intake_inbox
 from intake.store.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
 from tests.intake.conftest import NOW, World
@@ -157,6 +158,17 @@ def test_every_span_that_is_begun_at_the_door_is_ended(world: World, monkeypatch
         patch.setattr(intake_inbox, "texts", lambda _: arrays.texts(["a", "\0"]))
         assert handed_over(world, [[one], [other]], url=world.url) == [[], []]  # refused together, then each alone
     assert len(begun) > 5 and len(begun) == len(ended)
+
+
+def test_whoever_knocks_does_not_hold_up_who_is_known(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    monkeypatch.setattr(Notices, "note", lambda *_: goes_on.wait(60))
+    try:
+        for n in range(COMMITS_AT_ONCE):
+            world.door.listener().refused("unknown_sender", f"192.0.2.{n}")
+        assert "MSA|AA|" in world.send(adt("A60"))[0]
+    finally:
+        goes_on.set()
 
 
 def test_a_lost_connection_is_opened_again(world: World) -> None:
