@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+import structlog
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
@@ -40,6 +42,10 @@ from intake.store.inbox import Inbox, MonthlyKeys
 from intake.worker import Worker
 
 POOL_MAX: Final = 16
+AGAIN_SECONDS: Final = 5.0
+"""After a defect of ours: until the work that it ended is begun again."""
+
+log = structlog.get_logger("intake.door")
 
 
 @dataclass(slots=True)
@@ -101,11 +107,9 @@ class FrontDoor:
 
     def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
         """Threads that work the inbox off, watch the feeds and send application acknowledgements, until `stop` is set."""
-        started = (
-            *(threading.Thread(target=self.worker.run, args=(stop,), name=f"intake-{n}") for n in range(threads)),
-            threading.Thread(target=self.feeds.run, args=(stop,), name="intake-feeds"),
-            threading.Thread(target=self.application_acks.run, args=(stop,), name="intake-application-acks"),
-        )
+        works = {f"intake-{n}": self.worker.run for n in range(threads)}
+        works |= {"intake-feeds": self.feeds.run, "intake-application-acks": self.application_acks.run}
+        started = tuple(threading.Thread(target=partial(_kept_up, name, work, stop), name=name) for name, work in works.items())
         for thread in started:
             thread.start()
         return started
@@ -114,6 +118,18 @@ class FrontDoor:
         self._threads.shutdown(wait=True)
         self._notes.shutdown(wait=True)
         self._pool.close()
+
+
+def _kept_up(name: str, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
+    """Do the work until told to stop. What no part of it expects is told in the log and tried again: the process beats while this
+    thread lives, and nobody would see that it does not."""
+    while not stop.is_set():
+        try:
+            work(stop)
+            return
+        except Exception as failure:
+            log.error("thread_failed", operation=name, failure=type(failure).__name__, exc_info=True)
+            stop.wait(AGAIN_SECONDS)
 
 
 def open_door(

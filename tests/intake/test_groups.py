@@ -10,17 +10,22 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
+import structlog
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 from eventlog import arrays
 from eventlog.keys import KeysAway
+from intake import door as intake_door
 from intake import worker as intake_worker
+from intake.answering.application_acks import ApplicationAcks
 from intake.listening import arrivals as intake_arrivals
 from intake.listening import receive as intake_receive
 from intake.listening.arrivals import COMMITS_AT_ONCE, MESSAGES_MAX, Arrivals
 from intake.listening.loop_connection import opened
 from intake.listening.mllp import Answers, Listener
 from intake.listening.receive import Reception
+from intake.people.index import IdentityIndex
+from intake.senders.feeds import FeedWatch
 from intake.senders.notices import Notices
 from intake.store import inbox as intake_inbox
 from intake.store.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
@@ -304,6 +309,44 @@ def test_a_stored_message_wakes_who_works_the_inbox_off(world: World, monkeypatc
     world.door.worker.bell.set()
     for thread in threads:
         thread.join(10)
+
+
+def test_a_defect_ends_no_thread_without_a_word(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index, the feeds and the acknowledgements fail in a way that nobody expects; then they do not."""
+    monkeypatch.setattr(intake_door, "AGAIN_SECONDS", 0.01)
+    world.door.application_acks._sources["valley-general"] = world.source
+    world.register(MARISOL)
+    failed: list[str] = []
+
+    def fails_once(owner: type, name: str) -> None:
+        usual = getattr(owner, name)
+
+        def once(*given: object) -> object:
+            if name not in failed:
+                failed.append(name)
+                raise AssertionError(name)
+            return usual(*given)
+
+        monkeypatch.setattr(owner, name, once)
+
+    fails_once(IdentityIndex, "catch_up")
+    fails_once(FeedWatch, "look")
+    fails_once(ApplicationAcks, "send_due")
+    stop = threading.Event()
+    with structlog.testing.capture_logs() as said:
+        threads = world.door.start_workers(stop, threads=1)
+        world.send(adt("A01"))
+        for _ in range(200):
+            if world.rows()[0].status is Status.APPLIED and len(failed) == 3:
+                break
+            stop.wait(0.05)
+        assert all(thread.is_alive() for thread in threads)
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    assert world.rows()[0].status is Status.APPLIED
+    told = [line["operation"] for line in said if line["event"] == "thread_failed"]
+    assert sorted(told) == ["intake-0", "intake-application-acks", "intake-feeds"]
 
 
 def test_two_listeners_share_a_port_only_where_both_are_told_to(world: World) -> None:
