@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from api import (
     audit,
@@ -63,8 +62,6 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(referrals.routes, prefix="/v1")
     app.include_router(inquiries.routes, prefix="/v1")
     app.include_router(audit.router, prefix="/v1")
-    if services.hosts:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(services.hosts))
     app.add_middleware(Doorway)
 
     def schema() -> dict[str, Any]:

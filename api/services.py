@@ -69,6 +69,4 @@ class Services:
     programme: tuple[str, str] = ("", "")
     """The programme's name and phone number, for hospitals whose patient has no care manager with a number."""
     public_url: str = ""
-    """Where clients reach the API; none: as each request says."""
-    hosts: tuple[str, ...] = ()
-    """Host names under which the API may be called; none: any."""
+    """Where clients reach the API; signed assertions are made for it."""

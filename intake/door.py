@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,8 +27,7 @@ from intake.files.roster import MemberFiles
 from intake.listening.arrivals import COMMITS_AT_ONCE, Arrivals
 from intake.listening.loop_connection import soon_noticed
 from intake.listening.mllp import Limits, Listener
-from intake.listening.receive import HttpAnswer, Reception, receive_http
-from intake.listening.receive_fhir import receive_bundle
+from intake.listening.receive import Reception
 from intake.people.identity import IdentityKeys
 from intake.people.identity_desk import IdentityDesk
 from intake.people.index import IdentityIndex
@@ -37,7 +36,7 @@ from intake.referrals.desk import ReferralDesk
 from intake.referrals.strangers import Strangers
 from intake.senders.feeds import FeedWatch
 from intake.senders.notices import Notices, Refusals
-from intake.senders.sources import Source, Sources
+from intake.senders.sources import Sources
 from intake.store.inbox import Inbox, MonthlyKeys
 from intake.worker import Worker
 
@@ -92,18 +91,6 @@ class FrontDoor:
             plain_port=plain_port, refused=Refusals(self.notices, self.feeds.clock, self._notes.submit),
             took=self.reception.throttle.took, before=arrivals.open, after=arrivals.close,
         )  # fmt: skip
-
-    def receive_http(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
-        """HL7 over HTTP: finds the source by the bearer token in `headers` (names in small letters), stores, answers."""
-        return receive_http(self.reception, body, headers, self._bearer(headers), peer=peer)
-
-    def receive_fhir(self, body: bytes, headers: Mapping[str, str], *, peer: str = "") -> HttpAnswer:
-        """A FHIR message bundle over HTTP, in the same way."""
-        return receive_bundle(self.reception, body, headers, self._bearer(headers), peer=peer)
-
-    def _bearer(self, headers: Mapping[str, str]) -> Source | None:
-        kind, _, token = headers.get("authorization", "").partition(" ")
-        return self.sources.holding_token(token.strip()) if kind.lower() == "bearer" and token.strip() else None
 
     def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
         """Threads that work the inbox off, watch the feeds and send application acknowledgements, until `stop` is set."""

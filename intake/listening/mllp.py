@@ -62,14 +62,13 @@ class FrameTooLong(Exception):
 class Framer:
     """Cuts a stream of bytes, in whatever pieces it comes, into frames. Counts what it skipped."""
 
-    __slots__ = ("_bytes_max", "_frame", "_skip_return", "resyncs", "skipped")
+    __slots__ = ("_bytes_max", "_frame", "_skip_return", "skipped")
 
     def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._frame: bytearray | None = None
         self._skip_return = False
         self.skipped = 0
-        self.resyncs = 0
 
     @property
     def inside(self) -> bool:
@@ -105,7 +104,6 @@ class Framer:
             if again >= 0:
                 begun = piece.count(START_BLOCK)
                 self.skipped += len(self._frame) + again - (begun - 1)
-                self.resyncs += begun
                 self._frame, piece = bytearray(), piece[again + 1 :]
             if len(self._frame) + len(piece) > self._bytes_max:
                 raise FrameTooLong
@@ -123,17 +121,13 @@ def framed(answer: bytes) -> bytes:
 
 @dataclass(slots=True)
 class Counts:
-    """What the listener has seen since it started; read by the metrics."""
+    """What the listener has seen since it started. Of each trouble there is a log line too."""
 
-    connections: int = 0
     refused: int = 0
     frames: int = 0
-    answered: int = 0
     unanswered: int = 0
     too_long: int = 0
     too_slow: int = 0
-    resyncs: int = 0
-    skipped_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +272,6 @@ class Connection(asyncio.Protocol):
             transport.abort()
             return
         self._transport, self._source = transport, source
-        self._listener.counts.connections += 1
         self._listener.connections.add(self)
         self._watch()
 
@@ -286,7 +279,7 @@ class Connection(asyncio.Protocol):
         if self._source is None:
             return
         counts, was_inside = self._listener.counts, self._framer.inside
-        skipped, resyncs = self._framer.skipped, self._framer.resyncs
+        skipped = self._framer.skipped
         try:
             frames = self._framer.feed(data)
         except FrameTooLong:
@@ -294,8 +287,6 @@ class Connection(asyncio.Protocol):
             log.warning("frame_too_long", source=self._source.name, limit=self._limits.frame_bytes_max)
             self.abort()
             return
-        counts.skipped_bytes += self._framer.skipped - skipped
-        counts.resyncs += self._framer.resyncs - resyncs
         if self._framer.skipped > skipped:
             log.info("bytes_skipped", source=self._source.name, count=self._framer.skipped - skipped)
         if frames:
@@ -400,7 +391,6 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         answers = [answer for answer in work.result() if answer is not None]
         if answers:
-            self._listener.counts.answered += len(answers)
             self._transport.write(framed(BETWEEN_FRAMES.join(answers)))
         self._hand_over()
 

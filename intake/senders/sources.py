@@ -7,7 +7,6 @@ between hospitals is a row here, not a branch in the code.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import ipaddress
 import json
 import re
@@ -62,10 +61,10 @@ class Facility(_Row):
 class Source(_Row):
     """One sender of messages.
 
-    `token_sha256` is the hex digest of its bearer token. Its client certificate is known by its fingerprint (`certificate_sha256`),
-    as a PEM file beside the registry (`certificates`), or by a name (`certificate_names`: the subject as RFC 4514 writes it, or a
-    DNS name) that one of its `authorities` (PEM files) signed itself. A SMART backend client has a
-    `client_id`, its public keys (`jwks`, or `jwks_file` beside the registry) and the `scopes` that it may ask for.
+    Its client certificate is known by its fingerprint (`certificate_sha256`), as a PEM file beside the registry (`certificates`),
+    or by a name (`certificate_names`: the subject as RFC 4514 writes it, or a DNS name) that one of its `authorities` (PEM files)
+    signed itself. Bearer tokens are not kept here: `throughline token create` makes them. A SMART backend client has a `client_id`,
+    its public keys (`jwks`, or `jwks_file` beside the registry) and the `scopes` that it may ask for.
     `application_acks_to`: host:port of its own MLLP listener, where it takes the application acknowledgements of enhanced mode.
     `messages_per_minute`: more over HTTP get 429; 0: no limit.
     `id_authorities` maps what messages call an assigning authority to the name that matching uses, `cin` for the state's.
@@ -79,7 +78,6 @@ class Source(_Row):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
     transports: tuple[Literal["mllp", "http"], ...] = ("mllp", "http")
-    token_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     certificate_sha256: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
     certificates: tuple[str, ...] = ()
     authorities: tuple[str, ...] = ()
@@ -250,24 +248,9 @@ class Sources:
     def named(self, name: str) -> Source | None:
         return self._by_name.get(name)
 
-    def holding_token(self, token: str) -> Source | None:
-        """The source of a bearer token, compared in constant time."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        found = None
-        for row in self.rows:
-            if row.token_sha256 and "http" in row.transports and hmac.compare_digest(row.token_sha256, digest):
-                found = row
-        return found
-
     def of_client(self, client_id: str) -> Source | None:
         """The source of a SMART backend client."""
         return next((row for row in self.rows if row.client_id and row.client_id == client_id and "http" in row.transports), None)
-
-    def with_token(self, name: str, token: str) -> Sources:
-        """The same registry, in which a source also sends over HTTP with this bearer token."""
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        rows = tuple(row.model_copy(update={"token_sha256": digest}) if row.name == name else row for row in self.rows)
-        return Sources(rows, self.trusted, self._issuers)
 
     @staticmethod
     def fingerprint(certificate_der: bytes) -> str:
@@ -321,8 +304,6 @@ def _refuse_two_for_one_peer(rows: Sequence[Source], issuers: Mapping[str, tuple
 
 def _known_by(row: Source, issuers: Sequence[x509.Certificate]) -> Iterator[tuple[str, ...]]:
     """(what it is, which, of whom) of everything but its addresses by which a source is known."""
-    if row.token_sha256 and "http" in row.transports:
-        yield "token_sha256", row.token_sha256
     if "mllp" in row.transports:
         for fingerprint in row.certificate_sha256:
             yield "certificate_sha256", fingerprint

@@ -463,21 +463,6 @@ class Inbox:
         with self.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
             return tuple(cursor.execute(query, {**values, "since": since, "before": before, "limit": limit}).fetchall())
 
-    def counts(self) -> dict[Status, int]:
-        """How many messages are in each state."""
-        with self.pool.connection() as conn:
-            found = {Status(s): n for s, n in conn.execute("SELECT status, count(*) FROM intake.inbox GROUP BY status").fetchall()}
-        return {status: found.get(status, 0) for status in Status}
-
-    def backlog(self, now: datetime) -> dict[str, tuple[int, float]]:
-        """(how many, age of the oldest in seconds) of what is received, unmatched, waiting and dead: for the metrics."""
-        with self.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT status, count(*), min(received_at) FROM intake.inbox"
-                " WHERE status IN ('received', 'unmatched', 'waiting', 'dead') GROUP BY status"
-            ).fetchall()
-        return {status: (count, max(0.0, (now - oldest).total_seconds())) for status, count, oldest in rows}
-
     # -- an operator's word
 
     def replay(self, inbox_id: UUID, *, by: str, now: datetime) -> None:

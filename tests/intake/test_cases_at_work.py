@@ -24,6 +24,7 @@ from domain.staff.facts import Role
 from domain.stay.course import Course
 from intake.door import FrontDoor
 from intake.listening.receive import HttpAnswer
+from intake.listening.receive_fhir import receive_bundle
 from intake.store.inbox import Row, Status
 from simulation.hospital import send_over_mllp
 from tests.intake.making import Person, adt, member_file
@@ -295,11 +296,10 @@ def test_18_somebody_who_becomes_known_later_owes_from_the_time_of_the_discharge
 def test_26_notifications_in_the_wrong_order_and_twice_are_one_stay_that_ended(running: AtWork) -> None:
     who = running.known(9)
     discharge, transfer, admit = (bundle(running, who, event) for event in ("discharge", "transfer", "admit"))
-    token = {"authorization": "Bearer a-token", "content-type": "application/fhir+json"}
-    running.door.sources = running.door.sources.with_token("valley-general", "a-token")
+    source = running.door.sources.named("valley-general")
 
     def sent(body: bytes) -> HttpAnswer:
-        return running.door.receive_fhir(body, token)
+        return receive_bundle(running.door.reception, body, {"content-type": "application/fhir+json"}, source)
 
     for body in (discharge, admit, transfer, discharge, admit):
         assert sent(body).status == 200

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from domain.stay.facts import StayClass
 from intake.listening.mllp import FRAME_BYTES_MAX
+from intake.listening.receive_fhir import receive_bundle
 from intake.reading import fhir
 from intake.reading.notification import Ignored, Kind, Notification, VisitKeyBasis
-from intake.senders.sources import Facility, Source, load_sources
+from intake.senders.sources import Facility, Source
 from intake.store.inbox import CannotStore, Status
 from tests.intake.conftest import NOW, World
 from tests.intake.making import MARISOL, Person
 
-TOKEN = "correct-horse"
-HEADERS = {"authorization": f"Bearer {TOKEN}", "content-type": "application/fhir+json"}
+HEADERS = {"content-type": "application/fhir+json"}
 SOURCE = Source(
     name="grace", facilities=(Facility(id="grace", name="Grace", aliases=("GRACE HOSPITAL",)),), id_authorities={"urn:cin": "cin"}
 )
@@ -169,15 +169,10 @@ def test_nothing_in_an_element_makes_the_reader_raise(where: str, field: str, va
 # --- at the door ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def http(world: World) -> World:
-    world.door.sources = world.door.worker.sources = load_sources().with_token("valley-general", TOKEN)
-    return world
-
-
 def post(world: World, body: object, **headers: str) -> tuple[int, dict[str, Any]]:
     content = body if isinstance(body, bytes) else raw(body)
-    answer = world.door.receive_fhir(content, HEADERS | {k.replace("_", "-"): v for k, v in headers.items()})
+    said = HEADERS | {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = receive_bundle(world.door.reception, content, said, world.source)
     return answer.status, json.loads(answer.body) if answer.body else {}
 
 
@@ -201,33 +196,30 @@ def without(body: dict[str, Any], entry: int, field: str) -> dict[str, Any]:
         ({**bundle("admit"), "entry": [bundle("admit")["entry"][0], bundle("admit")["entry"][2]]}, 422, "not-found"),
     ],
 )
-def test_what_is_refused_is_kept_and_says_what_is_missing(http: World, body: object, status: int, code: str) -> None:
-    found, outcome = post(http, body)
+def test_what_is_refused_is_kept_and_says_what_is_missing(world: World, body: object, status: int, code: str) -> None:
+    found, outcome = post(world, body)
     assert (found, outcome["resourceType"], outcome["issue"][0]["code"]) == (status, "OperationOutcome", code)
     assert outcome["issue"][0]["diagnostics"]
-    (row,) = http.rows()
-    assert row.status is Status.DEAD and http.door.inbox.raw(row.inbox_id) == (body if isinstance(body, bytes) else raw(body))
+    (row,) = world.rows()
+    assert row.status is Status.DEAD and world.door.inbox.raw(row.inbox_id) == (body if isinstance(body, bytes) else raw(body))
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [({"authorization": "Bearer wrong"}, 401), ({"authorization": ""}, 401), ({"content_type": "text/xml"}, 415)],
-)
-def test_faults_of_the_transport_keep_nothing(http: World, headers: dict[str, str], status: int) -> None:
-    assert post(http, bundle("admit"), **headers)[0] == status
-    assert http.rows() == ()
+def test_faults_of_the_transport_keep_nothing(world: World) -> None:
+    assert post(world, bundle("admit"), content_type="text/xml")[0] == 415
+    assert receive_bundle(world.door.reception, raw(bundle("admit")), HEADERS, None).status == 401
+    assert world.rows() == ()
 
 
-def test_a_bundle_that_is_too_long_is_refused(http: World) -> None:
-    assert post(http, b" " * (FRAME_BYTES_MAX + 1))[0] == 413
+def test_a_bundle_that_is_too_long_is_refused(world: World) -> None:
+    assert post(world, b" " * (FRAME_BYTES_MAX + 1))[0] == 413
 
 
-def test_what_cannot_be_stored_is_asked_for_again(http: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_stored_is_asked_for_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*args: object, **more: object) -> None:
         raise CannotStore("OperationalError")
 
-    monkeypatch.setattr(type(http.door.inbox), "store_all", away)
-    status, outcome = post(http, bundle("admit"))
+    monkeypatch.setattr(type(world.door.inbox), "store_all", away)
+    status, outcome = post(world, bundle("admit"))
     assert (status, outcome["issue"][0]["code"]) == (503, "transient")
 
 
@@ -240,22 +232,22 @@ RELAYED = bundle("admit", id="relayed", timestamp="2026-03-10T16:00:00-07:00")
 
 
 @pytest.mark.parametrize("order", list(permutations((ADMIT, TRANSFER, DISCHARGE)))[::2])
-def test_26_any_order_twice_and_a_late_relayed_admission_are_one_stay_that_is_over(http: World, order: tuple[Any, ...]) -> None:
-    http.register(MARISOL)
+def test_26_any_order_twice_and_a_late_relayed_admission_are_one_stay_that_is_over(world: World, order: tuple[Any, ...]) -> None:
+    world.register(MARISOL)
     for body in (*order, *order, RELAYED):
-        assert post(http, body)[0] == 200
-        http.door.worker.work_off()
-    rows = http.rows()
+        assert post(world, body)[0] == 200
+        world.door.worker.work_off()
+    rows = world.rows()
     assert {row.status for row in rows} <= {Status.APPLIED, Status.DUPLICATE} and sum(row.repeats for row in rows) == 3
-    course = http.course(MARISOL)
+    course = world.course(MARISOL)
     assert course.discharge is not None and course.discharge.at == utc(2026, 3, 10, 22, 30) and course.discharge.disposition == "01"
     assert len(course.admissions) == 1 and course.stay_class is StayClass.INPATIENT and course.location == "ICU"
 
 
-def test_an_unknown_member_is_a_200_and_waits_for_the_member_file(http: World) -> None:
-    assert post(http, ADMIT)[0] == 200
-    http.door.worker.work_off()
-    assert [row.status for row in http.rows()] == [Status.UNMATCHED]
-    http.register(MARISOL)
-    http.door.worker.work_off()
-    assert [row.status for row in http.rows()] == [Status.APPLIED]
+def test_an_unknown_member_is_a_200_and_waits_for_the_member_file(world: World) -> None:
+    assert post(world, ADMIT)[0] == 200
+    world.door.worker.work_off()
+    assert [row.status for row in world.rows()] == [Status.UNMATCHED]
+    world.register(MARISOL)
+    world.door.worker.work_off()
+    assert [row.status for row in world.rows()] == [Status.APPLIED]

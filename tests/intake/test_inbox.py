@@ -111,8 +111,7 @@ def test_two_workers_share_the_work_and_a_stay_is_never_in_two_hands(world: Worl
         thread.start()
     for thread in threads:
         thread.join(60)
-    counts = world.door.inbox.counts()
-    assert (counts[Status.RECEIVED], len(world.facts("stay-"))) == (0, 40)
+    assert (world.rows(Status.RECEIVED), len(world.facts("stay-"))) == ((), 40)
     assert len([f for f in world.facts("member-") if type(f).__name__ == "StayAttributed"]) == 2
     other.door.close()
     other.opened.close()
@@ -198,7 +197,6 @@ def test_pages_and_filters(world: World) -> None:
     assert [row.control_id for row in (*first, *rest)] == ["C4", "C3", "C2", "C1", "C0"]
     assert len(world.door.inbox.find(status=Status.IGNORED, reason="trigger_not_modelled")) == 5
     assert world.door.inbox.find(since=NOW + timedelta(seconds=1)) == ()
-    assert world.door.inbox.backlog(NOW) == {}
 
 
 def test_without_the_database_nothing_is_stored_and_nothing_is_attempted(world: World) -> None:

@@ -83,7 +83,6 @@ def test_a_good_registry_is_read(tmp_path: Path) -> None:
         ({"addresses": ("10.0.0.0/8",)}, {"addresses": ("10.1.2.3/32",)}, "addresses 10.0.0.0/8 and 10.1.2.3/32"),
         ({"addresses": ("10.1.2.3/32",)}, {"addresses": ("::/0", "10.0.0.0/8")}, "addresses 10.0.0.0/8 and 10.1.2.3/32"),
         ({"certificate_sha256": ("a" * 64,)}, {"certificate_sha256": ("b" * 64, "a" * 64)}, f"certificate_sha256 {'a' * 64}"),
-        ({"token_sha256": "c" * 64}, {"token_sha256": "c" * 64}, f"token_sha256 {'c' * 64}"),
         ({"client_id": "x", "jwks_file": "x"}, {"client_id": "x", "jwks_file": "x"}, "one client_id"),
     ],
 )

@@ -54,7 +54,7 @@ def test_messages_are_rehearsed_replayed_and_notices_are_shown_and_ended(termina
 def test_a_registry_is_shown_and_checked_before_its_use(terminal: World, tmp_path: Path) -> None:
     assert "valley-general" in typed("inbox", "sources").stdout
     (row,) = json.loads(typed("inbox", "sources", "--json").stdout)
-    assert row["name"] == "valley-general" and "token_sha256" not in row
+    assert row["name"] == "valley-general" and row["addresses"]
     faulty = tmp_path / "new.toml"
     faulty.write_text('[[source]]\nname = "far"\ntimezone = "Eastern"\n')
     refused = typed("inbox", "sources", "--file", str(faulty))

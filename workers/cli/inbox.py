@@ -288,13 +288,13 @@ def sources(
     """
     rows = load_sources(file or f.asked.load().throughline_sources).rows
     if json:
-        f.as_json([{**row.model_dump(mode="json", exclude={"token_sha256"}), "has_token": bool(row.token_sha256)} for row in rows])
+        f.as_json([row.model_dump(mode="json") for row in rows])
         return
     for row in rows:
         tree = Tree(Text(row.name, "bold"))
         known_by = [f"{len(row.certificate_sha256)} certificates"] if row.certificate_sha256 else []
         known_by += [f"the name {name} of its authority" for name in row.certificate_names]
-        known_by += [f"address {address}" for address in row.addresses] + (["a token"] if row.token_sha256 else [])
+        known_by += [f"address {address}" for address in row.addresses]
         known_by += [f"client {row.client_id} for {' '.join(row.scopes)}"] if row.client_id else []
         known = ", ".join(known_by) or "its token of `throughline token create`"
         tree.add(f"comes by {', '.join(row.transports)}; known by {known}")
