@@ -76,7 +76,8 @@ def mint(
     pool: Pool, *, role: Role, subject: str, now: datetime, life: timedelta, label: str = "", by: str = SYSTEM,
     scopes: tuple[str, ...] | None = None,
 ) -> tuple[Token, str]:  # fmt: skip
-    """A new token and the only sight of it; with `scopes` it may do only that. Raises TokenRefused."""
+    """A new token and the only sight of it; with `scopes` it may do only that, and those of its kind that expired are forgotten:
+    a client gets one every few minutes. Raises TokenRefused."""
     if role is Role.HOSPITAL and not subject.startswith("source:"):
         raise TokenRefused("subject: a hospital's token names its source, such as source:st-brendan")
     if role is not Role.HOSPITAL and not subject.startswith("staff-"):
@@ -86,7 +87,9 @@ def mint(
     token_id, secret = uuid4(), secrets.token_urlsafe(SECRET_BYTES)
     shown = f"{PREFIX}{secret}"
     row = (token_id, role.value, subject, label, now, by, now + life, _digest(shown), None if scopes is None else list(scopes))
-    with pool.connection() as conn:
+    with pool.connection() as conn, conn.transaction():
+        if scopes is not None:
+            conn.execute("DELETE FROM api_token WHERE scopes IS NOT NULL AND expires_at <= %s", (now,))
         conn.execute(
             "INSERT INTO api_token (token_id, role, subject, label, created_at, created_by, expires_at, digest, scopes)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",

@@ -69,12 +69,12 @@ def read_assertion(text: str) -> Assertion:
 
 
 def believe(assertion: Assertion, keys: Sequence[Mapping[str, Any]], *, audience: Sequence[str], now: datetime, seen: Seen) -> None:
-    """Check the signature, for whom and until when it counts, and that it is new. Raises NotBelieved."""
-    candidates = [k for k in keys if k.get("kid", "") == assertion.key_id] if assertion.key_id else list(keys)
-    if not candidates:
-        raise NotBelieved("kid: names no key that is registered; send the new JWKS to the programme")
+    """Check the signature, for whom and until when it counts, and that it is new. Raises NotBelieved.
+
+    `keys` are those of the client, none where nobody is it: who has no key shall not learn which clients there are."""
+    candidates = [k for k in keys if k.get("kid", "") == assertion.key_id] if assertion.key_id else keys
     if not any(_signed_by(assertion, key) for key in candidates):
-        raise NotBelieved("the signature is not of the registered key")
+        raise NotBelieved("sub, kid: no key that is registered for this client signed it; give the programme client id and JWKS")
     claims = assertion.claims
     said = claims.get("aud")
     if not any(isinstance(each, str) and each in audience for each in (said if isinstance(said, list) else [said])):
@@ -166,13 +166,24 @@ def _number(key: Mapping[str, Any], name: str) -> int:
 
 
 ANY: Final = "*"
+_LETTERS: Final = frozenset("cruds")
+"""Create, read, update, delete, search (SMART 2.0, scopes)."""
+_IN_LETTERS: Final = {"read": frozenset("rs"), "write": frozenset("cud"), ANY: _LETTERS}
+"""What version 1 wrote."""
 
 
 def allows(granted: Sequence[str], wanted: str) -> bool:
-    """Whether granted scopes cover a wanted one, such as `system/Bundle.c`; v1's `.write` means creating too."""
-    kind, _, _ = wanted.removeprefix("system/").partition(".")
-    for scope in granted:
-        named, _, may = scope.removeprefix("system/").partition(".")
-        if scope.startswith("system/") and named in (kind, ANY) and (may in (ANY, "write") or "c" in may.split("?")[0]):
-            return True
-    return False
+    """Whether granted scopes cover all of a wanted one, such as `system/Bundle.c`. One with parameters covers nothing but itself:
+    we do not look at parameters."""
+    if wanted in granted:
+        return True
+    kind, letters = _kind_and_letters(wanted)
+    covering = [_kind_and_letters(scope) for scope in granted]
+    return bool(letters) and any(named in (kind, ANY) and letters <= may for named, may in covering)
+
+
+def _kind_and_letters(scope: str) -> tuple[str, frozenset[str]]:
+    """Of what, and what may be done with it: nothing, where it is no scope of a system's that we understand."""
+    kind, _, may = scope.removeprefix("system/").partition(".")
+    letters = _IN_LETTERS.get(may, frozenset(may))
+    return kind, letters if scope.startswith("system/") and letters <= _LETTERS else frozenset()

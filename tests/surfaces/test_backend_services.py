@@ -19,10 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from domain.staff.facts import Role
 from eventlog.clock import FixedClock
+from intake.senders.clients import allows
 from intake.senders.sources import SourcesInvalid, load_sources
 from tests.surfaces.conftest import MONDAY, World, open_world
 
 TOKEN_URL = "http://127.0.0.1:8470/v1/fhir/token"
+NO_KEY = "sub, kid: no key that is registered for this client signed it; give the programme client id and JWKS"
+"""The same for a client that is none and for a wrong key: neither shall tell which clients there are."""
 RSA_KEY, EC_KEY = rsa.generate_private_key(65_537, 2048), ec.generate_private_key(ec.SECP384R1())
 
 
@@ -104,6 +107,41 @@ def test_a_signed_assertion_becomes_a_token_for_five_minutes(
     assert smart.api.get("/v1/sent-messages", params={"control_id": "x"}, headers=token).status_code == 401
 
 
+def test_what_a_client_got_is_forgotten_when_it_has_expired(smart: World) -> None:
+    def kept() -> list[int]:
+        with smart.system.pool.connection() as conn:
+            return [row[0] for row in conn.execute("SELECT count(*) FROM api_token GROUP BY scopes IS NULL ORDER BY 1").fetchall()]
+
+    smart.clock.advance(timedelta(minutes=5))
+    for expected in (1, 2):
+        assert ask(smart, assertion(smart)).status_code == 200
+        assert kept() == [expected, len(smart.tokens)], "tokens that people made are theirs to look at"
+
+
+@pytest.mark.parametrize(
+    ("granted", "wanted", "covered"),
+    [
+        ("system/Bundle.c", "system/Bundle.c", True),
+        ("system/Bundle.c", "system/Bundle.cruds", False),
+        ("system/Bundle.cruds", "system/Bundle.c", True),
+        ("system/Bundle.write", "system/Bundle.c", True),
+        ("system/Bundle.read", "system/Bundle.c", False),
+        ("system/Bundle.search", "system/Bundle.c", False),
+        ("system/*.c", "system/Bundle.c", True),
+        ("system/*.*", "system/Bundle.c", True),
+        ("system/Bundle.c", "system/*.c", False),
+        ("system/*.c", "user/Bundle.c", False),
+        ("user/Bundle.c", "system/Bundle.c", False),
+        ("system/Bundle.c?type=message", "system/Bundle.c", False),
+        ("system/Bundle.c?type=message", "system/Bundle.c?type=message", True),
+        ("system/Bundle.c", "system/Bundle.", False),
+        ("system/Bundle.c", "system/Bundle", False),
+    ],
+)
+def test_a_scope_covers_what_all_its_letters_cover(granted: str, wanted: str, covered: bool) -> None:
+    assert allows(("system/ServiceRequest.c", granted), wanted) is covered
+
+
 def test_an_assertion_for_another_address_does_not_count_by_calling_us_so(smart: World) -> None:
     form = {
         "grant_type": "client_credentials", "client_assertion": assertion(smart, aud="http://partner.example/v1/fhir/token"),
@@ -128,16 +166,19 @@ def test_an_assertion_counts_once(smart: World) -> None:
     [
         ({"alg": "none"}, {}, "alg: sign with RS384 or ES384"),
         ({"alg": "HS384"}, {}, "alg: sign with"),
-        ({"alg": "ES384"}, {}, "the signature is not"),
-        ({"kid": "r2"}, {}, "kid: names no key"),
+        ({"alg": "ES384"}, {}, NO_KEY),
+        ({"kid": "r2"}, {}, NO_KEY),
         ({}, {"aud": "https://elsewhere.example/token"}, f"aud: must be {TOKEN_URL}"),
         ({}, {"iss": "somebody"}, "iss, sub: both"),
-        ({}, {"iss": "stranger", "sub": "stranger"}, "sub: is no registered client"),
+        ({}, {"iss": "stranger", "sub": "stranger"}, NO_KEY),
+        ({"kid": "r2"}, {"iss": "stranger", "sub": "stranger"}, NO_KEY),
         ({}, {"exp": 4_000_000_000}, "exp: may lie five minutes ahead"),
         ({}, {"exp": 1e30}, "exp: write seconds"),
         ({}, {"exp": "soon"}, "exp: write seconds"),
         ({}, {"iat": 4_000_000_000}, "iat: lies ahead"),
         ({}, {"jti": ""}, "jti: give every"),
+        ({}, {"jti": "a\0b"}, "jti: give every"),
+        ({}, {"jti": "\ud800"}, "jti: give every"),
     ],
 )
 def test_what_proves_nothing_is_refused_and_says_why(
