@@ -84,7 +84,8 @@ class QuestionShown(QuestionRow):
 
 
 class Decision(BaseModel):
-    """What somebody found. `member`: who is meant; with a merge, who goes on. Left out where only one member is in question."""
+    """What somebody found. `member`: who is meant; with a merge of two, who goes on; of more, who was compared with the first one.
+    Left out where only one member is in question."""
 
     model_config = ConfigDict(
         extra="forbid",

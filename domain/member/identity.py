@@ -238,6 +238,8 @@ class KeepMembersApart(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecogniseMessage(Command):
+    """Said again it counts again: it was found to be another member's in between, or whoever said it could not move its stay."""
+
     message: str
     reason: str | None = personal()
 
@@ -428,11 +430,11 @@ def decide(command: Any, member: Any, context: Context, at: Instant) -> Decision
         case RecogniseMessage(message=message, reason=reason):
             if refusal := _too_many(state.messages, message, MESSAGES_MAX, "message"):
                 return refusal
-            return () if state.messages.get(message) is True else (MessageRecognised(message=message, reason=reason),)
+            return (MessageRecognised(message=message, reason=reason),)
         case DisownMessage(message=message, reason=reason):
             if refusal := _too_many(state.messages, message, MESSAGES_MAX, "message"):
                 return refusal
-            return () if state.messages.get(message) is False else (MessageDisowned(message=message, reason=reason),)
+            return (MessageDisowned(message=message, reason=reason),)
         case MoveStay() as c:
             return _move_stay(c, member, context)
         case ProposeContactPoint() as c:

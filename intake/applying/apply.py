@@ -195,7 +195,10 @@ class Applier:
             proposed = tuple(dict.fromkeys((who, *foreign.values())))
             return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=proposed)
         reading = reading.without(foreign)
-        if heard.said_before and (heard.member is None or heard.member in theirs):
+        elsewhere = (heard.member,) if heard.member is not None and heard.member not in theirs else ()
+        if elsewhere and evidence != BY_HAND:  # not theirs, somebody said; whose the stay is then, nobody has said yet
+            return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=(who, *elsewhere))
+        if heard.said_before and not elsewhere:
             return reading.settled(Status.DUPLICATE, "said_before", flags, member=who, evidence=evidence)
         anew = self._reading_anew(seen.sight, reading, said) if row.parser else 0
         if anew:
@@ -207,7 +210,8 @@ class Applier:
                 flags = (*flags, taught)
             else:
                 orders.append(taught)
-        return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=tuple(orders))
+        proposed = (who, *elsewhere)
+        return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=tuple(orders), proposed=proposed)
 
     def _orders(
         self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int,
@@ -315,7 +319,7 @@ class Applier:
                     Status.APPLIED, "", (*w.flags, FLAG_REPLAY_DIFFERS), member=w.member, evidence=w.evidence,
                     statement_key=reading.statement_key,
                 )  # fmt: skip
-            return reading.settled(Status.WAITING, outcome.code, w.flags, member=w.member, evidence=w.evidence)
+            return reading.settled(Status.WAITING, outcome.code, w.flags, member=w.member, evidence=w.evidence, proposed=w.proposed)
         caused = [recorded for accepted in outcome for recorded in accepted.facts]
         doubts: dict[str, str] = {}
         taken_back = ""

@@ -17,19 +17,21 @@ from uuid import UUID, uuid5
 
 from psycopg.rows import class_row
 
-from domain.core import Command, StreamId
+from domain.core import Command, Refusal, StreamId
 from domain.member.decider import Member
 from domain.member.facts import PointKind
 from domain.member.identity import (
+    BY_HAND,
     AcceptContactPoint,
     DisownMessage,
     KeepMembersApart,
     MergeMembers,
+    MoveStay,
     RecogniseMessage,
     RejectContactPoint,
 )
 from eventlog.clock import Clock
-from eventlog.gateway import Accepted, Gateway, Outcome
+from eventlog.gateway import Accepted, Gateway, Order, Outcome
 from intake.people.identity import IdentityKeys
 from intake.people.index import LINK, NAME, POINT
 from intake.people.matching import IDENTITY_REASONS, Reason
@@ -148,7 +150,25 @@ class IdentityDesk:
         question = self.question(id, unseal=False)
         if choice not in question.choices:
             raise NoSuchChoice(f"decision: {choice} is none here; choose {', '.join(question.choices)}")
-        return self._gateway.handle(_command(question, choice, by, reason, member), command_id=command_id)
+        command = _command(question, choice, by, reason, member)
+        if isinstance(command, RecogniseMessage) and (refusal := self._may_not_move(id, command)) is not None:
+            return refusal
+        return self._gateway.handle(command, command_id=command_id)
+
+    def _may_not_move(self, message: UUID, command: RecogniseMessage) -> Refusal | None:
+        """Why somebody may not attach a message that takes its stay along from another member: said at once, where the message
+        would only wait on. None where they may, or where no stay has to be moved."""
+        with self._inbox.pool.connection() as conn:
+            row = conn.execute(
+                "SELECT s.stay, s.member FROM intake.inbox i JOIN intake.stay_member s ON s.stay = i.stay WHERE i.inbox_id = %s",
+                (message,),
+            ).fetchone()
+        if row is None or row[1] in Sight(self._gateway).person(command.stream):
+            return None
+        stay, wrong = row
+        move = MoveStay(stream=wrong, by=command.by, stay=stay, rightful=command.stream, reason=BY_HAND)
+        refused = self._gateway.preview((Order(command=move, command_id=uuid5(message, "move")),))
+        return refused if isinstance(refused, Refusal) and refused.code in (Reason.NOT_AUTHORISED, Reason.ACTOR_UNKNOWN) else None
 
     # -- what waits
 
@@ -283,14 +303,17 @@ def _settled(sight: Sight, one: StreamId, other: StreamId, found: Likely) -> boo
 
 def _command(question: Question, choice: Choice, by: str, reason: str, member: StreamId | None) -> Command:
     match choice:
-        case Choice.MERGE:
+        case Choice.MERGE if len(question.members) == 2:
             survivor = member or question.members[0]
-            others = [m for m in question.members if m != survivor]
-            if survivor not in question.members or len(others) != 1:
+            if survivor not in question.members:
                 raise NoSuchChoice(f"member: name who goes on, one of {', '.join(question.members)}")
-            return MergeMembers(stream=survivor, by=by, retired=others[0], evidence=question.pair, reason=reason)
-        case Choice.KEEP_APART if len(question.pair) and len(question.members) > 1:
-            one, other, *_ = question.members
+            (retired,) = (m for m in question.members if m != survivor)
+            return MergeMembers(stream=survivor, by=by, retired=retired, evidence=question.pair, reason=reason)
+        case Choice.MERGE:
+            one, other = _two_of(question, member)
+            return MergeMembers(stream=one, by=by, retired=other, evidence=question.pair, reason=reason)
+        case Choice.KEEP_APART if question.pair and len(question.members) > 1:
+            one, other = _two_of(question, member)
             return KeepMembersApart(stream=one, by=by, other=other, evidence=question.pair, reason=reason)
         case Choice.ATTACH | Choice.KEEP_APART:
             whose = member or (question.members[0] if len(question.members) == 1 else None)
@@ -302,6 +325,16 @@ def _command(question: Question, choice: Choice, by: str, reason: str, member: S
             return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
         case Choice.REJECT:
             return RejectContactPoint(stream=question.members[0], by=by, point=question.subject, reason=reason)
+
+
+def _two_of(question: Question, other: StreamId | None) -> tuple[StreamId, StreamId]:
+    """The first of those in question and the other one: `other` has to name them where there are several."""
+    one, *others = question.members
+    if other in others:
+        return one, other
+    if len(others) > 1:
+        raise NoSuchChoice(f"member: name the one whom you compared with {one}: one of {', '.join(others)}")
+    return one, others[0]
 
 
 def _keys_of(member: Member) -> MemberKeys:

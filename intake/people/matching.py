@@ -37,6 +37,9 @@ class Reason(StrEnum):
     OTHER_CIN = "another_cin"
     MERGE_OF_TWO = "merge_of_two_members"
     PERSON_DELETED = "person_deleted"
+    NOT_AUTHORISED = "not_authorised"
+    ACTOR_UNKNOWN = "actor_unknown"
+    """Somebody said whose it is, and may not do what follows from that: somebody else has to say it too."""
     ERASED = "member_erased"
 
 

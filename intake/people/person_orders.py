@@ -47,12 +47,12 @@ def asked(
     who = found.match.member
     strangers = [c for c in prior if who not in c.person]
     if strangers and not row.released_by:
-        evidence = pair_of(identity, said)
-        if all(evidence in seen.sight.member(who).identity.apart.get(c.member, ()) for c in strangers):
+        evidence, apart = pair_of(identity, said), seen.sight.member(who).identity.apart
+        open_ = tuple(c.member for c in strangers if evidence not in apart.get(c.member, ()))
+        if not open_:
             return reading.settled(Status.IGNORED, KEPT_APART, flags, proposed=(who, *(c.member for c in strangers)))
-        proposed = (who, *(c.member for c in strangers))
-        outcome = {"pair": evidence, "survivor": who, "retired": [c.member for c in strangers], "trigger": said.trigger}
-        return reading.settled(Status.WAITING, Reason.MERGE_OF_TWO.value, flags, proposed=proposed, outcome=outcome)
+        outcome = {"pair": evidence, "survivor": who, "retired": list(open_), "trigger": said.trigger}
+        return reading.settled(Status.WAITING, Reason.MERGE_OF_TWO.value, flags, proposed=(who, *open_), outcome=outcome)
     orders: list[Order] = []
     for told in _orders(recogniser, identity, seen, reading, said, who, prior if not strangers else ()):
         if isinstance(told, str):

@@ -126,13 +126,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a message asks of the log: whose it is, on which evidence, and the commands that say so."""
+    """What a message asks of the log: whose it is, on which evidence, and the commands that say so. `proposed`: who is to be asked
+    about where the log refuses."""
 
     reading: Reading
     flags: tuple[str, ...]
     member: StreamId
     evidence: str
     orders: tuple[Order, ...]
+    proposed: tuple[StreamId, ...] = ()
 
     def on(self, goes_on: Mapping[StreamId, StreamId]) -> Wanted:
         """The same of the stay that goes on."""

@@ -9,14 +9,14 @@ from uuid import uuid4
 import pytest
 
 from domain.core import Refusal
-from domain.member.identity import MembersKeptApart, MembersMerged
+from domain.member.identity import MembersKeptApart, MembersMerged, MoveStay, RecogniseMessage
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.people.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
 from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
-from tests.intake.test_identity import TWIN, merged, only_number, told
+from tests.intake.test_identity import TWIN, do, merged, only_number, told
 
 DOUBLE = replace(MARISOL, cin="97654321E", mrn="MRN-3003")
 """The same person, registered a second time under another CIN."""
@@ -145,3 +145,81 @@ def test_3_a_row_without_a_cin_is_proposed_and_taken_once_somebody_said_so(world
     decide(world, question, Choice.ATTACH, world.staff(Role.CARE_MANAGER))
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
     assert len(world.member(MARISOL).points) == 2
+
+
+# --- a stay that would have to move ----------------------------------------------------------------------------------------------
+
+
+def attached_wrongly(world: World) -> Question:
+    """Tomas came under Marisol's number: she has his stay, and the message that says so waits."""
+    world.register(MARISOL, TOMAS)
+    world.deliver(adt("A01", person=replace(TOMAS, cin=MARISOL.cin, born=MARISOL.born), control_id="WRONG"))
+    world.deliver(adt("A03", person=TOMAS, control_id="OUT", discharged="20260310150000"))
+    question = only(world, Kind.MESSAGE)
+    assert question.reason == "visit_of_another_member"
+    return question
+
+
+def moved(world: World) -> bool:
+    return not world.member(MARISOL).stays and len(world.member(TOMAS).stays) == 1
+
+
+def test_whoever_may_not_move_a_stay_is_told_at_once_and_somebody_else_says_it_again(world: World) -> None:
+    question, carer, right = attached_wrongly(world), world.staff(Role.CARE_MANAGER), world.member_of(TOMAS)
+    said = world.door.desk.decide(question.id, Choice.ATTACH, by=carer, command_id=uuid4(), reason="wristband", member=right)
+    assert isinstance(said, Refusal) and said.code == "not_authorised"
+    assert only(world, Kind.MESSAGE) == question
+    # the same word by another way than the desk is accepted, and leaves the question where it can be seen
+    do(world, RecogniseMessage(stream=right, by=carer, message=str(question.id), reason="his wristband"))
+    left = only(world, Kind.MESSAGE)
+    assert (left.reason, left.members) == ("not_authorised", (right, world.member_of(MARISOL)))
+    decide(world, left, Choice.ATTACH, world.staff(Role.SUPERVISOR), member=right)
+    assert moved(world) and world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+def test_a_message_that_is_not_about_its_stay_s_member_asks_whose_the_stay_is(world: World) -> None:
+    question, wrong, right = attached_wrongly(world), world.member_of(MARISOL), world.member_of(TOMAS)
+    decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER), member=wrong)
+    left = only(world, Kind.MESSAGE)
+    assert (left.reason, left.members) == ("visit_of_another_member", (right, wrong))
+    decide(world, left, Choice.ATTACH, world.staff(Role.SUPERVISOR), member=right)
+    assert moved(world) and world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+def test_what_was_said_before_of_a_message_can_be_said_again(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    boss, one, other = world.staff(Role.SUPERVISOR), world.member_of(MARISOL), world.member_of(TOMAS)
+    message = only_number(replace(TOMAS, born="19480903"), "MRN-7")
+    (row,) = world.deliver(message)
+    first = world.door.desk.question(row.inbox_id)
+    decide(world, first, Choice.ATTACH, boss, member=one)
+    (stay,) = world.member(MARISOL).stays
+    do(world, MoveStay(stream=one, by=boss, stay=stay, rightful=other, reason="mistaken identity"))
+    world.door.inbox.replay(row.inbox_id, by=boss, now=world.clock.now())
+    world.door.worker.work_off()
+    decide(world, only(world, Kind.MESSAGE), Choice.ATTACH, boss, member=one)
+    assert world.row_of(message).status is Status.APPLIED
+    assert list(world.member(MARISOL).stays) == [stay] and not world.member(TOMAS).stays
+
+
+def test_a_merge_by_the_hospital_over_three_members_is_answered_one_by_one(world: World) -> None:
+    world.register(MARISOL, TOMAS, TWIN)
+    people = ((MARISOL, "C1", "V-1"), (TOMAS, "C2", "V-2"), (TWIN, "C3", "V-3"))
+    world.deliver(*(adt("A01", person=p, control_id=c, visit=v) for p, c, v in people))
+    message = merged((MARISOL, f"{TOMAS.mrn}^^^VGH^MR~{TWIN.mrn}"))
+    (row,) = world.deliver(message)
+    question = only(world, Kind.MESSAGE)
+    who, *others = question.members
+    assert (row.reason, who, set(others)) == (
+        "merge_of_two_members", world.member_of(MARISOL), {world.member_of(TOMAS), world.member_of(TWIN)}
+    )  # fmt: skip
+    boss, niece, same = world.staff(Role.SUPERVISOR), world.member_of(TOMAS), world.member_of(TWIN)
+    with pytest.raises(NoSuchChoice, match="compared"):
+        world.door.desk.decide(row.inbox_id, Choice.MERGE, by=boss, command_id=uuid4(), reason="?")
+    decide(world, question, Choice.KEEP_APART, boss, member=niece)
+    left = only(world, Kind.MESSAGE)
+    assert left.members == (who, same)
+    decide(world, left, Choice.MERGE, boss, member=who)
+    assert world.gateway.load(same).state.identity.survivor == who
+    assert world.row_of(message).reason == "kept_apart"
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()

@@ -25,7 +25,10 @@ app = typer.Typer(help="Who somebody is: what waits for a person, and their word
 
 QuestionId = Annotated[UUID, typer.Argument(help="A question's id; see `throughline identity list`.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a few words. Sealed with the member's key.")]
-Whom = Annotated[str | None, typer.Option("--member", help="Who is meant: an id or a CIN. With merge: who goes on.")]
+Whom = Annotated[
+    str | None,
+    typer.Option("--member", help="Who is meant: an id or a CIN. With a merge of two: who goes on; of more: the other one."),
+]
 
 
 @app.command("list")
