@@ -120,7 +120,7 @@ def question(services: Use, caller: Office, question: UUID) -> QuestionShown:
         raise Problem(404, "unknown_question", str(unknown), "question") from None
 
 
-@router.post("/questions/{question}/decisions", summary="Say what you found: attach, keep_apart, merge, accept or reject")
+@router.post("/questions/{question}/decisions", summary="Say what you found: attach, keep_apart, merge, withdraw_death, …")
 def decide(services: Use, caller: Office, question: UUID, said: Decision, response: Response, key: Key) -> Done:
     """A fact on the member's stream, with your name and your reason. What follows from it follows by itself."""
     try:

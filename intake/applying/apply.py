@@ -37,14 +37,11 @@ from intake.reading.persons import PersonNotice
 from intake.reading.statements import occurred_at_of, statements_of
 from intake.senders.sources import Source, Sources
 from intake.store.claims import NUMBERS_MAX, Heard, Messages
-from intake.store.inbox import PARTS_OPEN, REPLAYED, Row, Settlement, Status
+from intake.store.inbox import DEATH_TAKEN_BACK, PARTS_OPEN, REPLAYED, Row, Settlement, Status
 
 FLAG_PROBABLE_RESEND: Final = "probable_resend"
 FLAG_DISCHARGE_TIME_DELETED: Final = "discharge_time_deleted"
 FLAG_REPLAY_DIFFERS: Final = "replay_differs"
-DEATH_TAKEN_BACK: Final = "death_taken_back"
-"""Why a message waits: the hospital took a death back that the member's own stream still has; a supervisor withdraws it there."""
-
 BY_HAND: Final = "by_hand"
 
 TO_ANOTHER_HOSPITAL: Final = "02"
@@ -336,6 +333,7 @@ class Applier:
             w.flags,
             member=w.member,
             evidence=w.evidence,
+            proposed=(w.member,) if mine == DEATH_TAKEN_BACK else (),
             statement_key=reading.statement_key,
             caused=tuple((recorded, self._gateway.log.codec.name_of(recorded.fact)) for recorded in caused),
         )

@@ -1,7 +1,8 @@
 """What waits for a person about who somebody is: one list, with what speaks for and against side by side, and the decisions.
 
-Messages whose match is doubtful, pairs of members who may be one person, members who are one person with two open episodes, contact
-points that a hospital proposed. A decision is a command on a member's stream; what follows from it follows from the facts.
+Messages whose match is doubtful, deaths that a hospital took back, pairs of members who may be one person, members who are one
+person with two open episodes, contact points that a hospital proposed. A decision is a command on a member's stream; what follows
+from it follows from the facts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from uuid import UUID, uuid5
 from psycopg.rows import class_row
 
 from domain.core import Command, Refusal, StreamId
-from domain.member.decider import Member
+from domain.member.decider import Member, WithdrawDeathReport
 from domain.member.facts import PointKind
 from domain.member.identity import (
     BY_HAND,
@@ -41,7 +42,7 @@ from intake.people.scoring import Likely, score, weights_on
 from intake.reading.forms import Read, read_stored
 from intake.reading.notification import Ignored, MemberKeys
 from intake.senders.sources import Sources
-from intake.store.inbox import ROW_COLUMNS, Inbox, Row
+from intake.store.inbox import DEATH_TAKEN_BACK, ROW_COLUMNS, Inbox, Row
 
 QUESTIONS_MAX: Final = 500
 PAIRS_MAX: Final = 200
@@ -64,6 +65,8 @@ class Choice(StrEnum):
     ATTACH = "attach"
     KEEP_APART = "keep_apart"
     MERGE = "merge"
+    WITHDRAW_DEATH = "withdraw_death"
+    DEATH_STANDS = "death_stands"
     ACCEPT = "accept"
     REJECT = "reject"
 
@@ -150,7 +153,7 @@ class IdentityDesk:
         question = self.question(id, unseal=False)
         if choice not in question.choices:
             raise NoSuchChoice(f"decision: {choice} is none here; choose {', '.join(question.choices)}")
-        command = _command(question, choice, by, reason, member)
+        command = _command(Sight(self._gateway), question, choice, by, reason, member)
         if isinstance(command, RecogniseMessage) and (refusal := self._may_not_move(id, command)) is not None:
             return refusal
         return self._gateway.handle(command, command_id=command_id)
@@ -189,17 +192,17 @@ class IdentityDesk:
             " OR status = 'unmatched' AND proposed <> '{}') AND (%s::uuid IS NULL OR inbox_id = %s)"
             " ORDER BY inbox_id LIMIT %s"
         )
-        reasons = [*IDENTITY_REASONS, *ROSTER_REASONS]
+        reasons = [*IDENTITY_REASONS, *ROSTER_REASONS, DEATH_TAKEN_BACK]
         with self._inbox.pool.connection() as conn, conn.cursor(row_factory=class_row(Row)) as cursor:
             rows = cursor.execute(query, (reasons, id, id, QUESTIONS_MAX)).fetchall()
         for row in rows:
             told = row.outcome or {}
-            two = row.reason == Reason.MERGE_OF_TWO.value and len(row.proposed) > 1
+            two = Choice.MERGE in _choices(row)
             members = tuple(row.proposed) or ((row.member,) if row.member else ())
             yield Question(
                 id=row.inbox_id, kind=Kind.MESSAGE, reason=row.reason, since=row.received_at, waits=now - row.received_at,
                 members=members, source=row.source_id, message_kind=row.kind,
-                choices=(Choice.MERGE, Choice.KEEP_APART) if two else (Choice.ATTACH, Choice.KEEP_APART),
+                choices=_choices(row),
                 pair=(told["pair"],) if two and "pair" in told else (),
                 likely=tuple(told.get("proposed", ())) if isinstance(told.get("proposed"), list) else (),
             )  # fmt: skip
@@ -297,11 +300,22 @@ def evidence_of(found: Likely) -> tuple[str, ...]:
     return tuple(e.feature for e in found.evidence if e.points > 0)
 
 
+def _choices(row: Row) -> tuple[Choice, ...]:
+    """What a person may find of a message that waits."""
+    if row.reason == Reason.MERGE_OF_TWO and len(row.proposed) > 1:
+        return (Choice.MERGE, Choice.KEEP_APART)
+    if row.reason == DEATH_TAKEN_BACK:
+        return (Choice.WITHDRAW_DEATH, Choice.DEATH_STANDS)
+    return (Choice.ATTACH, Choice.KEEP_APART)
+
+
 def _settled(sight: Sight, one: StreamId, other: StreamId, found: Likely) -> bool:
     return set(evidence_of(found)) <= sight.member(one).identity.apart.get(other, frozenset())
 
 
-def _command(question: Question, choice: Choice, by: str, reason: str, member: StreamId | None) -> Command:
+def _command(
+    sight: Sight, question: Question, choice: Choice, by: str, reason: str, member: StreamId | None
+) -> Command:  # fmt: skip
     match choice:
         case Choice.MERGE if len(question.members) == 2:
             survivor = member or question.members[0]
@@ -321,6 +335,14 @@ def _command(question: Question, choice: Choice, by: str, reason: str, member: S
                 raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
             kind = RecogniseMessage if choice is Choice.ATTACH else DisownMessage
             return kind(stream=whose, by=by, message=str(question.id), reason=reason)
+        case Choice.WITHDRAW_DEATH:
+            (whose,) = question.members
+            standing = sight.member(whose).death()
+            if standing is None:
+                raise NoSuchChoice("decision: nobody says any more that this member died; what waited for it is taken up by itself")
+            return WithdrawDeathReport(stream=whose, by=by, report=standing[0], reason=reason)
+        case Choice.DEATH_STANDS:
+            return RecogniseMessage(stream=question.members[0], by=by, message=str(question.id), reason=reason)
         case Choice.ACCEPT:
             return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
         case Choice.REJECT:

@@ -3,7 +3,7 @@ a stay is, as which it goes on.
 
 They propose and they speed up; who holds a CIN is asked of the log itself (its claim streams). Dropped, they are rebuilt from
 position 0. What becomes known here wakes the messages that wait for it, whoever made it known: new members and numbers, what a
-person decided about who somebody is, and that care for a plan began or ended.
+person decided about who somebody is or that nobody died, and that care for a plan began or ended.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from domain.episode.facts import AssignmentReceived, EpisodeClosed, EpisodeReins
 from domain.member.decider import Member
 from domain.member.facts import (
     ContactPointLearned,
+    DeathReportWithdrawn,
     IdentityCorrected,
     MemberRegistered,
     PersonalDataErased,
@@ -51,7 +52,7 @@ from intake.people.identity import IdentityKeys
 from intake.people.matching import IDENTITY_REASONS
 from intake.people.readings import Sight
 from intake.store.claims import INDEX_LOCK
-from intake.store.inbox import ANOTHER_PLAN, ENDS_LATER, NOT_ASSIGNED, Inbox
+from intake.store.inbox import ANOTHER_PLAN, DEATH_TAKEN_BACK, ENDS_LATER, NOT_ASSIGNED, Inbox
 
 INDEX_NAME: Final = "intake/2"
 """Another name, another content: an index under a former one is filled anew."""
@@ -218,6 +219,8 @@ class IdentityIndex:
                 return self._inbox.wake_waiting(conn, (recorded.stream, other), IDENTITY_REASONS, now)
             case CinReplaced() | RecordNumberForgotten() | CinReplacementWithdrawn():
                 return self._inbox.wake_waiting(conn, (recorded.stream,), IDENTITY_REASONS, now)
+            case DeathReportWithdrawn():
+                return self._inbox.wake_waiting(conn, (recorded.stream,), (DEATH_TAKEN_BACK,), now)
             case MessageRecognised(message=message):
                 return self._inbox.recognised(conn, UUID(message), recorded.stream, by=recorded.actor, now=now)
             case MessageDisowned(message=message):
@@ -279,6 +282,7 @@ POINT, LINK = "contact_point", "link"
 
 _DECIDED: Final = (
     MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, MessageRecognised, MessageDisowned,
+    DeathReportWithdrawn,
 )  # fmt: skip
 _INDEXED: Final = (
     MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,

@@ -63,6 +63,9 @@ ANOTHER_PLAN: Final = "assigned_under_another_plan"
 NOT_ASSIGNED: Final = "not_assigned_here"
 """Why rows wait that are taken up again when an assignment ends or begins."""
 
+DEATH_TAKEN_BACK: Final = "death_taken_back"
+"""Why a message waits: the hospital took a death back that the member's own stream still has; a supervisor withdraws it there."""
+
 _CREATE_LOCK: Final = 0x696E746B
 _NONCE_BYTES: Final = 12
 

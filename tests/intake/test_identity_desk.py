@@ -223,3 +223,37 @@ def test_a_merge_by_the_hospital_over_three_members_is_answered_one_by_one(world
     assert world.gateway.load(same).state.identity.survivor == who
     assert world.row_of(message).reason == "kept_apart"
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+# --- a death that its hospital takes back ----------------------------------------------------------------------------------------
+
+
+def died_and_taken_back(world: World) -> Question:
+    world.register(MARISOL)
+    world.deliver(
+        adt("A03", control_id="OUT", sent="20260310100500", discharged="20260310100000", disposition="20"),
+        adt("A13", control_id="BACK", sent="20260310120000", occurred="20260310113000"),
+    )
+    assert world.member(MARISOL).death() is not None
+    return only(world, Kind.MESSAGE)
+
+
+def test_a_death_that_a_hospital_took_back_is_withdrawn_at_the_desk_and_what_waited_is_applied(world: World) -> None:
+    question = died_and_taken_back(world)
+    assert (question.reason, question.members) == ("death_taken_back", (world.member_of(MARISOL),))
+    assert question.choices == (Choice.WITHDRAW_DEATH, Choice.DEATH_STANDS)
+    carer = world.staff(Role.CARE_MANAGER)
+    said = world.door.desk.decide(question.id, Choice.WITHDRAW_DEATH, by=carer, command_id=uuid4(), reason="typing error")
+    assert isinstance(said, Refusal) and said.code == "not_authorised"
+    decide(world, question, Choice.WITHDRAW_DEATH, world.staff(Role.SUPERVISOR))
+    assert world.member(MARISOL).death() is None and world.course(MARISOL).discharge is None
+    assert world.door.inbox.show(question.id).row.status is Status.APPLIED
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+def test_a_death_that_is_true_though_a_hospital_took_it_back_stands(world: World) -> None:
+    question = died_and_taken_back(world)
+    decide(world, question, Choice.DEATH_STANDS, world.staff(Role.CARE_MANAGER))
+    assert world.member(MARISOL).death() is not None
+    assert world.door.inbox.show(question.id).row.status is Status.APPLIED
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()

@@ -98,7 +98,7 @@ def decide(
     key: Key = None,
     json: Json = False,
 ) -> None:
-    """Say what you found: attach a message, keep apart, merge, accept or reject. It becomes a fact with your name on it.
+    """Say what you found, with one of the words that `identity show` offers. It becomes a fact with your name on it.
 
     Examples:
 
