@@ -8,17 +8,18 @@ from it follows from the facts.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from itertools import combinations
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 from psycopg.rows import class_row
 
 from domain.core import Command, Refusal, StreamId
+from domain.episode.state import claim_on_open_episode
 from domain.member.decider import Member, WithdrawDeathReport
 from domain.member.facts import PointKind
 from domain.member.identity import (
@@ -34,18 +35,21 @@ from domain.member.identity import (
 from eventlog.clock import Clock
 from eventlog.gateway import Accepted, Gateway, Order, Outcome
 from intake.people.identity import IdentityKeys
-from intake.people.index import LINK, NAME, POINT
+from intake.people.index import LINK, PAIR, POINT
 from intake.people.matching import IDENTITY_REASONS, Reason
 from intake.people.readings import Sight
 from intake.people.recognising import candidate
 from intake.people.scoring import Likely, score, weights_on
 from intake.reading.forms import Read, read_stored
+from intake.reading.identifiers import phone_key
 from intake.reading.notification import Ignored, MemberKeys
 from intake.senders.sources import Sources
 from intake.store.inbox import DEATH_TAKEN_BACK, ROW_COLUMNS, Inbox, Row
 
 QUESTIONS_MAX: Final = 500
-PAIRS_MAX: Final = 200
+PAGE: Final = 200
+"""Of what may be a question, so much is loaded and compared at once."""
+
 ROSTER_REASONS: Final = ("birth_date_conflict", "identity_conflict", "possible_member", "no_cin")
 """Why rows of files and referrals wait for somebody to say who is meant (domain.md 7, scenarios 3 and 4)."""
 
@@ -128,13 +132,14 @@ class IdentityDesk:
         """What waits, the longest first."""
         assert 0 < limit <= QUESTIONS_MAX
         at = now or self._clock.now()
-        found = [q for of in Kind if kind in (None, of) for q in self._of_kind(of, at)]
+        found = [q for of in Kind if kind in (None, of) for q in islice(self._of_kind(of, at), limit)]
         return tuple(sorted(found, key=lambda q: (q.since, q.id))[:limit])
 
     def question(self, id: UUID, *, unseal: bool = True) -> Question:
         """One of them, with all that is compared side by side. Raises UnknownQuestion."""
-        found = next(self._messages(self._clock.now(), id), None) or next(
-            (q for q in self.questions(limit=QUESTIONS_MAX) if q.id == id), None
+        at = self._clock.now()
+        found = next(self._messages(at, id), None) or next(
+            (q for kind in Kind for q in islice(self._of_kind(kind, at), QUESTIONS_MAX) if q.id == id), None
         )
         if found is None:
             raise UnknownQuestion(f"nothing waits under {id}; see `throughline identity list`")
@@ -209,16 +214,10 @@ class IdentityDesk:
 
     def _pairs(self, now: datetime) -> Iterator[Question]:
         """Members of one last name and birth date under different CINs; not those whom somebody kept apart on the same evidence."""
-        with self._inbox.pool.connection() as conn:
-            rows = conn.execute(
-                "SELECT array_agg(member ORDER BY member), max(since) FROM intake.member_lookup WHERE kind = %s GROUP BY key"
-                " HAVING count(*) > 1 ORDER BY 2 LIMIT %s",
-                (NAME, PAIRS_MAX),
-            ).fetchall()
         sight = Sight(self._gateway)
-        sight.fetch(member for members, _ in rows for member in members)
-        for members, since in rows:
-            for one, other in combinations(members, 2):
+        for page in self._kept(PAIR):
+            sight.fetch(member for one, other, _ in page for member in (one, other))
+            for one, other, since in page:
                 found = self._compared(sight, one, other)
                 if found is not None and not _settled(sight, one, other, found):
                     yield Question(
@@ -232,33 +231,45 @@ class IdentityDesk:
         if sight.member(one).erased or sight.member(other).erased or other in sight.person(one):
             return None
         weights = weights_on(self._clock.now().date())
-        found = score(_keys_of(sight.member(one)), candidate(sight, other, in_full=True), weights)
+        compared = candidate(sight, other, in_full=True)
+        found = score(_keys_of(sight.member(one), compared.phones), compared, weights)
         return found if found.score >= weights.propose else None
 
     def _two_episodes(self, now: datetime) -> Iterator[Question]:
         """One person with two open episodes: only one may go on, and somebody has to close the other."""
         sight = Sight(self._gateway)
-        for survivor, retired, since in self._kept(LINK):
-            ours = [m for m in (survivor, retired) if sight.holder(f"claim-open-{m}") is not None]
-            if len(ours) == 2:
-                yield Question(
-                    id=uuid5(_NAMESPACE, f"episodes|{survivor}|{retired}"), kind=Kind.TWO_EPISODES, reason="two_open_episodes",
-                    since=since, waits=now - since, members=(survivor, retired), choices=(),
-                )  # fmt: skip
+        for page in self._kept(LINK):
+            sight.fetch(claim_on_open_episode(member) for survivor, retired, _ in page for member in (survivor, retired))
+            for survivor, retired, since in page:
+                if sight.own_episode(survivor) is not None and sight.own_episode(retired) is not None:
+                    yield Question(
+                        id=uuid5(_NAMESPACE, f"episodes|{survivor}|{retired}"), kind=Kind.TWO_EPISODES,
+                        reason="two_open_episodes", since=since, waits=now - since, members=(survivor, retired), choices=(),
+                    )  # fmt: skip
 
     def _contact_points(self, now: datetime) -> Iterator[Question]:
-        for member, point, since in self._kept(POINT):
-            yield Question(
-                id=uuid5(_NAMESPACE, f"point|{member}|{point}"), kind=Kind.CONTACT_POINT, reason="hospital_has_another",
-                since=since, waits=now - since, members=(member,), subject=point, choices=(Choice.ACCEPT, Choice.REJECT),
-            )  # fmt: skip
+        for page in self._kept(POINT):
+            for member, point, since in page:
+                yield Question(
+                    id=uuid5(_NAMESPACE, f"point|{member}|{point}"), kind=Kind.CONTACT_POINT, reason="hospital_has_another",
+                    since=since, waits=now - since, members=(member,), subject=point, choices=(Choice.ACCEPT, Choice.REJECT),
+                )  # fmt: skip
 
-    def _kept(self, kind: str) -> Sequence[tuple[StreamId, str, datetime]]:
-        with self._inbox.pool.connection() as conn:
-            return conn.execute(
-                "SELECT member, subject, since FROM intake.identity_open WHERE kind = %s ORDER BY since LIMIT %s",
-                (kind, QUESTIONS_MAX),
-            ).fetchall()
+    def _kept(self, kind: str) -> Iterator[Sequence[tuple[StreamId, str, datetime]]]:
+        """All that is kept of a kind, the longest first: what turns out to be no question hides none of those behind it."""
+        after = (datetime.min.replace(tzinfo=UTC), "", "")
+        while True:
+            with self._inbox.pool.connection() as conn:
+                page = conn.execute(
+                    "SELECT member, subject, since FROM intake.identity_open WHERE kind = %s"
+                    " AND (since, member, subject) > (%s, %s, %s) ORDER BY since, member, subject LIMIT %s",
+                    (kind, *after, PAGE),
+                ).fetchall()
+            if not page:
+                return
+            yield page
+            member, subject, since = page[-1]
+            after = (since, member, subject)
 
     # -- side by side
 
@@ -359,13 +370,13 @@ def _two_of(question: Question, other: StreamId | None) -> tuple[StreamId, Strea
     return one, others[0]
 
 
-def _keys_of(member: Member) -> MemberKeys:
-    """A member as if a message were about them."""
-    phones = [p.value for p in member.points.values() if p.kind is PointKind.PHONE and p.value]
+def _keys_of(member: Member, shared: Container[str]) -> MemberKeys:
+    """A member as if a message were about them: with a phone that is `shared`, where they have one."""
+    phones = [phone_key(p.value) for p in member.points.values() if p.kind is PointKind.PHONE and p.value]
     return MemberKeys(
         family_name=member.family_name or "", given_name=member.given_name or "",
         birth_date=date.fromisoformat(member.birth_date) if member.birth_date else None, sex=member.sex.upper()[:1],
-        phone=phones[0][-10:] if phones else "",
+        phone=next((phone for phone in phones if phone in shared), phones[0] if phones else ""),
     )  # fmt: skip
 
 

@@ -54,11 +54,15 @@ from intake.people.readings import Sight
 from intake.store.claims import INDEX_LOCK
 from intake.store.inbox import ANOTHER_PLAN, DEATH_TAKEN_BACK, ENDS_LATER, NOT_ASSIGNED, Inbox
 
-INDEX_NAME: Final = "intake/2"
+INDEX_NAME: Final = "intake/3"
 """Another name, another content: an index under a former one is filled anew."""
 
 BATCH: Final = 500
 PROPOSED_MAX: Final = 10
+"""Members who are looked up under one key: more of them tell nobody apart."""
+
+PAIRED_MAX: Final = 50
+"""Members of one last name and birth date with whom somebody new is compared."""
 
 
 class IdentityIndex:
@@ -108,25 +112,20 @@ class IdentityIndex:
         if not wanted:
             return {}
         rows = conn.execute(
-            "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (wanted,)
+            "SELECT k.key, l.member FROM unnest(%s::bytea[]) AS k (key), LATERAL"
+            " (SELECT member FROM intake.member_lookup WHERE key = k.key ORDER BY member LIMIT %s) AS l",
+            (wanted, PROPOSED_MAX),
         ).fetchall()
         found: dict[bytes, list[StreamId]] = {}
         for key, member in rows:
             found.setdefault(key, []).append(member)
-        return {key: tuple(members[:PROPOSED_MAX]) for key, members in found.items()}
+        return {key: tuple(members) for key, members in found.items()}
 
     def named(self, conn: Connection[TupleRow], people: Iterable[tuple[str, date]]) -> dict[tuple[str, date], tuple[StreamId, ...]]:
         """The members of each last name and birth date, in one round trip."""
         keys = {person: self._identity.name_and_birth_date(*person) for person in people}
-        if not keys:
-            return {}
-        rows = conn.execute(
-            "SELECT key, member FROM intake.member_lookup WHERE key = ANY(%s) ORDER BY key, member", (list(keys.values()),)
-        ).fetchall()
-        found: dict[bytes, list[StreamId]] = {}
-        for key, member in rows:
-            found.setdefault(key, []).append(member)
-        return {person: tuple(found.get(key, ())[:PROPOSED_MAX]) for person, key in keys.items()}
+        found = self.called(conn, keys.values())
+        return {person: found.get(key, ()) for person, key in keys.items()}
 
     def _position(self, conn: Connection[TupleRow], incarnation: object) -> int:
         """Where to go on. A log that was restored since is read from its beginning."""
@@ -176,14 +175,19 @@ class IdentityIndex:
                 _close(conn, POINT, recorded.stream, point)
                 if kind is PointKind.PHONE and value:
                     _keep(conn, recorded, HINT, self._identity.hints("", "", None, (value,)))
+                    _pair(conn, recorded)
             case ContactPointProposed(point=point):
                 _open(conn, POINT, recorded.stream, point, recorded.recorded_at)
             case ContactPointProposalRejected(point=point):
                 _close(conn, POINT, recorded.stream, point)
             case MembersMerged(survivor=survivor, retired=retired) if survivor == recorded.stream:
                 _open(conn, LINK, survivor, retired, recorded.recorded_at)
+                _close(conn, PAIR, *sorted((survivor, retired)))
             case MembersSeparated(survivor=survivor, retired=retired):
                 _close(conn, LINK, survivor, retired)
+                _pair(conn, recorded)
+            case MembersKeptApart(other=other):
+                _close(conn, PAIR, *sorted((recorded.stream, other)))
             case RecordNumberLearned(key=key) | RecordNumberRetired(key=key):
                 _keep(conn, recorded, NUMBER, (bytes.fromhex(key),))
                 return [bytes.fromhex(key)]
@@ -206,8 +210,10 @@ class IdentityIndex:
         conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind IN (%s, %s)", (stream, NAME, ALIKE))
         hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())
         keys = [] if not member.family_name or born is None else [self._identity.name_and_birth_date(member.family_name, born)]
+        conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND (member = %s OR subject = %s)", (PAIR, stream, stream))
         _keep(conn, recorded, NAME, keys)
         _keep(conn, recorded, ALIKE, hints)
+        _pair(conn, recorded)
         return [*keys, *map(self._identity.cin, member.cins())]
 
     def _decided(self, conn: Connection[TupleRow], recorded: Recorded, now: datetime) -> int:
@@ -273,12 +279,24 @@ def _close(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str
     conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND member = %s AND subject = %s", (kind, member, subject))
 
 
+def _pair(conn: Connection[TupleRow], recorded: Recorded) -> None:
+    """Something more is known of a member: whoever has the same last name and birth date may be the same person."""
+    conn.execute(
+        "INSERT INTO intake.identity_open SELECT %s, least(own.member, other.member), greatest(own.member, other.member), %s"
+        " FROM intake.member_lookup own, LATERAL (SELECT l.member FROM intake.member_lookup l WHERE l.key = own.key"
+        " AND l.kind = own.kind AND l.member <> own.member ORDER BY l.member LIMIT %s) AS other"
+        " WHERE own.member = %s AND own.kind = %s ON CONFLICT DO NOTHING",
+        (PAIR, recorded.recorded_at, PAIRED_MAX, recorded.stream, NAME),
+    )
+
+
 NAME, ALIKE, NUMBER, HINT = "name", "alike", "number", "hint"
 """What a key was made of: last name and birth date, or some of a name, replaced by the next; a number, which stays until it is
 forgotten; a phone, which proves nothing."""
 
-POINT, LINK = "contact_point", "link"
-"""What is kept of questions that no message asks."""
+POINT, LINK, PAIR = "contact_point", "link", "pair"
+"""What is kept of questions that no message asks. A pair: members of one last name and birth date, until somebody merges them or
+keeps them apart; what is learned of one of them later opens it again."""
 
 _DECIDED: Final = (
     MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, MessageRecognised, MessageDisowned,

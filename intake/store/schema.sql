@@ -93,7 +93,8 @@ DO $$ BEGIN
 END $$;
 CREATE INDEX IF NOT EXISTS member_lookup_member ON intake.member_lookup (member);
 
--- What waits for somebody about who members are, beside messages: contact points that hospitals proposed, and people of two members.
+-- What waits for somebody about who members are, beside messages: contact points that hospitals proposed, members who may be one
+-- person, and people of two members.
 CREATE TABLE IF NOT EXISTS intake.identity_open (
     kind            text        NOT NULL,
     member          text        NOT NULL,
@@ -101,6 +102,8 @@ CREATE TABLE IF NOT EXISTS intake.identity_open (
     since           timestamptz NOT NULL,
     PRIMARY KEY (kind, member, subject)
 );
+
+CREATE INDEX IF NOT EXISTS identity_open_subject ON intake.identity_open (subject);
 
 CREATE TABLE IF NOT EXISTS intake.stay_member (
     stay            text        NOT NULL PRIMARY KEY,

@@ -12,6 +12,7 @@ from domain.core import Refusal
 from domain.member.identity import MembersKeptApart, MembersMerged, MoveStay, RecogniseMessage
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
+from intake.people import identity_desk
 from intake.people.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
 from intake.store.inbox import Status
 from tests.intake.conftest import World
@@ -75,6 +76,29 @@ def test_two_members_of_one_name_and_birth_date_are_proposed_and_kept_apart_for_
     decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
     assert world.door.desk.questions(kind=Kind.PAIR) == ()
     assert len([f for f in world.facts("member-") if isinstance(f, MembersKeptApart)]) == 2
+
+
+def test_a_pair_that_was_kept_apart_hides_none_and_is_asked_again_once_more_agrees(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity_desk, "PAGE", 1)
+    other_phone = replace(DOUBLE, phone="(661) 555-0177")
+    world.register(MARISOL, other_phone)
+    carer, pair = world.staff(Role.CARE_MANAGER), {world.member_of(MARISOL), world.member_of(DOUBLE)}
+    decide(world, only(world, Kind.PAIR), Choice.KEEP_APART, carer)
+    world.register(replace(other_phone, phone="(661) 555-0178"))  # more is known of one; nothing more agrees
+    assert world.door.desk.questions(kind=Kind.PAIR) == ()
+    brother = replace(TOMAS, cin="96543217A", mrn="MRN-4004", phone="(661) 555-0190")
+    world.register(TOMAS, brother)
+    behind = only(world, Kind.PAIR)
+    assert set(behind.members) == {world.member_of(TOMAS), world.member_of(brother)}
+    world.register(replace(other_phone, phone=MARISOL.phone))
+    again = next(q for q in world.door.desk.questions(kind=Kind.PAIR) if set(q.members) == pair)
+    assert "phone" in again.pair
+    boss = world.staff(Role.SUPERVISOR)
+    for question in (behind, again):
+        decide(world, question, Choice.MERGE, boss)
+    assert world.door.desk.questions(kind=Kind.PAIR) == ()
 
 
 def test_whoever_may_not_merge_is_refused(world: World) -> None:
