@@ -16,13 +16,12 @@ from api import tokens
 from api.security import Use
 from api.services import Services
 from domain.staff.facts import Role
-from intake.senders.clients import ALGORITHMS, NotBelieved, allows, believe, read_assertion
+from intake.senders.clients import ALGORITHMS, NOTIFIES, SCOPES, NotBelieved, allows, believe, read_assertion
 
 router = APIRouter(prefix="/fhir", tags=["Front door"])
 
 TOKEN_LIFE = timedelta(minutes=5)
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-SCOPES = ("system/Bundle.c", "system/ServiceRequest.c")
 
 
 class TokenAnswer(BaseModel):
@@ -50,7 +49,7 @@ REQUEST_EXAMPLE = {
     "grant_type": "client_credentials",
     "client_assertion_type": ASSERTION_TYPE,
     "client_assertion": "eyJhbGciOiJFUzM4NCJ9.e30.c2lnbmF0dXJl",
-    "scope": "system/Bundle.c",
+    "scope": NOTIFIES,
 }
 
 

@@ -19,6 +19,7 @@ from intake.files.roster import Receipt
 from intake.files.tables import FileRefused
 from intake.listening.receive import HL7_CONTENT_TYPE, receive_http
 from intake.listening.receive_fhir import FHIR_CONTENT_TYPE, receive_bundle, receive_notification
+from intake.senders.clients import NOTIFIES
 from intake.store.inbox import CannotStore
 
 router = APIRouter(tags=["Front door"])
@@ -191,7 +192,7 @@ async def receive_hl7(request: Request, services: Use, caller: Annotated[Caller,
     },
 )
 async def process_message(
-    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scope="system/Bundle.c"))]
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scopes=(NOTIFIES,)))]
 ) -> Response:
     """The bytes are safe before the answer leaves. Unknown members and events and absent elements are answered with 200 too."""
     body = await request.body()
@@ -225,7 +226,7 @@ async def process_message(
     },
 )  # fmt: skip
 async def subscription_notification(
-    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scope="system/Bundle.c"))]
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scopes=(NOTIFIES,)))]
 ) -> Response:
     """An encounter that an event brings along is worked off as if it had come as a message. Events that nobody told us of are
     noticed."""

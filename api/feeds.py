@@ -14,14 +14,14 @@ from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
 from intake.answering.following import Followed, follow
-from intake.senders.clients import ANY
+from intake.senders.clients import NOTIFIES, REFERS
 from intake.senders.notices import Notice, UnknownNotice
 
 router = APIRouter(tags=["Front door"])
 
 Looker = Annotated[Caller, Depends(only(Role.OPERATOR, Role.SUPERVISOR, Role.AUDITOR))]
 Worker = Annotated[Caller, Depends(only(Role.OPERATOR, Role.SUPERVISOR))]
-Sender = Annotated[Caller, Depends(only(Role.HOSPITAL, scope=ANY))]
+Sender = Annotated[Caller, Depends(only(Role.HOSPITAL, scopes=(NOTIFIES, REFERS)))]
 
 
 class FeedRow(BaseModel):

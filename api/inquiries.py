@@ -19,6 +19,7 @@ from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
 from intake.answering.inquiries import Inquiry, NotAllowed, Told, TooMany
 from intake.applying.apply import Busy
+from intake.senders.clients import INQUIRES
 from projections.disclosure_queries import Asking
 
 routes = APIRouter()
@@ -88,7 +89,7 @@ class Answer(BaseModel):
         503: {"description": "Nothing could be looked up or written down, so nothing was answered"},
     },
 )
-def ask(services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL))], said: WhoIsIt) -> Answer:
+def ask(services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scopes=(INQUIRES,)))], said: WhoIsIt) -> Answer:
     """A POST, so that nothing that names a person stands in an address. Every answer is recorded before it is given."""
     source = services.sources.named(caller.source or "")
     try:

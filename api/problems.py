@@ -46,7 +46,8 @@ _FIELD = re.compile(r"([a-z_][a-z0-9_.\[\]]*): (.+)", re.S)
 
 @dataclass(eq=False)
 class Problem(Exception):
-    """An answer that is an error. `detail` names no person."""
+    """An answer that is an error. `detail` names no person. `as_outcome`: an OperationOutcome wherever it is, because only a FHIR
+    client can have asked."""
 
     status: int
     code: str
@@ -54,6 +55,7 @@ class Problem(Exception):
     field: str = ""
     more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    as_outcome: bool = False
 
 
 def of_refusal(refusal: Refusal, *, said: frozenset[str] = frozenset()) -> Problem:
@@ -85,7 +87,7 @@ def of_conflict(conflict: Conflict) -> Problem:
 
 def answer(problem: Problem, path: str = "") -> JSONResponse:
     """The problem as its caller reads such things: below /v1/fhir/ as an OperationOutcome. `path` is what was asked for."""
-    if path.startswith(FHIR_PATH):
+    if problem.as_outcome or path.startswith(FHIR_PATH):
         return _outcome(problem)
     body: dict[str, Any] = {
         "type": f"{TYPE_PREFIX}{problem.code.replace('_', '-')}",

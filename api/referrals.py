@@ -27,6 +27,7 @@ from intake.referrals.desk import BY_STAFF, Taken
 from intake.referrals.receive import FHIR_CONTENT_TYPE, outcome_of, receive_service_request
 from intake.referrals.referral import ReferralForm
 from intake.referrals.strangers import Stranger, UnknownStranger
+from intake.senders.clients import REFERS
 from intake.store.inbox import CannotStore, Status
 from projections.referral_queries import WayIn
 
@@ -93,7 +94,7 @@ class ReferralFileReport(BaseModel):
 async def refer(
     request: Request,
     services: Use,
-    caller: Annotated[Caller, Depends(only(*REFERRERS))],
+    caller: Annotated[Caller, Depends(only(*REFERRERS, scopes=(REFERS,)))],
     said: ReferralForm,
     response: Response,
     key: Annotated[
@@ -118,7 +119,9 @@ async def refer(
 
 
 @routes.get("/referrals/{inbox_id}/receipt", summary="What became of a referral that you sent", response_model_exclude_none=True)
-def receipt(services: Use, caller: Annotated[Caller, Depends(only(*REFERRERS))], inbox_id: UUID) -> ReferralReceipt:
+def receipt(
+    services: Use, caller: Annotated[Caller, Depends(only(*REFERRERS, scopes=(REFERS,)))], inbox_id: UUID
+) -> ReferralReceipt:
     """For who sent it: that it is kept. For staff: whose it is, and until when the plan answers."""
     taken = services.referrals.found(inbox_id, source=caller.source)
     if taken is None:
@@ -192,7 +195,7 @@ async def receive_file(
     },
 )
 async def service_request(
-    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scope="system/ServiceRequest.c"))]
+    request: Request, services: Use, caller: Annotated[Caller, Depends(only(Role.HOSPITAL, scopes=(REFERS,)))]
 ) -> Response:
     """The Patient is contained or in the Bundle. A request with status `revoked` takes back the earlier one of the same
     identifier."""

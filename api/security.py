@@ -20,7 +20,7 @@ from api.services import Services
 from api.tokens import Caller, caller_of
 from domain.staff.facts import Role
 from eventlog.traces import context_of
-from intake.senders.clients import ANY, allows
+from intake.senders.clients import allows
 
 BODY_BYTES_MAX = 256 * 1024
 BODY_BYTES_MAX_AT = {
@@ -177,18 +177,18 @@ def somebody(services: Use, credentials: Annotated[HTTPAuthorizationCredentials 
     return caller
 
 
-def only(*roles: Role, scope: str = "") -> Callable[..., Caller]:
-    """A dependency: a caller in one of the roles. 403 for everybody else. `scope`: what a backend service's token needs, or `ANY`;
-    without it such a token has no business here."""
+def only(*roles: Role, scopes: tuple[str, ...] = ()) -> Callable[..., Caller]:
+    """A dependency: a caller in one of the roles. 403 for everybody else. `scopes`: one of these is what a backend service's token
+    needs; without any such a token has no business here."""
     wanted = " or ".join(role.value for role in roles)
 
     def allowed(caller: Annotated[Caller, Depends(somebody)]) -> Caller:
         if caller.role not in roles:
             raise Problem(403, "role_missing", f"This needs a token of the role {wanted}; yours is {caller.role.value}.")
-        if caller.scopes is not None and scope != ANY and not (scope and allows(caller.scopes, scope)):
-            raise Problem(
-                403, "scope_missing", f"This needs the scope {scope or 'of no backend service'}; ask for it with the token."
-            )
+        if caller.scopes is not None and not any(allows(caller.scopes, scope) for scope in scopes):
+            needs = f"needs the scope {' or '.join(scopes)}; ask for it with the token" if scopes else "is for no backend service"
+            challenge = f'Bearer realm="throughline", error="insufficient_scope", scope="{" ".join(scopes)}"'
+            raise Problem(403, "scope_missing", f"This {needs}.", headers={"WWW-Authenticate": challenge}, as_outcome=True)
         return caller
 
     return allowed

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -166,24 +167,24 @@ def _number(key: Mapping[str, Any], name: str) -> int:
 
 
 ANY: Final = "*"
-_LETTERS: Final = frozenset("cruds")
-"""Create, read, update, delete, search (SMART 2.0, scopes)."""
-_IN_LETTERS: Final = {"read": frozenset("rs"), "write": frozenset("cud"), ANY: _LETTERS}
-"""What version 1 wrote."""
+NOTIFIES, REFERS, INQUIRES = SCOPES = ("system/Bundle.c", "system/ServiceRequest.c", "system/CareTeam.s")
+"""What a backend service can be let do: send notifications; refer; ask who leads a patient's care."""
+
+_SCOPE: Final = re.compile(r"system/([A-Za-z]+|\*)\.(?:(read)|(write)|(\*)|(?=.)(c?r?u?d?s?))")
 
 
 def allows(granted: Sequence[str], wanted: str) -> bool:
-    """Whether granted scopes cover all of a wanted one, such as `system/Bundle.c`. One with parameters covers nothing but itself:
-    we do not look at parameters."""
-    if wanted in granted:
-        return True
-    kind, letters = _kind_and_letters(wanted)
-    covering = [_kind_and_letters(scope) for scope in granted]
-    return bool(letters) and any(named in (kind, ANY) and letters <= may for named, may in covering)
+    """Whether one of the granted scopes covers a wanted one whole. v1's `read` is `rs`, its `write` `cud`. What narrows a scope by
+    a query, or is none, covers nothing."""
+    kind, deeds = _meaning(wanted)
+    meant = map(_meaning, granted)
+    return bool(deeds) and any(named in (kind, ANY) and deeds <= may for named, may in meant)
 
 
-def _kind_and_letters(scope: str) -> tuple[str, frozenset[str]]:
-    """Of what, and what may be done with it: nothing, where it is no scope of a system's that we understand."""
-    kind, _, may = scope.removeprefix("system/").partition(".")
-    letters = _IN_LETTERS.get(may, frozenset(may))
-    return kind, letters if scope.startswith("system/") and letters <= _LETTERS else frozenset()
+def _meaning(scope: str) -> tuple[str, frozenset[str]]:
+    """(resource type or `ANY`, what may be done with it)."""
+    found = _SCOPE.fullmatch(scope)
+    if found is None:
+        return "", frozenset()
+    kind, reads, writes, everything, letters = found.groups()
+    return kind, frozenset("rs" if reads else "cud" if writes else "cruds" if everything else letters)

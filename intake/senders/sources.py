@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from intake.senders.charsets import known_charset
-from intake.senders.clients import public_key
+from intake.senders.clients import NOTIFIES, SCOPES, allows, public_key
 
 DEMO_SOURCES: Final = Path(__file__).with_name("demo-sources.toml")
 SOURCES_MAX: Final = 1_000
@@ -86,7 +86,7 @@ class Source(_Row):
     client_id: Annotated[str, Field(max_length=200)] = ""
     jwks: tuple[dict[str, Any], ...] = ()
     jwks_file: str = ""
-    scopes: tuple[str, ...] = ("system/Bundle.c",)
+    scopes: tuple[str, ...] = (NOTIFIES,)
     messages_per_minute: Annotated[int, Field(ge=0)] = 0
     addresses: tuple[str, ...] = ()
     facilities: tuple[Facility, ...] = ()
@@ -151,6 +151,14 @@ class Source(_Row):
             except ValueError as fault:
                 raise ValueError(f"key {number} {fault}") from None
         return keys
+
+    @field_validator("scopes")
+    @classmethod
+    def _scopes_let_something_be_done(cls, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        for scope in scopes:
+            if not any(allows((scope,), one) for one in SCOPES):
+                raise ValueError(f"{scope!r} lets nobody do anything here; write some of {', '.join(SCOPES)}")
+        return scopes
 
     @model_validator(mode="after")
     def _a_client_has_keys(self) -> Self:

@@ -131,6 +131,12 @@ def test_a_backend_gets_a_token_as_the_page_says(connected: tuple[World, Authori
     (bundle,) = blocks("json sent fhir")
     token = {"Authorization": f"Bearer {told['access_token']}", "Content-Type": "application/fhir+json"}
     assert world.api.post("/v1/fhir/$process-message", content=bundle, headers=token).status_code == 200
+    asked = world.api.post("/v1/enrolment-inquiries", json={}, headers={"Authorization": token["Authorization"]})
+    (outcome,) = blocks("json answered scope 403")
+    assert asked.status_code == 403 and asked.json() == json.loads(outcome)
+    (offered,) = re.findall(r"^\| scope \|.*?\n\n", PAGE, flags=re.M | re.S)
+    known = world.api.get("/v1/fhir/.well-known/smart-configuration").json()["scopes_supported"]
+    assert re.findall(r"^\| `(\S+)` \|", offered, flags=re.M) == known
 
 
 def test_the_pages_registry_is_read_as_it_says(connected: tuple[World, Authority, Path]) -> None:
