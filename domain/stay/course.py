@@ -436,12 +436,12 @@ class _Fold:
 
     def _stop_discharge(self, said: Said, reason: str) -> None:
         if (current := self._current_discharge()) is not None:
-            self.discharges[-1] = replace(current, stopped_at=said.occurred_at, stopped_by=said.event_id, stop_reason=reason)
+            self.discharges[-1] = replace(current, stopped_at=_taken_back_at(said), stopped_by=said.event_id, stop_reason=reason)
 
     def _stop_admission(self, said: Said) -> None:
         last = self.admissions[-1] if self.admissions else None
         if last is not None and last.stopped_by is None:
-            self.admissions[-1] = replace(last, stopped_at=said.occurred_at, stopped_by=said.event_id)
+            self.admissions[-1] = replace(last, stopped_at=_taken_back_at(said), stopped_by=said.event_id)
 
     def _checked(self, discharge: Discharge) -> Discharge:
         """A discharge that comes before its admission is kept and waits for a person."""
@@ -474,6 +474,11 @@ class _Fold:
 
 def _known(stay_class: StayClass | None) -> StayClass | None:
     return None if stay_class in (None, StayClass.UNKNOWN) else stay_class
+
+
+def _taken_back_at(said: Said) -> Instant:
+    """From when a cancellation counts: where its own time lies too far ahead to be believed, from when it reached us."""
+    return said.occurred_at if said.occurred_at <= said.fact.received_at + AHEAD_MAX else said.fact.received_at
 
 
 def _disposed(discharge: Discharge, disposition: str, said: Said) -> Discharge:

@@ -243,6 +243,17 @@ def test_a_cancelled_discharge_stays_visible_with_the_instant_of_its_cancellatio
     assert second.after == first.stopped_by
 
 
+@pytest.mark.parametrize(("happens", "counts"), [("2029-11-20 18:00 PST", "2026-11-20 18:00 PST"), ("2026-11-21 09:00 PST",) * 2])
+def test_a_cancellation_dated_far_ahead_counts_from_when_it_was_heard(happens: str, counts: str) -> None:
+    """Recorders' clocks say 2029; up to a day ahead an event counts from its instant (messages.md 1.4)."""
+    state = Stay()
+    for n, statement in enumerate((admitted(), discharged(), discharge_cancelled("2026-11-20 18:00 PST")), start=1):
+        heard = statement.received_at
+        at_ = at(happens) if isinstance(statement, DischargeCancelled) else heard
+        state = evolve(state, Recorded(statement, f"event {n}", STAY, n, n, at_, heard, heard, "source:mercy"))
+    assert [d.stopped_at for d in state.course().discharges] == [at(counts)]
+
+
 def test_a_cancellation_of_the_admission_takes_the_discharge_with_it() -> None:
     gone = course(admitted(), discharged(), admission_cancelled("2026-11-21 09:00 PST"))
     assert gone.cancelled and gone.discharge is None
