@@ -411,11 +411,11 @@ class _Fold:
     def _described(self, said: Said, fact: StayDescribed) -> None:
         """A late update corrects a discharge that stands; it never makes or unmakes one."""
         if fact.died:
-            self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
+            self.died = _death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
         current = self._current_discharge()
         if current is None:
             if fact.disposition is not None and way_of(fact.disposition) is Way.EXPIRED:
-                self.died = Death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
+                self.died = _death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
             return
         if fact.discharged_at is not None and fact.discharged_at > fact.received_at + AHEAD_MAX:
             self._doubt("discharge_ahead", said)
@@ -459,7 +459,7 @@ class _Fold:
         disposition but makes somebody look."""
         current = discharges[-1] if discharges and discharges[-1].stopped_by is None else None
         if current is not None and current.way is Way.EXPIRED:
-            return Death(current.disposed_by, current.at, current.disposed_known_at)
+            return _death(current.disposed_by, current.at, current.disposed_known_at)
         if self.died is not None and current is not None and current.way is not Way.UNMAPPED:
             self.doubts["death_contradicted"] = Doubt("death_contradicted", self.died.event_id, self.died.known_at)
         return self.died
@@ -474,6 +474,11 @@ class _Fold:
 
 def _known(stay_class: StayClass | None) -> StayClass | None:
     return None if stay_class in (None, StayClass.UNKNOWN) else stay_class
+
+
+def _death(event_id: EventId, at: Instant, known_at: Instant) -> Death:
+    """A death lies before the message that tells of it, whatever time that has: the end of the day, or a slip of the hand."""
+    return Death(event_id, min(at, known_at), known_at)
 
 
 def _taken_back_at(said: Said) -> Instant:

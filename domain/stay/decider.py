@@ -114,10 +114,11 @@ class Stay:
         return min((said.fact.received_at for said in self.said), default=None)
 
     def instants(self) -> frozenset[Instant]:
-        """Every time that was ever stated of it: a death that it told of was reported at one of these, and may have been corrected
-        since."""
+        """Every time that was ever stated of it, or at which it was heard: a death that it told of was reported at one of these,
+        and may have been corrected since."""
         ended = (said.fact.discharged_at for said in self.said if isinstance(said.fact, MemberDischarged | StayDescribed))
-        return frozenset((*(said.occurred_at for said in self.said), *(at for at in ended if at is not None)))
+        heard = (at for said in self.said for at in (said.occurred_at, said.fact.received_at))
+        return frozenset((*heard, *(at for at in ended if at is not None)))
 
     def told_of_death(self) -> bool:
         """Whether any statement ever said that the member died there."""

@@ -236,6 +236,16 @@ def test_13d_a_death_that_an_update_of_an_outpatient_visit_tells_of_is_heard(wor
     assert row.status is Status.APPLIED and world.member(MARISOL).death() is not None
 
 
+@pytest.mark.parametrize(
+    "said", [{"discharged": "20260310", "disposition": "20"}, {"death": "Y", "recorded": "20290310153000", "discharged": ""}]
+)
+def test_13e_contact_ends_when_the_hospital_tells_of_the_death_whatever_its_time(world: World, said: dict[str, str]) -> None:
+    world.register(MARISOL)
+    world.deliver(a03(**said) if "disposition" in said else a08(**said))
+    death = world.member(MARISOL).death()
+    assert death is not None and death[1] == world.clock.now()
+
+
 def test_14_still_a_patient_is_no_discharge_but_something_to_look_at(world: World) -> None:
     world.register(MARISOL)
     _, row = world.deliver(a01(), a03(disposition="30"))

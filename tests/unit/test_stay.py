@@ -310,6 +310,16 @@ def test_an_expired_disposition_is_a_death_also_when_it_comes_late(disposition: 
     assert corrected.death is None
 
 
+def test_a_death_lies_before_the_message_that_tells_of_it() -> None:
+    heard = "2026-11-20 14:05 PST"
+    day_only = discharged(
+        FRIDAY, heard, discharged_at=at("2026-11-21 00:00 PST"), discharged_on=date(2026, 11, 20), disposition="20"
+    )
+    ahead = described(heard, discharged_at=at("2029-11-20 09:00 PST"), died=True)
+    for told_ in (course(admitted(), day_only), course(admitted(), ahead)):
+        assert told_.death is not None and told_.death.at == at(heard)
+
+
 def test_every_code_of_the_table_leads_somewhere() -> None:
     assert set(WAY_OF) == disposition_table().codes
     assert way_of("") is Way.UNMAPPED
