@@ -153,6 +153,7 @@ def check(world: World, run: Outcome, messages: int) -> None:
     assert run.acknowledged == set(range(messages))
     assert Counter(row[0] for row in rows) == Counter(f"D-{n}" for n in range(messages)), "one row each"
     assert {row[1] for row in rows} == {Status.APPLIED.value}, Counter((row[1], row[2]) for row in rows)
+    assert {row[3] for row in rows} == {1}, "whoever is killed has not tried: no message was at fault"
     told = [fact.order for fact in world.facts("stay-")]
     assert len(told) == len(set(told)) == messages, "one fact each"
 
