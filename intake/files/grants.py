@@ -25,7 +25,7 @@ from intake.files.listing import Seen, member_of
 from intake.files.memberfile import AuthorisationRow
 from intake.files.tables import ROWS_MAX
 from intake.people.identity import IdentityKeys
-from intake.reading.identifiers import names_agree
+from intake.reading.identifiers import first_names_agree, names_agree
 from intake.store.inbox import NOT_ASSIGNED, Settlement, Status
 
 NO_REASON: Final = "the plan gave no reason"
@@ -37,7 +37,7 @@ def asked(sight: Seen, identity: IdentityKeys, reading: Reading) -> Asked | Sett
     """What a row asks for; or what becomes of it where that is nothing."""
     said = reading.said
     assert isinstance(said, AuthorisationRow)
-    member, registered = member_of(sight, identity, said.cin)
+    member, registered = member_of(sight, identity, reading)
     if not registered:
         return _unmatched(reading, said)
     state = sight.member(member)
@@ -75,10 +75,10 @@ def _somebody_else(reading: Reading, said: AuthorisationRow, state: Member, memb
     if said.birth_date is not None and state.birth_date != said.birth_date.isoformat():
         because = "another birth date is known under this CIN"
         return reading.waits("birth_date_conflict", "birth_date", because, "ask the plan which is right", member)
-    families, givens = names_agree(state.family_name, said.family_name), names_agree(state.given_name, said.given_name)
-    if families is False and givens is not True:
-        because = "another person is known under this CIN"
-        return reading.waits("identity_conflict", "last_name", because, "ask the plan who holds it", member)
+    families, givens = names_agree(state.family_name, said.family_name), first_names_agree(state.given_name, said.given_name)
+    if givens is False or (families is False and givens is not True):
+        because, column = "another person is known under this CIN", "last_name" if families is False else "first_name"
+        return reading.waits("identity_conflict", column, because, "ask the plan who holds it", member)
     return None
 
 

@@ -39,7 +39,8 @@ REJECTED: Final = "row_rejected"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A row that could be read. `key` is the keyed digest of its CIN, `digest` that of all that it says."""
+    """A row that could be read. `key` is the keyed digest of its CIN, `digest` that of all that it says, `person` that of the last
+    name and birth date."""
 
     row: Row
     profile: Profile
@@ -47,6 +48,7 @@ class Reading:
     key: bytes
     digest: bytes
     slot: bytes = b""
+    person: bytes = b""
 
     @property
     def subject(self) -> bytes:

@@ -6,7 +6,7 @@ and nobody who said no is taken on again by a list. What a person has to decide 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -37,8 +37,8 @@ from intake.files.lines import Asked, Listing, Reading
 from intake.files.memberfile import RosterRow
 from intake.people.identity import IdentityKeys
 from intake.people.readings import Sight
-from intake.reading.identifiers import names_agree
-from intake.store.inbox import ANOTHER_PLAN, ENDS_LATER, Settlement
+from intake.reading.identifiers import first_names_agree, names_agree
+from intake.store.inbox import ANOTHER_PLAN, ENDS_LATER, Row, Settlement
 
 PLAN_FILE: Final = "plan_file"
 
@@ -62,8 +62,8 @@ class Seen(Sight):
 def needed(sight: Seen, identity: IdentityKeys, readings: Sequence[Reading]) -> None:
     """Loads what rows of members are decided on, in a few round trips."""
     sight.fetch(identity.cin_claim(r.said.cin) for r in readings)
-    sight.fetch(_holder(sight, identity, r.said.cin) for r in readings)
-    members = [member_of(sight, identity, r.said.cin)[0] for r in readings]
+    sight.fetch(_own(sight, identity, r) or identity.member(r.said.cin) for r in readings)
+    members = [member_of(sight, identity, r)[0] for r in readings]
     sight.fetch((*members, *map(claim_on_open_episode, members)))
     sight.fetch(other for m in members for other in sight.member(m).identity.linked)
     people = [other for m in members for other in sight.person(m)]
@@ -71,12 +71,31 @@ def needed(sight: Seen, identity: IdentityKeys, readings: Sequence[Reading]) -> 
     sight.fetch(holder for p in people if (holder := sight.own_episode(p)) is not None)
 
 
-def member_of(sight: Seen, identity: IdentityKeys, cin: str) -> tuple[StreamId, bool]:
-    """(whose CIN it is, whether they are registered): where two members were found to be one person, who goes on."""
-    holder = sight.holder(identity.cin_claim(cin))
-    if holder is None:
-        return identity.member(cin), False
-    return sight.member(holder).identity.survivor or holder, True
+def member_of(sight: Seen, identity: IdentityKeys, reading: Reading) -> tuple[StreamId, bool]:
+    """(whom a row is about, whether they are registered): where two members were found to be one person, who goes on."""
+    own = _own(sight, identity, reading)
+    if own is None:
+        return identity.member(reading.said.cin), False
+    return sight.member(own).identity.survivor or own, True
+
+
+def _own(sight: Seen, identity: IdentityKeys, reading: Reading) -> StreamId | None:
+    """Who holds the CIN of a row; where nobody does, whom a person named."""
+    row = reading.row
+    named = row.member if row.released_by and row.member and sight.member(row.member).registered else None
+    return sight.holder(identity.cin_claim(reading.said.cin)) or named
+
+
+def alike(sight: Sight, called: Iterable[StreamId], given_name: str, row: Row) -> tuple[StreamId, ...]:
+    """Of members of the last name and birth date that a row says, those whom it may mean: for a person to say."""
+    people = dict.fromkeys(sight.member(one).identity.survivor or one for one in called)
+    return tuple(
+        one
+        for one in people
+        if not sight.member(one).erased
+        and first_names_agree(sight.member(one).given_name, given_name) is not False
+        and not sight.disowned(one, str(row.inbox_id))
+    )
 
 
 def open_episode(sight: Seen, member: StreamId, plan: str) -> StreamId | None:
@@ -89,19 +108,17 @@ def _dead(sight: Seen, member: StreamId) -> bool:
     return any(sight.member(one).death() is not None for one in sight.person(member))
 
 
-def _holder(sight: Seen, identity: IdentityKeys, cin: str) -> StreamId:
-    return sight.holder(identity.cin_claim(cin)) or identity.member(cin)
-
-
 def asked(sight: Seen, identity: IdentityKeys, reading: Reading, before: Listing | None, now: datetime) -> Asked | Settlement:
     """What a row asks for; or what becomes of it where that is nothing."""
     said = reading.said
     assert isinstance(said, RosterRow)
-    member, registered = member_of(sight, identity, said.cin)
+    member, registered = member_of(sight, identity, reading)
     work = Asked(reading, identity, member, f"source:plan-{reading.plan}", notes=list(said.notes))
-    own = _holder(sight, identity, said.cin)
-    if registered and (conflict := _identity_conflict(work, said, own, sight.member(own))) is not None:
+    own = _own(sight, identity, reading)
+    if own is not None and (conflict := _identity_conflict(work, said, own, sight.member(own))) is not None:
         return conflict
+    if registered and sight.holder(identity.cin_claim(said.cin)) is None:
+        work.note("cin", "we know this member under another CIN", "say which of the two is the newer one")
     match said.action:
         case "add" if over(reading, said):
             refused = _taken_back(sight, work, said, "assignment_ended", now)
@@ -189,20 +206,21 @@ def _life(work: Asked, said: RosterRow, state: Member) -> None:
 
 
 def _identity_conflict(work: Asked, said: RosterRow, own: StreamId, state: Member) -> Settlement | None:
-    """A CIN that stands for somebody else here waits for a person; a new last or first name alone is taken over."""
+    """A CIN that stands for somebody else here waits for a person: a twin has the same last name and birth date (domain.md 7,
+    scenario 6). A new last name alone is taken over."""
     reading = work.reading
     if state.erased:
         return reading.waits("member_erased", "cin", "this person's data was erased", "ask a supervisor", work.member)
     dates = state.birth_date == said.birth_date.isoformat()
     families = names_agree(state.family_name, said.family_name)
-    givens = names_agree(state.given_name, said.given_name)
+    givens = first_names_agree(state.given_name, said.given_name)
     if not reading.row.released_by:
         if not dates:
             because = "another birth date is known under this CIN"
             return reading.waits("birth_date_conflict", "birth_date", because, "ask the plan which is right", work.member)
-        if families is False and givens is False:
-            because = "another person is known under this CIN"
-            return reading.waits("identity_conflict", "last_name", because, "ask the plan who holds it", work.member)
+        if givens is False:
+            because, column = "another person is known under this CIN", "last_name" if families is False else "first_name"
+            return reading.waits("identity_conflict", column, because, "ask the plan who holds it", work.member)
     if not (dates and families is not False and givens is not False):
         work.add("identity", CorrectIdentity(
             stream=own, family_name=said.family_name, given_name=said.given_name,

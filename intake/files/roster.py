@@ -15,6 +15,8 @@ from typing import Any, Final
 from uuid import UUID
 
 import psycopg
+from psycopg import Connection
+from psycopg.rows import TupleRow
 from psycopg_pool import PoolTimeout
 
 from domain.core import Refusal, StreamId
@@ -49,7 +51,7 @@ from intake.files.tables import FileRefused
 from intake.people.identity import IdentityKeys
 from intake.people.index import IdentityIndex
 from intake.people.matching import Reason
-from intake.reading.identifiers import names_agree
+from intake.people.readings import Sight
 from intake.store.claims import next_of_files
 from intake.store.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 
@@ -316,7 +318,8 @@ class MemberFiles:
                 readings.append(reading)
         with self._inbox.pool.connection() as conn:
             before = Rows(self._inbox, conn, ()).listings([(r.plan, r.key) for r in readings if isinstance(r.said, RosterRow)])
-        for reading, found in self._asked(readings, before):
+            decided = list(self._asked(conn, readings, before))
+        for reading, found in decided:
             line = reading.row.line or 0
             if isinstance(found, Settlement):
                 yield from said_of(line, found.status, found.reason, found.outcome or {})
@@ -370,7 +373,7 @@ class MemberFiles:
             else:
                 pending.append(found)
         if pending:
-            rows.one_at_a_time(self._identity.cin_claim(r.said.cin) for r in pending)
+            rows.one_at_a_time(name for r in pending for name in (self._identity.cin_claim(r.said.cin), r.person.hex()))
         while pending:
             wave, pending = _apart(pending)
             settled += self._wave(rows, wave)
@@ -410,19 +413,18 @@ class MemberFiles:
             return problems
         key = (said.family_name, said.birth_date)
         called = self._index.named(rows.conn, {key})[key]
-        states = {stream: loaded.state for stream, loaded in self._gateway.load_many(called).items()}
-        alike = [m for m in called if names_agree(states[m].given_name, said.given_name) is not False and not states[m].erased]
-        proposed = tuple(m for m in alike if states[m].identity.messages.get(str(row.inbox_id)) is not False)
+        proposed = listing.alike(Sight(self._gateway), called, said.given_name, row)
         if not proposed:
             return problems
         reason = POSSIBLE_MEMBER if len(proposed) == 1 else Reason.TWO_MEMBERS.value
         return replace(not_taken(Status.WAITING, reason, problems), proposed=proposed)
 
     def _reading(self, row: Row, profile: Profile, said: Any) -> Reading:
-        about = "" if isinstance(said, RosterRow) else said.number
+        listed = isinstance(said, RosterRow)
         return Reading(
             row, profile, said, self._identity.cin(said.cin), self._identity.digest(profile.kind, profile.plan, repr(said)),
-            self._subject(profile.kind, profile.plan, said.cin, about),
+            self._subject(profile.kind, profile.plan, said.cin, "" if listed else said.number),
+            self._identity.name_and_birth_date(said.family_name, said.birth_date) if listed else b"",
         )  # fmt: skip
 
     def _subject(self, kind: FileKind, plan: str, cin: str, number: str = "") -> bytes:
@@ -435,7 +437,8 @@ class MemberFiles:
         settled: list[tuple[Row, Settlement]] = []
         work: list[Asked] = []
         kept: dict[tuple[str, bytes], Listing] = {}
-        for reading, found in self._asked(wave, before):
+        known: dict[bytes, StreamId] = {}
+        for reading, found in self._asked(rows.conn, wave, before):
             if isinstance(found, Asked):
                 work.append(found)
             else:
@@ -449,6 +452,10 @@ class MemberFiles:
             settled.append((one.reading.row, settlement))
             if one.listing is not None and not isinstance(outcome, Refusal):
                 kept[one.reading.plan, one.reading.key] = one.listing
+                if one.registers:
+                    known[one.reading.person] = one.member
+        if known:
+            self._index.registered(rows.conn, known, self._clock.now())
         if kept:
             rows.keep(kept)
         rows.supersede({r.subject: r.file for r in wave}, self._clock.now())
@@ -456,7 +463,7 @@ class MemberFiles:
         return [(row, replace(to, semantic_hash=about[row.inbox_id])) for row, to in settled]
 
     def _asked(
-        self, wave: Sequence[Reading], before: Mapping[tuple[str, bytes], Listing]
+        self, conn: Connection[TupleRow], wave: Sequence[Reading], before: Mapping[tuple[str, bytes], Listing]
     ) -> Iterator[tuple[Reading, Asked | Settlement]]:
         """What each row asks of the log, seen in a few round trips for all of them."""
         looked: list[Reading] = []
@@ -478,14 +485,34 @@ class MemberFiles:
             return
         sight = Seen(self._gateway)
         listing.needed(sight, self._identity, looked)
+        doubtful = self._doubtful(conn, sight, looked)
         for reading in looked:
-            if isinstance(reading.said, RosterRow):
+            if (proposed := doubtful.get(reading.row.inbox_id)) is not None:
+                yield reading, _under_another_cin(reading, proposed)
+            elif isinstance(reading.said, RosterRow):
                 yield (
                     reading,
                     listing.asked(sight, self._identity, reading, before.get((reading.plan, reading.key)), self._clock.now()),
                 )
             else:
                 yield reading, grants.asked(sight, self._identity, reading)
+
+    def _doubtful(self, conn: Connection[TupleRow], sight: Seen, looked: Sequence[Reading]) -> dict[UUID, tuple[StreamId, ...]]:
+        """The rows under an unknown CIN that may be about somebody whom we know under another one, and who that is."""
+        unknown = {
+            reading.row.inbox_id: (reading, reading.said.given_name)
+            for reading in looked
+            if isinstance(reading.said, RosterRow)
+            and not reading.row.released_by
+            and not listing.member_of(sight, self._identity, reading)[1]
+        }
+        called = self._index.called(conn, (reading.person for reading, _ in unknown.values()))
+        sight.fetch(member for members in called.values() for member in members)
+        found = {
+            id: listing.alike(sight, called.get(reading.person, ()), given_name, reading.row)
+            for id, (reading, given_name) in unknown.items()
+        }
+        return {id: proposed for id, proposed in found.items() if proposed}
 
     def _outcomes(self, work: Sequence[Asked]) -> list[tuple[Accepted, ...] | Refusal]:
         """What the log made of each row: as many in one append as it takes; one by one where they do not go together.
@@ -646,6 +673,12 @@ def _lists(reading: Reading) -> bool:
     return isinstance(said, RosterRow) and said.action == "add" and not listing.over(reading, said)
 
 
+def _under_another_cin(reading: Reading, proposed: tuple[StreamId, ...]) -> Settlement:
+    because = "we know somebody of this name and birth date under another CIN; a person says whether it is the same"
+    waits = reading.waits(Reason.OTHER_CIN.value, "cin", because, "say whether one CIN replaced the other")
+    return replace(waits, proposed=proposed)
+
+
 def _unchanged(reading: Reading, member: StreamId) -> Settlement:
     notes = [asdict(note) for note in reading.said.notes]
     return Settlement(
@@ -671,13 +704,14 @@ _NOWHERE: Final = UUID(int=(1 << 128) - 1)
 
 
 def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
-    """Those of which none is about the same person as another, and the rest, in order."""
+    """Those of which none can be about the same person as another, and the rest, in order."""
     wave: list[Reading] = []
     rest: list[Reading] = []
     taken: set[bytes] = set()
     for reading in readings:
-        (rest if reading.key in taken else wave).append(reading)
-        taken.add(reading.key)
+        names = {reading.key, reading.person} - {b""}
+        (rest if names & taken else wave).append(reading)
+        taken |= names
     return wave, rest
 
 

@@ -45,11 +45,11 @@ from domain.member.identity import (
     RecordNumberRetired,
 )
 from domain.stay.facts import StayContinuedElsewhere
-from eventlog.arrays import texts
+from eventlog.arrays import byteas, texts
 from eventlog.gateway import Gateway
 from eventlog.log import ROW_COLUMNS, Log
 from intake.people.identity import IdentityKeys
-from intake.people.matching import IDENTITY_REASONS
+from intake.people.matching import IDENTITY_REASONS, Reason
 from intake.people.readings import Sight
 from intake.store.claims import INDEX_LOCK
 from intake.store.inbox import ANOTHER_PLAN, DEATH_TAKEN_BACK, ENDS_LATER, NOT_ASSIGNED, Inbox
@@ -126,6 +126,15 @@ class IdentityIndex:
         keys = {person: self._identity.name_and_birth_date(*person) for person in people}
         found = self.called(conn, keys.values())
         return {person: found.get(key, ()) for person, key in keys.items()}
+
+    def registered(self, conn: Connection[TupleRow], people: Mapping[bytes, StreamId], now: datetime) -> None:
+        """Who was registered just now, by the key of last name and birth date, is found by what is decided next on this
+        connection, before the log's news are taken in."""
+        conn.execute(
+            "INSERT INTO intake.member_lookup (key, member, kind, since)"
+            " SELECT p.key, p.member, %s, %s FROM unnest(%s::bytea[], %s::text[]) AS p (key, member) ON CONFLICT DO NOTHING",
+            (NAME, now, byteas(list(people)), texts(list(people.values()))),
+        )
 
     def _position(self, conn: Connection[TupleRow], incarnation: object) -> int:
         """Where to go on. A log that was restored since is read from its beginning."""
@@ -230,7 +239,7 @@ class IdentityIndex:
             case MessageRecognised(message=message):
                 return self._inbox.recognised(conn, UUID(message), recorded.stream, by=recorded.actor, now=now)
             case MessageDisowned(message=message):
-                return self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now)
+                return self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now, still_open=Reason.OTHER_CIN)
             case _:
                 return 0
 

@@ -58,6 +58,10 @@ class Sight:
         """The member, and whoever is the same person."""
         return streams_of(member, self.member)
 
+    def disowned(self, member: StreamId, message: str) -> bool:
+        """Whether somebody found that a message is not about the person."""
+        return any(self.member(of).identity.messages.get(message) is False for of in self.person(member))
+
     def own_episode(self, member: StreamId) -> StreamId | None:
         """The open episode of the member, not of another one who is the same person."""
         return self.holder(claim_on_open_episode(member))

@@ -106,7 +106,7 @@ class Recogniser:
         by_cin = self._candidates(sight, holders, message)
         by_name = self._candidates(sight, self._under(seen, self._name_keys(said)), message)
         by_number = self._candidates(sight, self._under(seen, self.numbers(said.record_numbers)), message)
-        of_visit = candidate(sight, of_stay) if of_stay is not None and not disowned(sight, of_stay, message) else None
+        of_visit = candidate(sight, of_stay) if of_stay is not None and not sight.disowned(of_stay, message) else None
         found = match(said, by_cin, by_name, of_visit, by_number)
         if isinstance(found, Matched):
             return Found(found)
@@ -168,7 +168,7 @@ class Recogniser:
         return tuple(dict.fromkeys(member for member in found if member is not None))
 
     def _candidates(self, sight: Sight, members: Iterable[StreamId], message: str) -> list[Candidate]:
-        return [candidate(sight, member) for member in dict.fromkeys(members) if not disowned(sight, member, message)]
+        return [candidate(sight, member) for member in dict.fromkeys(members) if not sight.disowned(member, message)]
 
     def _under(self, seen: Seen, keys: Iterable[bytes]) -> tuple[StreamId, ...]:
         found = (member for key in keys for member in seen.called.get(key, ()))
@@ -184,11 +184,6 @@ class Recogniser:
 
     def _hints(self, said: MemberKeys) -> tuple[bytes, ...]:
         return self._identity.hints(said.family_name, said.given_name, said.birth_date, (said.phone,) if said.phone else ())
-
-
-def disowned(sight: Sight, member: StreamId, message: str) -> bool:
-    """Whether somebody found that a message is not about the person."""
-    return any(sight.member(of).identity.messages.get(message) is False for of in sight.person(member))
 
 
 def candidate(sight: Sight, stream: StreamId, *, in_full: bool = False) -> Candidate:

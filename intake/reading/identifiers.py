@@ -88,6 +88,14 @@ def names_agree(one: str | None, other: str | None) -> bool | None:
     return first == second or bool(_parts(one) & {second}) or bool(_parts(other) & {first})
 
 
+def first_names_agree(one: str | None, other: str | None) -> bool | None:
+    """Whether two first names can be one person's, as Marisol's and M.'s can; None where one of them is not known."""
+    first, second = name_key(one), name_key(other)
+    if not first or not second:
+        return None
+    return first.startswith(second) or second.startswith(first) or names_agree(one, other)
+
+
 def _parts(name: str | None) -> set[str]:
     words = re.split(r"[\s\-]+", (name or "").strip())
     return {key for word in words if len(words) > 1 and len(key := name_key(word)) >= 3}

@@ -529,7 +529,7 @@ class Inbox:
         """Somebody decided something about who these members are: the messages that wait with one of them proposed are taken up."""
         rows = conn.execute(
             "UPDATE intake.inbox SET status = 'received', reason = 'identity_decided', attempts = 0, next_attempt_at = %s,"
-            " settled_at = NULL WHERE status IN ('waiting', 'unmatched') AND transport <> 'file' AND reason = ANY(%s)"
+            " settled_at = NULL WHERE status IN ('waiting', 'unmatched') AND reason = ANY(%s)"
             " AND proposed && %s::text[] RETURNING inbox_id",
             (now, list(reasons), list(members)),
         ).fetchall()
@@ -561,13 +561,16 @@ class Inbox:
             tell(conn, inbox_id, now, Status.RECEIVED, "taken_up_again", "", "system")
         return len(rows)
 
-    def recognised(self, conn: Connection[TupleRow], inbox_id: UUID, member: StreamId | None, *, by: str, now: datetime) -> int:
-        """Somebody said whose a message is (None: whose not), and it is taken up again if it still is open."""
+    def recognised(
+        self, conn: Connection[TupleRow], inbox_id: UUID, member: StreamId | None, *, by: str, now: datetime, still_open: str = ""
+    ) -> int:
+        """Somebody said whose a message is (None: whose not), and it is taken up again if it still is open. A row of a file that is
+        not about whom it names is over, but for one that waits for the reason `still_open`: that one is somebody else's."""
         if member is None:
             settled = conn.execute(
                 "UPDATE intake.inbox SET status = 'ignored', reason = 'kept_apart', settled_at = %s"
-                " WHERE inbox_id = %s AND transport = 'file' AND status = 'waiting' RETURNING inbox_id",
-                (now, inbox_id),
+                " WHERE inbox_id = %s AND transport = 'file' AND status = 'waiting' AND reason <> %s RETURNING inbox_id",
+                (now, inbox_id, still_open),
             ).fetchone()
             if settled is not None:
                 tell(conn, inbox_id, now, Status.IGNORED, "kept_apart", "", by)

@@ -9,7 +9,8 @@ from uuid import uuid4
 import pytest
 
 from domain.core import Refusal
-from domain.member.identity import MembersKeptApart, MembersMerged, MoveStay, RecogniseMessage
+from domain.member.facts import MemberRegistered
+from domain.member.identity import MembersKeptApart, MembersMerged, MoveStay, RecogniseMessage, ReplaceCin
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.people import identity_desk
@@ -35,8 +36,16 @@ def decide(world: World, question: Question, choice: Choice, by: str, **more: st
     return outcome
 
 
+def registered_twice(world: World) -> None:
+    """A supervisor lets the row under the other CIN be taken as it is."""
+    world.register(MARISOL)
+    (row,) = world.door.inbox.find(part_of=world.register(DOUBLE).file_id)
+    world.door.inbox.release(row.inbox_id, by=world.staff(Role.SUPERVISOR), now=world.clock.now())
+    world.door.worker.work_off()
+
+
 def test_58_a_message_that_fits_two_members_waits_visibly_and_starts_nothing(world: World) -> None:
-    world.register(MARISOL, replace(TWIN, given="Marisol"))
+    registered_twice(world)
     (row,) = world.deliver(only_number(replace(MARISOL, cin=""), "MRN-X"))
     assert row.status is Status.UNMATCHED
     assert not world.facts("stay-")
@@ -57,7 +66,7 @@ def test_58_a_message_that_fits_two_members_waits_visibly_and_starts_nothing(wor
 
 
 def test_a_decision_again_under_its_id_gives_the_first_result(world: World) -> None:
-    world.register(MARISOL, DOUBLE)
+    registered_twice(world)
     question, boss, command_id = only(world, Kind.PAIR), world.staff(Role.SUPERVISOR), uuid4()
     first = world.door.desk.decide(question.id, Choice.MERGE, by=boss, command_id=command_id, reason="one card")
     world.door.worker.work_off()
@@ -69,7 +78,8 @@ def test_a_decision_again_under_its_id_gives_the_first_result(world: World) -> N
 
 
 def test_two_members_of_one_name_and_birth_date_are_proposed_and_kept_apart_for_good(world: World) -> None:
-    world.register(MARISOL, DOUBLE, TOMAS)
+    world.register(TOMAS)
+    registered_twice(world)
     question = only(world, Kind.PAIR)
     assert set(question.members) == {world.member_of(MARISOL), world.member_of(DOUBLE)}
     assert question.pair == ("birth_date", "family_name", "given_name", "sex", "phone")
@@ -102,7 +112,7 @@ def test_a_pair_that_was_kept_apart_hides_none_and_is_asked_again_once_more_agre
 
 
 def test_whoever_may_not_merge_is_refused(world: World) -> None:
-    world.register(MARISOL, DOUBLE)
+    registered_twice(world)
     question = only(world, Kind.PAIR)
     carer = world.staff(Role.CARE_MANAGER)
     refused = world.door.desk.decide(question.id, Choice.MERGE, by=carer, command_id=uuid4(), reason="one")
@@ -129,7 +139,7 @@ def test_a_merge_by_the_hospital_over_two_members_is_merged_or_kept_apart_at_the
 
 
 def test_one_person_with_two_open_episodes_is_a_question(world: World) -> None:
-    world.register(MARISOL, DOUBLE)
+    registered_twice(world)
     decide(world, only(world, Kind.PAIR), Choice.MERGE, world.staff(Role.SUPERVISOR))
     question = only(world, Kind.TWO_EPISODES)
     assert (question.reason, question.choices) == ("two_open_episodes", ())
@@ -158,6 +168,52 @@ def test_4_one_cin_with_two_birth_dates_is_a_question_and_overwrites_nothing(wor
     decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
     assert world.member(MARISOL).birth_date == "1961-04-12"
+
+
+NEWER = "98765400A"
+
+
+def waiting_under_another_cin(world: World) -> Question:
+    """Marisol is known; a list has her under a CIN that nobody knows."""
+    world.register(MARISOL)
+    receipt = world.register(replace(MARISOL, cin=NEWER, phone="(661) 555-0177"))
+    assert (receipt.accepted, receipt.waiting) == (0, 1)
+    question = only(world, Kind.MESSAGE)
+    assert (question.reason, question.members) == ("another_cin", (world.member_of(MARISOL),))
+    return question
+
+
+def test_5_a_row_under_an_unknown_cin_of_somebody_known_is_taken_for_them_once_somebody_said_so(world: World) -> None:
+    question = waiting_under_another_cin(world)
+    decide(world, question, Choice.ATTACH, world.staff(Role.CARE_MANAGER))
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert len(world.member(MARISOL).points) == 2
+    assert len([f for f in world.facts("member-") if isinstance(f, MemberRegistered)]) == 1
+
+
+def test_5_a_row_under_an_unknown_cin_is_taken_up_once_that_cin_is_known_to_be_the_newer_one(world: World) -> None:
+    waiting_under_another_cin(world)
+    claim = world.door.identity.cin_claim(NEWER)
+    replaced = ReplaceCin(stream=world.member_of(MARISOL), by=world.staff(Role.SUPERVISOR), cin=NEWER, cin_claim=claim)
+    assert isinstance(world.gateway.handle(replaced, command_id=uuid4()), Accepted)
+    world.door.worker.work_off()
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert len(world.member(MARISOL).points) == 2
+
+
+def test_6_a_row_under_an_unknown_cin_that_is_somebody_elses_registers_them(world: World) -> None:
+    question = waiting_under_another_cin(world)
+    decide(world, question, Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert world.member_of(replace(MARISOL, cin=NEWER)) != world.member_of(MARISOL)
+    assert len(world.member(MARISOL).points) == 1
+
+
+def test_5_one_file_with_both_cins_of_somebody_registers_them_once(world: World) -> None:
+    world.register(MARISOL, replace(MARISOL, cin=NEWER), replace(MARISOL, cin="98765401A", given="Beatriz"))
+    question = only(world, Kind.MESSAGE)
+    assert (question.reason, question.members) == ("another_cin", (world.member_of(MARISOL),))
+    assert len([f for f in world.facts("member-") if isinstance(f, MemberRegistered)]) == 2, "she and her twin"
 
 
 def test_3_a_row_without_a_cin_is_proposed_and_taken_once_somebody_said_so(world: World) -> None:

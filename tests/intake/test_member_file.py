@@ -183,6 +183,16 @@ def test_a_new_last_name_is_taken_over(world: World) -> None:
     assert world.member(MARISOL).family_name == "Married"
 
 
+def test_6_a_twin_under_the_siblings_cin_waits_for_a_person(world: World) -> None:
+    world.register(MARISOL)
+    receipt = world.register(replace(MARISOL, given="Beatriz"))
+    assert totals(receipt) == (1, 0, 0, 1)
+    assert [p.field for p in receipt.problems] == ["first_name"]
+    assert world.member(MARISOL).given_name == MARISOL.given
+    assert totals(world.register(replace(MARISOL, given="M.", phone="661-555-0177"))) == (1, 1, 0, 0)
+    assert world.member(MARISOL).given_name == MARISOL.given, "an initial tells nothing new"
+
+
 def test_a_bad_phone_stays_bad_when_the_plan_sends_it_again(world: World) -> None:
     world.register(MARISOL)
     (point,) = world.member(MARISOL).points
