@@ -51,7 +51,8 @@ class RowProblem:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A file's rows as text by canonical column, with the sheet's own row numbers (the first is 1)."""
+    """A file's rows as text by canonical column, with the sheet's own row numbers (the first is 1). `unread`: what may be
+    CINs in rows that could not be taken apart: whoever is named there is not missing."""
 
     rows: tuple[tuple[int, Mapping[str, str]], ...]
     too_wide: tuple[RowProblem, ...]
@@ -60,6 +61,13 @@ class Sheet:
     unknown_headers: tuple[str, ...]
     flags: tuple[str, ...] = ()
     name: str = ""
+    unread: tuple[str, ...] = ()
+
+    @property
+    def cins(self) -> tuple[str, ...]:
+        """Whom the sheet names, by their CINs, in rows that cannot be read further too."""
+        named = (*(cells.get("cin", "") for _, cells in self.rows), *self.unread)
+        return tuple(cin for cell in named if (cin := is_cin(cell)) is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +130,13 @@ def read_sheet(raw: bytes, profile: Profile) -> Sheet:
     at, names, unknown, flags = _header(table, profile)
     rows: list[tuple[int, Mapping[str, str]]] = []
     too_wide: list[RowProblem] = []
+    unread: list[str] = []
     for number, cells in table.rows[at:]:
         surplus = [cell for cell in cells[len(names) :] if cell]
         if surplus:
             because = f"it has {len(cells)} cells under a header of {len(names)}"
             too_wide.append(RowProblem(number, "row", because, "put cells that contain the separator in quotes"))
+            unread += cells  # whichever of them is the CIN
             continue
         row: dict[str, str] = {}
         twice: list[str] = []
@@ -138,6 +148,7 @@ def read_sheet(raw: bytes, profile: Profile) -> Sheet:
         if twice:
             because = "two columns of this name say different things"
             too_wide.append(RowProblem(number, twice[0], because, "leave one of them out"))
+            unread.append(row.get("cin", ""))
         else:
             rows.append((number, row))
     return Sheet(
@@ -148,6 +159,7 @@ def read_sheet(raw: bytes, profile: Profile) -> Sheet:
         unknown,
         tuple(dict.fromkeys((*table.flags, *flags))),
         table.name,
+        tuple(cell for cell in unread if is_cin(cell)),
     )
 
 

@@ -44,7 +44,7 @@ from intake.files.lines import (
     not_taken,
 )
 from intake.files.listing import Seen
-from intake.files.memberfile import READERS, RosterRow, RowProblem, Sheet, is_cin, read_sheet
+from intake.files.memberfile import READERS, RosterRow, RowProblem, Sheet, read_sheet
 from intake.files.profiles import FileKind, Profile, Profiles
 from intake.files.reports import Outcome, ReportLine, lines_of, said_of, totals
 from intake.files.tables import FileRefused
@@ -196,8 +196,7 @@ class MemberFiles:
 
     def _carry_on(self, row: Row, profile: Profile, sheet: Sheet, *, full: bool, confirmed: bool, progress: Progress) -> Receipt:
         self._index.catch_up(self._clock.now())
-        missing = self._missing(profile.plan, sheet, row.inbox_id) if full else ()
-        listed = len(self._lines.listed(profile.plan, until=row.inbox_id)) if full else 0
+        missing, listed = self._missing(profile.plan, sheet, row.inbox_id) if full else ((), 0)
         if full and not (confirmed or row.released_by) and len(missing) > profile.drop_share_max * listed:
             return self._finish(row, Receipt(
                 row.inbox_id, profile.plan, rows=len(sheet.rows) + len(sheet.too_wide), profile=profile.id,
@@ -207,11 +206,11 @@ class MemberFiles:
         self._store_lines(row, profile, sheet)
         self._work_off(row.inbox_id, len(sheet.rows) + len(sheet.too_wide), progress)
         if full:
-            self._miss(row, profile.plan, [member for _, member in missing])
-            about = [self._subject(FileKind.MEMBERS, profile.plan, cin) for cin in _named(sheet)]
+            self._miss(row, profile.plan, missing)
+            about = [self._subject(FileKind.MEMBERS, profile.plan, cin) for cin in sheet.cins]
             self._lines.give_way(row, about, self._clock.now())
         self._index.catch_up(self._clock.now())
-        return self._finish(row, self._tally(row, profile, tuple(member for _, member in missing), sheet.flags))
+        return self._finish(row, self._tally(row, profile, missing, sheet.flags))
 
     def _store_lines(self, row: Row, profile: Profile, sheet: Sheet) -> None:
         unread = [(p.row, {_UNREAD: json.dumps(asdict(p))}) for p in sheet.too_wide]
@@ -286,8 +285,7 @@ class MemberFiles:
         profile = self.profiles.of(plan, kind, file_name=file_name)
         sheet = read_sheet(raw, profile)
         full = _names_everybody(profile, file_name) if full_roster is None else full_roster
-        missing = self._missing(plan, sheet) if full else ()
-        listed = len(self._lines.listed(plan)) if full else 0
+        missing, listed = self._missing(plan, sheet) if full else ((), 0)
         lines = [line for p in sheet.too_wide for line in said_of(p.row, Status.DEAD, REJECTED, {"problems": [asdict(p)]})]
         seen: dict[bytes, bytes] = {}
         for start in range(0, len(sheet.rows), BATCH_MAX):
@@ -295,7 +293,7 @@ class MemberFiles:
         return Preview(
             profile=profile.id,
             lines=tuple(sorted(lines, key=lambda line: line.row)),
-            missing=tuple(member for _, member in missing),
+            missing=missing,
             stops=full and len(missing) > profile.drop_share_max * listed,
             flags=sheet.flags,
             unknown_headers=sheet.unknown_headers,
@@ -567,10 +565,22 @@ class MemberFiles:
 
     # -- the whole file
 
-    def _missing(self, plan: str, sheet: Sheet, file: UUID | None = None) -> tuple[tuple[bytes, StreamId], ...]:
-        """Whom the plan listed before and a full roster does not name; what later files than this one say is not asked."""
-        named = set(map(self._identity.cin, _named(sheet)))
-        return tuple((key, member) for key, member in self._lines.listed(plan, until=file) if key not in named)
+    def _missing(self, plan: str, sheet: Sheet, file: UUID | None = None) -> tuple[tuple[StreamId, ...], int]:
+        """Whom the plan listed before and a full roster does not name, under any CIN of theirs; how many it listed. What later
+        files than this one say is not asked."""
+        named = set(map(self._identity.cin, sheet.cins))
+        listed = self._lines.listed(plan, until=file)
+        there = {member for key, member in listed if key in named}
+        sight = Seen(self._gateway)
+        absent = list(dict.fromkeys(member for _, member in listed if member not in there))
+        sight.fetch(absent)
+        sight.fetch(other for member in absent for other in sight.person(member))
+
+        def is_named(member: StreamId) -> bool:
+            person = sight.person(member)
+            return any(one in there or not named.isdisjoint(map(self._identity.cin, sight.member(one).cins())) for one in person)
+
+        return tuple(member for member in absent if not is_named(member)), len({member for _, member in listed})
 
     def _miss(self, row: Row, plan: str, members: Sequence[StreamId]) -> None:
         """Says of each that a full roster no longer names them. Their episodes go on until somebody ends them (scenario 9)."""
@@ -661,11 +671,6 @@ def _row_kind_of(profile: Profile) -> str:
 
 def _layout(profile: Profile) -> str:
     return "" if profile.id in (profile.plan, f"{profile.plan}.{profile.kind}") else f":{profile.id}"
-
-
-def _named(sheet: Sheet) -> list[str]:
-    """The CINs of a sheet, those of rows that cannot be read further included."""
-    return [cin for _, cells in sheet.rows if (cin := is_cin(cells.get("cin", ""))) is not None]
 
 
 def _lists(reading: Reading) -> bool:

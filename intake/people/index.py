@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
 from domain.episode.facts import AssignmentReceived, EpisodeClosed, EpisodeReinstated
+from domain.episode.rosters import RosterAbsenceSettled, missing
 from domain.member.decider import Member
 from domain.member.facts import (
     ContactPointLearned,
@@ -245,19 +246,27 @@ class IdentityIndex:
 
     def _served(self, conn: Connection[TupleRow], facts: Sequence[Recorded], now: datetime) -> int:
         """Care ended or began, whoever said so; how many rows of files that wakes: those that waited for the end of another plan's,
-        and those that waited for an assignment. After an end the next row of every plan is looked at, the same as ever or not."""
+        and those that waited for an assignment. After an end the next row of every plan is looked at, the same as ever or not. Of
+        whom the plan said that the assignment stands, that counts as listed: the next list without them is asked about again."""
         ended = {r.stream for r in facts if isinstance(r.fact, EpisodeClosed)}
         begun = {r.stream for r in facts if isinstance(r.fact, AssignmentReceived | EpisodeReinstated)}
-        if not ended | begun:
+        stands = {r.stream for r in facts if isinstance(r.fact, RosterAbsenceSettled) and r.fact.stands}
+        if not ended | begun | stands:
             return 0
         sight = Sight(self._gateway)
-        sight.fetch(ended | begun)
-        sight.fetch(sight.of(stream).member for stream in ended | begun)
+        sight.fetch(ended | begun | stands)
+        sight.fetch(sight.of(stream).member for stream in ended | begun | stands)
 
         def people(streams: set[StreamId]) -> list[StreamId]:
             return [each for stream in sorted(streams) for each in sight.person(sight.of(stream).member)]
 
         conn.execute("UPDATE intake.roster SET row_digest = '' WHERE member = ANY(%s) AND row_digest <> ''", (people(ended),))
+        for stream in stands:
+            if sight.own_episode(sight.of(stream).member) == stream and missing(sight.of(stream).said) is None:
+                conn.execute(
+                    "UPDATE intake.roster SET listed = true, row_digest = '' WHERE NOT listed AND plan = %s AND member = ANY(%s)",
+                    (sight.of(stream).plan, people({stream})),
+                )
         woken = self._inbox.wake_rows(conn, people(ended), ANOTHER_PLAN, now)
         return woken + self._inbox.wake_rows(conn, people(begun), NOT_ASSIGNED, now)
 
@@ -315,6 +324,6 @@ _INDEXED: Final = (
     MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,
     ContactPointLearned, ContactPointProposed, ContactPointProposalRejected,
     RecordNumberLearned, RecordNumberRetired, RecordNumberForgotten, *_DECIDED,
-    AssignmentReceived, EpisodeClosed, EpisodeReinstated,
+    AssignmentReceived, EpisodeClosed, EpisodeReinstated, RosterAbsenceSettled,
 )  # fmt: skip
 _NAMES: Final = tuple(entry_of(kind).name for kind in _INDEXED)

@@ -11,12 +11,12 @@ import pytest
 from domain.episode.closing import Decline
 from domain.episode.enrolment import PlanTierReported
 from domain.episode.facts import AssignmentReceived, AssignmentResent, EpisodeClosed
-from domain.episode.rosters import MissedOnRoster
+from domain.episode.rosters import MissedOnRoster, SettleRosterAbsence, Standing
 from domain.episode.state import Episode
 from domain.member.circumstances import Circumstance, EndCircumstance, LearnCounty
 from domain.member.decider import MarkContactPoint, RegisterMember
 from domain.member.facts import ContactPointLearned
-from domain.member.identity import MergeMembers
+from domain.member.identity import MergeMembers, ReplaceCin
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.files.lines import BATCH_MAX, Reading, Rows
@@ -345,6 +345,42 @@ def test_a_row_that_waits_does_not_outlive_the_roster_that_leaves_it_out(world: 
     world.register(*many(9), TOMAS, plan="other-plan", full_roster=True)
     row = world.door.inbox.show(line.inbox_id).row
     assert (row.status, row.reason) == (Status.IGNORED, "left_out_of_later_roster")
+
+
+def test_whose_row_cannot_be_taken_apart_is_not_missing(world: World) -> None:
+    people = many(10)
+    world.register(*people, full_roster=True)
+    wide = member_file(*people).replace(people[9].family.encode(), f"{people[9].family}, Jr".encode())
+    receipt = world.door.files.import_file(wide, plan="default", full_roster=True)
+    assert (receipt.rejected, receipt.missing) == (1, ())
+
+
+def test_5_who_is_listed_under_a_newer_cin_is_not_missing_under_the_former(world: World) -> None:
+    people = many(10)
+    world.register(*people, full_roster=True)
+    member, claim = world.member_of(people[9]), world.door.identity.cin_claim("98765400A")
+    newer = ReplaceCin(stream=member, by=world.staff(Role.SUPERVISOR), cin="98765400A", cin_claim=claim)
+    assert isinstance(world.gateway.handle(newer, command_id=uuid4()), Accepted)
+    listed = (*people[:9], replace(people[9], cin="98765400A", phone="661-555-0177"))
+    assert world.register(*listed, full_roster=True).missing == ()
+    again = world.register(*(replace(person, phone="661-555-0178") for person in listed), full_roster=True)
+    assert again.missing == (), "both CINs have been listed by now"
+    assert not [f for f in world.facts("episode-") if isinstance(f, MissedOnRoster)]
+    assert world.register(*people[:9], full_roster=True).missing == (member,)
+
+
+def test_whoever_stands_as_the_plan_said_is_asked_about_again_when_left_out_again(world: World) -> None:
+    people = many(10)
+    world.register(*people, full_roster=True)
+    boss, (episode,) = world.staff(Role.SUPERVISOR), world.member(people[9]).episodes
+    for month in range(3):
+        world.clock.advance(timedelta(days=30))
+        receipt = world.register(*(replace(p, phone=f"661-555-020{month}") for p in people[:9]), full_roster=True)
+        assert receipt.missing == (world.member_of(people[9]),)
+        world.clock.advance(timedelta(days=1))
+        settled = SettleRosterAbsence(stream=episode, by=boss, assignment=Standing.STANDS, reason="left out by mistake")
+        assert isinstance(world.gateway.handle(settled, command_id=uuid4()), Accepted)
+    assert len([f for f in world.facts("episode-") if isinstance(f, MissedOnRoster)]) == 3
 
 
 def test_a_few_missing_are_shown_and_nothing_stops(world: World) -> None:
