@@ -4,25 +4,30 @@ Their messages wait in the inbox because nobody was found for them. Those of one
 numbers and names, unsealed in memory, and screened like a member's stays; whoever would belong to a population of focus, if the
 visits could have been avoided, is shown to a person, who refers them or says why not. Nothing of it is kept but that word. A
 message counts for as long as it waits: when its source's `unmatched_days` are over, it is not looked at any more.
+
+In which county they live no message says. Where a plan has begun with a population of focus in some counties only, they are shown
+as if they lived in one of those, with the counties beside it: whoever refers them asks.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
-from uuid import UUID
 
-from domain.core import Alarm, StreamId
-from domain.criteria import Candidate, Evidence, Screened, screened
+from domain.core import SYSTEM, Alarm, StreamId
+from domain.criteria import BEGINNING, Candidate, Evidence, Screened, screened
 from domain.episode.referrals import ReferralSource
 from domain.episode.state import Episode
+from domain.follow_up_policy import EVERY_COUNTY, ConditionKind
+from domain.member.circumstances import Circumstances, CountyLearned
 from domain.member.decider import Attribution, Member
 from domain.stay.course import Course, Said, course_of
 from domain.stay.facts import order_of
+from domain.timeline import Entry
 from eventlog.clock import Clock
 from eventlog.opening import PolicyShelf
 from intake.people.identity import IdentityKeys
@@ -32,14 +37,13 @@ from intake.reading.notification import MemberKeys, Notification
 from intake.reading.statements import occurred_at_of, statements_of
 from intake.referrals.desk import BY_STAFF, ReferralDesk, Taken
 from intake.senders.sources import Sources
+from intake.store.claims import these_messages
 from intake.store.inbox import Inbox, Row
 
 LOOKED_BACK: Final = timedelta(days=400)
 """More than any policy's window; a word on somebody is forgotten after that, as are their messages."""
-GROUPS_MAX: Final = 300
+GROUPS_MAX: Final = 1_000
 MESSAGES_MAX: Final = 5_000
-STAYS_MIN: Final = 2
-"""Whoever came less often is below every threshold."""
 ID_LENGTH: Final = 16
 REASON_LENGTH_MAX: Final = 500
 
@@ -47,8 +51,8 @@ REASON_LENGTH_MAX: Final = 500
 @dataclass(frozen=True, slots=True)
 class Stranger:
     """Somebody whom nobody knows. `id` is made of keyed digests and says nothing. `person` only where names were asked for.
-    `populations`: of focus that they would belong to; `visits`: what they came for; `dismissed`: why somebody did not refer them,
-    where they came again since."""
+    `populations`: of focus that they would belong to; `counties`: in one of which they would have to live for it, none where they
+    may live anywhere; `visits`: what they came for; `dismissed`: why somebody did not refer them, where they came again since."""
 
     id: str
     populations: tuple[str, ...]
@@ -60,10 +64,20 @@ class Stranger:
     with_cin: bool
     dismissed: str = ""
     person: str = ""
+    counties: tuple[str, ...] = ()
 
 
 class UnknownStranger(LookupError):
     """Nobody of that id is a candidate now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What a plan's policy says of avoidable use: the fewest visits with which anybody belongs, and the counties that it names."""
+
+    plan: str
+    stays_min: int
+    counties: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +126,9 @@ class Strangers:
 
     def candidates(self, *, plan: str = "default", names: bool = False) -> tuple[Stranger, ...]:
         """Whom to look at, who came last first, under the rules of a plan. `names` unseals who they are, for this answer only."""
-        words = self._words()
-        found = [s for group in self._groups() if (s := self._stranger(group, plan, words, names=names)) is not None]
+        words, rules = self._words(), self._rules(plan)
+        groups = self._groups(rules.stays_min) if rules is not None else ()
+        found = [s for group in groups if rules and (s := self._stranger(group, rules, words, names=names)) is not None]
         return tuple(sorted(found, key=lambda s: (s.last_at, s.id), reverse=True))
 
     def refer(self, stranger: str, *, plan: str, by: str, reason: str = "") -> Taken:
@@ -148,21 +163,17 @@ class Strangers:
 
     # -- whose messages they are
 
-    def _groups(self) -> Iterator[_Group]:
+    def _groups(self, stays_min: int) -> Iterator[_Group]:
         """The messages that wait for nobody known, person by person: of one CIN, or of one name and birth date without any."""
-        heard: dict[UUID, _Heard] = {}
-        for row in self._rows():
-            told = self._heard(row)
-            if told is not None:
-                heard[row.inbox_id] = told
-        cins = {self._named(h.person): set[str]() for h in heard.values()}
-        for h in heard.values():
+        heard = self._waiting(stays_min)
+        cins = {self._named(h.person): set[str]() for h in heard}
+        for h in heard:
             cins[self._named(h.person)].update(h.person.cins)
         groups: dict[bytes, list[_Heard]] = {}
-        for h in heard.values():
+        for h in heard:
             groups.setdefault(self._key(h.person, cins[self._named(h.person)]), []).append(h)
         for key, of_one in groups.items():
-            if len({h.row.stay for h in of_one}) >= STAYS_MIN:
+            if len({h.row.stay for h in of_one}) >= stays_min:
                 yield _Group(key.hex()[:ID_LENGTH], tuple(sorted(of_one, key=lambda h: h.row.received_at)))
 
     def _key(self, person: MemberKeys, known: set[str]) -> bytes:
@@ -177,20 +188,22 @@ class Strangers:
         """Twins have one last name and one birth date."""
         return name_key(person.family_name), name_key(person.given_name), str(person.birth_date)
 
-    def _rows(self) -> Sequence[Row]:
+    def _waiting(self, stays_min: int) -> list[_Heard]:
+        """What waits of people who came so often, those who came most often first."""
         since = self._clock.now() - LOOKED_BACK
         with self._inbox.pool.connection() as conn:
             found = conn.execute(
                 "SELECT array_agg(DISTINCT i.inbox_id) FROM intake.inbox i CROSS JOIN unnest(i.lookup) AS key"
-                " WHERE i.status = 'unmatched' AND i.stay IS NOT NULL AND i.received_at > %s"
-                " GROUP BY key HAVING count(DISTINCT i.stay) >= %s ORDER BY max(i.received_at) DESC LIMIT %s",
-                (since, STAYS_MIN, GROUPS_MAX),
+                " WHERE i.status = 'unmatched' AND i.stay IS NOT NULL AND i.received_at > %s GROUP BY key"
+                " HAVING count(DISTINCT i.stay) >= %s ORDER BY count(DISTINCT i.stay) DESC, max(i.received_at) DESC LIMIT %s",
+                (since, stays_min, GROUPS_MAX),
             ).fetchall()
-        ids = list(dict.fromkeys(id for (group,) in found for id in group))[:MESSAGES_MAX]
-        return [self._inbox.show(id).row for id in ids]
+            ids = list(dict.fromkeys(id for (group,) in found for id in group))[:MESSAGES_MAX]
+            messages = these_messages(self._inbox, conn, ids)
+        return [heard for row in messages.rows if (heard := self._heard(row, messages.raw(row))) is not None]
 
-    def _heard(self, row: Row) -> _Heard | None:
-        source, raw = self._sources.named(row.source_id), self._inbox.raw(row.inbox_id)
+    def _heard(self, row: Row, raw: bytes | None) -> _Heard | None:
+        source = self._sources.named(row.source_id)
         if source is None or raw is None or row.stay is None:
             return None
         read = read_stored(raw, row, source)
@@ -207,10 +220,28 @@ class Strangers:
 
     # -- whether they came so often
 
+    def _rules(self, plan: str) -> _Rules | None:
+        """None where no policy was ever adopted: nobody knows a threshold."""
+        try:
+            policy = self._book().in_force_now(plan, Alarm(self._clock.now()))
+        except LookupError:
+            return None
+        conditions = [
+            (condition, population)
+            for population in policy.population
+            for line in population.when
+            for condition in line
+            if condition.kind is ConditionKind.AVOIDABLE_VISITS
+        ]
+        if not conditions:
+            return None
+        counties = {launch.county for _, population in conditions for launch in population.launch} - {EVERY_COUNTY}
+        return _Rules(plan, min(condition.at_least for condition, _ in conditions), tuple(sorted(counties)))
+
     def _stranger(
-        self, group: _Group, plan: str, words: Mapping[str, tuple[str, frozenset[str]]], *, names: bool
+        self, group: _Group, rules: _Rules, words: Mapping[str, tuple[str, frozenset[str]]], *, names: bool
     ) -> Stranger | None:
-        found = self._screened(group, plan)
+        found, counties = self._screened(group, rules)
         reason, seen = words.get(group.id, ("", frozenset[str]()))
         if not found or set(group.stays) <= seen:
             return None
@@ -228,24 +259,32 @@ class Strangers:
             with_cin=len(person.cins) == 1,
             dismissed=reason,
             person=" ".join(p for p in (person.given_name, person.family_name, str(person.birth_date)) if p) if names else "",
+            counties=counties,
         )
 
-    def _screened(self, group: _Group, plan: str) -> tuple[Screened, ...]:
-        """What the rules find of their stays, as if they were a member's."""
+    def _screened(self, group: _Group, rules: _Rules) -> tuple[tuple[Screened, ...], tuple[str, ...]]:
+        """What the rules find of their stays, and in which counties they would have to live for it."""
+        if found := self._as_member(group, rules.plan):
+            return found, ()
+        there = {county: found for county in rules.counties if (found := self._as_member(group, rules.plan, county))}
+        return tuple({screening.key: screening for found in there.values() for screening in found}.values()), tuple(there)
+
+    def _as_member(self, group: _Group, plan: str, county: str = "") -> tuple[Screened, ...]:
+        """What the rules find of their stays, as if they were a member's who lives in a county."""
         now, stays = self._clock.now(), group.stays
-        born = group.person.birth_date
+        born, supposed = group.person.birth_date, CountyLearned(county=county, learned_from="supposed")
         member = Member(
             registered=True,
             birth_date=born.isoformat() if isinstance(born, date) else None,
             stays={stay: Attribution(stay, None, "unmatched", stay, now) for stay in stays},
+            life=Circumstances(counties=(Entry(BEGINNING, "", supposed, now, SYSTEM),) if county else ()),
         )
-        try:
-            return screened(Evidence(member, Episode(), stays), self._book(), plan, Alarm(now)).found
-        except LookupError:
-            return ()  # no policy was ever adopted: nobody knows a threshold
+        return screened(Evidence(member, Episode(), stays), self._book(), plan, Alarm(now)).found
 
     def _group(self, stranger: str, plan: str) -> _Group:
-        found = next((g for g in self._groups() if g.id == stranger and self._screened(g, plan)), None)
+        rules = self._rules(plan)
+        groups = self._groups(rules.stays_min) if rules is not None else ()
+        found = next((g for g in groups if rules and g.id == stranger and self._screened(g, rules)[0]), None)
         if found is None:
             raise UnknownStranger(stranger)
         return found

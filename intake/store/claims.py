@@ -53,6 +53,14 @@ def next_messages(inbox: Inbox, now: datetime, *, limit: int, inbox_id: UUID | N
         yield Messages(inbox, conn, rows)
 
 
+def these_messages(inbox: Inbox, conn: Connection[TupleRow], ids: Sequence[UUID]) -> Messages:
+    """Some messages with their bytes, in one look, in the order of their ids: to be read, not to be worked off."""
+    rows = conn.execute(
+        f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = ANY(%s) ORDER BY inbox_id", (list(ids),)
+    ).fetchall()
+    return Messages(inbox, conn, rows)
+
+
 @contextmanager
 def next_of_files(inbox: Inbox, now: datetime, inbox_id: UUID | None = None) -> Iterator[Claim | None]:
     """The file, row of one, or referral that is due, or the one with the id whenever it is due; None where there is none.

@@ -87,10 +87,10 @@ def test_what_is_no_json_is_said_so() -> None:
 # --- who it is
 
 
-def adopt(world: World) -> None:
-    """The default policy, so that the plan's days are known."""
-    text = (POLICIES / "default.toml").read_text()
-    command = AdoptPolicy(stream="policy-default", by="system", text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
+def adopt(world: World, plan: str = "default") -> None:
+    """A plan's policy, so that the plan's days are known."""
+    text = (POLICIES / f"{plan}.toml").read_text()
+    command = AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
     assert isinstance(world.gateway.handle(command, command_id=uuid4()), Accepted)
 
 

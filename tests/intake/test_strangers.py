@@ -74,6 +74,20 @@ def test_a_child_is_shown_from_the_third_visit_on(world: World) -> None:
     assert stranger.populations == ("2b",)
 
 
+def test_where_a_plan_has_begun_in_some_counties_only_they_are_shown_with_those(world: World) -> None:
+    adopt(world, plan="valley-health")
+    child = replace(MARISOL, born="20150301")
+    world.deliver(adt("A01", person=child, control_id="I1", sent="20260304150000", visit="I-1", admitted="20260304140000"))
+    world.deliver(
+        adt("A03", person=child, control_id="I2", sent="20260306150000", visit="I-1", admitted="20260304140000",
+            discharged="20260306140000", disposition="01")
+    )  # fmt: skip
+    (stranger,) = world.door.strangers.candidates(plan="valley-health")
+    assert (stranger.populations, stranger.counties) == (("2b",), ("fresno", "kings")), "one stay of a child is enough there"
+    world.door.strangers.dismiss(stranger.id, plan="valley-health", by=world.staff(Role.CARE_MANAGER), reason="lives in Kern")
+    assert world.door.strangers.candidates(plan="valley-health") == ()
+
+
 def test_referred_they_become_a_member_to_whom_the_visits_belong(world: World) -> None:
     adopt(world)
     come(world, *DAYS)

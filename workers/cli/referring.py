@@ -333,10 +333,11 @@ def list_strangers(plan: Rules = "default", names: Names = True, json: Json = Fa
             return
         rows = [
             (s.id, s.person, s.populations, len(s.visits), ", ".join(f"{v.on} {plain(v.kind)}" for v in s.visits), s.facilities,
-             "yes" if s.with_cin else "no", s.last_at, s.dismissed)
+             ", ".join(map(plain, s.counties)), "yes" if s.with_cin else "no", s.last_at, s.dismissed)
             for s in found
         ]  # fmt: skip
-        columns = ("id", "who", "populations", "visits", "when", "where", "CIN known", "last message", "dismissed before")
+        columns = ("id", "who", "populations", "visits", "when", "where", "if they live in", "CIN known", "last message",
+                   "dismissed before")  # fmt: skip
         f.table("Strangers", columns, rows, empty="Nobody came so often.")
 
 
