@@ -208,7 +208,9 @@ class Applier:
             else:
                 orders.append(taught)
         proposed = (who, *elsewhere)
-        return Wanted(reading=reading, flags=flags, member=who, evidence=evidence, orders=tuple(orders), proposed=proposed)
+        return Wanted(
+            reading=reading, flags=flags, member=who, evidence=evidence, orders=tuple(orders), person=theirs, proposed=proposed
+        )  # fmt: skip
 
     def _orders(
         self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int,
@@ -243,7 +245,8 @@ class Applier:
                 stream=before, by=by, stay=stay, rightful=member, episode=sight.own_episode(member), numbers=numbers,
                 reason=evidence, message_id=str(row.inbox_id),
             )  # fmt: skip
-            yield reading.order(self._identity, f"moved|{before}|{member}", moved)
+            known = sight.member(before).stays.get(stay)  # another word, if it is theirs by another one than before
+            yield reading.order(self._identity, f"moved|{before}|{member}|{known.event_id if known else ''}", moved)
             return
         for concerned in (stay,) if reading.left is None else (reading.left, stay):
             attribution = self._attribution(sight, member, concerned, occurred_at)
@@ -256,12 +259,16 @@ class Applier:
     def _carried_out(self, batch: Messages, wanted: Sequence[Wanted], now: Instant) -> list[tuple[Row, Settlement]]:
         outcomes = self._outcomes(wanted)
         done = [w for w in wanted if isinstance(outcomes[w.reading.row.inbox_id], tuple)]
-        stays = {stay: w.member for w in done for stay in (w.reading.stay, w.reading.left) if stay is not None}
+        stays = {stay: w for w in done for stay in (w.reading.stay, w.reading.left) if stay is not None}
         known: dict[StreamId, Stay] = {}
         if stays:
-            joined = {w.reading.renumbered: w.member for w in done if w.reading.renumbered is not None}
-            batch.attribute(stays | joined, now)
-            goes_on, known = self._surviving((*stays, *joined))
+            joined = {w.reading.renumbered: w.reading.stay for w in done if w.reading.renumbered is not None}
+            people = {member for w in stays.values() for member in w.person}
+            loaded = {stream: found.state for stream, found in self._gateway.load_many({*stays, *joined, *people}).items()}
+            # Whose they are is the log's word: a replay may have repeated what was said before a stay was moved.
+            whose = {stay: member for stay, w in stays.items() for member in reversed(w.person) if stay in loaded[member].stays}
+            batch.attribute(whose | {former: whose[stay] for former, stay in joined.items() if stay in whose}, now)
+            goes_on, known = self._surviving({stay: loaded[stay] for stay in (*stays, *joined)})
             batch.renumber({stay: goes_on[stay] for stay in joined})
             wanted = [w.on(goes_on) for w in wanted]
         settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], known)) for w in wanted]
@@ -270,17 +277,17 @@ class Applier:
             batch.settle_doubts(standing, [w.reading.row.inbox_id for w in done], now)
         return settled
 
-    def _surviving(self, stays: Iterable[StreamId]) -> tuple[dict[StreamId, StreamId], dict[StreamId, Stay]]:
+    def _surviving(self, states: dict[StreamId, Stay]) -> tuple[dict[StreamId, StreamId], dict[StreamId, Stay]]:
         """As which each stay goes on, by the log itself: the index may not know yet; and those that do, under both names."""
-        goes_on = {stay: stay for stay in stays}
-        states: dict[StreamId, Stay] = {}
+        goes_on = {stay: stay for stay in states}
         for _ in range(NUMBERS_MAX):
-            for stay, loaded in self._gateway.load_many({at for at in goes_on.values() if at not in states}).items():
+            goes_on = {stay: states[at].continued_as or at for stay, at in goes_on.items()}
+            missing = {at for at in goes_on.values() if at not in states}
+            if not missing:
+                break
+            for stay, loaded in self._gateway.load_many(missing).items():
                 assert isinstance(loaded.state, Stay)
                 states[stay] = loaded.state
-            goes_on = {stay: states[at].continued_as or at for stay, at in goes_on.items()}
-            if all(at in states for at in goes_on.values()):
-                break
         return goes_on, {name: states.get(at, Stay()) for stay, at in goes_on.items() for name in (stay, at)}
 
     def _outcomes(self, wanted: Sequence[Wanted]) -> dict[UUID, tuple[Accepted, ...] | Refusal]:

@@ -130,14 +130,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a message asks of the log: whose it is, on which evidence, and the commands that say so. `proposed`: who is to be asked
-    about where the log refuses."""
+    """What a message asks of the log: whose it is, on which evidence, and the commands that say so. `person`: the member and
+    whoever is the same person; `proposed`: who is to be asked about where the log refuses."""
 
     reading: Reading
     flags: tuple[str, ...]
     member: StreamId
     evidence: str
     orders: tuple[Order, ...]
+    person: tuple[StreamId, ...] = ()
     proposed: tuple[StreamId, ...] = ()
 
     def on(self, goes_on: Mapping[StreamId, StreamId]) -> Wanted:

@@ -12,7 +12,7 @@ import pytest
 
 from domain.core import Command
 from domain.episode.state import claim_on_open_episode
-from domain.member.decider import RegisterMember, WithdrawDeathReport
+from domain.member.decider import DetachStay, RegisterMember, WithdrawDeathReport
 from domain.member.identity import (
     ContactPointProposed,
     DisownMessage,
@@ -451,6 +451,20 @@ def test_a_replay_does_not_move_a_stay_back_that_was_moved_since(world: World) -
     assert not world.member(MARISOL).stays and list(world.member(TOMAS).stays) == [stay]
     do(world, RecogniseMessage(stream=right, by=boss, message=str(row.inbox_id), reason="his wristband"))
     assert (world.row_of(message).status, world.row_of(message).member) == (Status.APPLIED, right)
+
+
+def test_a_replay_does_not_give_a_stay_back_that_was_detached_since(world: World) -> None:
+    world.register(MARISOL)
+    message = adt("A01")
+    (row,) = world.deliver(message)
+    (stay,) = world.member(MARISOL).stays
+    office, nameless = world.staff(Role.OPERATOR), replace(MARISOL, cin="", mrn="")
+    do(world, DetachStay(stream=world.member_of(MARISOL), by=office, stay=stay, reason="somebody else's"))
+    world.door.inbox.replay(row.inbox_id, by=office, now=world.clock.now())
+    world.door.worker.work_off()
+    assert not world.member(MARISOL).stays
+    (later,) = world.deliver(adt("A08", person=nameless, control_id="LATER", sent="20260310160500"))
+    assert (later.status, later.member) == (Status.UNMATCHED, None)
 
 
 def test_a_message_that_says_what_was_said_of_the_wrong_member_moves_the_stay_once_somebody_says_whose_it_is(world: World) -> None:
