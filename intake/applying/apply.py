@@ -249,11 +249,13 @@ class Applier:
             yield reading.order(self._identity, f"moved|{before}|{member}|{known.event_id if known else ''}", moved)
             return
         for concerned in (stay,) if reading.left is None else (reading.left, stay):
-            attribution = self._attribution(sight, member, concerned, occurred_at)
+            # One of the person's members has it: were it two, both would after they are separated.
+            whose = next((one for one in sight.person(member) if concerned in sight.member(one).stays), member)
+            attribution = self._attribution(sight, whose, concerned, occurred_at)
             if attribution is not None:
                 (episode,) = attribution
-                yield reading.order(self._identity, f"attribution|{member}|{concerned}|{episode}", AttributeStay(
-                    stream=member, by=by, stay=concerned, episode=episode, evidence=evidence, **told,
+                yield reading.order(self._identity, f"attribution|{whose}|{concerned}|{episode}", AttributeStay(
+                    stream=whose, by=by, stay=concerned, episode=episode, evidence=evidence, **told,
                 ))  # fmt: skip
 
     def _carried_out(self, batch: Messages, wanted: Sequence[Wanted], now: Instant) -> list[tuple[Row, Settlement]]:
@@ -261,6 +263,7 @@ class Applier:
         done = [w for w in wanted if isinstance(outcomes[w.reading.row.inbox_id], tuple)]
         stays = {stay: w for w in done for stay in (w.reading.stay, w.reading.left) if stay is not None}
         known: dict[StreamId, Stay] = {}
+        whose: dict[StreamId, StreamId] = {}
         if stays:
             joined = {w.reading.renumbered: w.reading.stay for w in done if w.reading.renumbered is not None}
             people = {member for w in stays.values() for member in w.person}
@@ -269,9 +272,10 @@ class Applier:
             whose = {stay: member for stay, w in stays.items() for member in reversed(w.person) if stay in loaded[member].stays}
             batch.attribute(whose | {former: whose[stay] for former, stay in joined.items() if stay in whose}, now)
             goes_on, known = self._surviving({stay: loaded[stay] for stay in (*stays, *joined)})
+            whose = {goes_on[stay]: member for stay, member in whose.items()} | whose
             batch.renumber({stay: goes_on[stay] for stay in joined})
             wanted = [w.on(goes_on) for w in wanted]
-        settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], known)) for w in wanted]
+        settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], known, whose)) for w in wanted]
         if stays:
             standing = {stay: tuple(doubt.code for doubt in it.course().doubts) for stay, it in known.items()}
             batch.settle_doubts(standing, [w.reading.row.inbox_id for w in done], now)
@@ -315,7 +319,10 @@ class Applier:
             found[w.reading.row.inbox_id] = outcome
         return found
 
-    def _settled(self, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, stays: Mapping[StreamId, Stay]) -> Settlement:
+    def _settled(
+        self, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, stays: Mapping[StreamId, Stay],
+        whose: Mapping[StreamId, StreamId],
+    ) -> Settlement:  # fmt: skip
         reading, row = w.reading, w.reading.row
         if isinstance(outcome, Refusal):
             if outcome.code == "command-id-reused":
@@ -326,21 +333,21 @@ class Applier:
             return reading.settled(Status.WAITING, outcome.code, w.flags, member=w.member, evidence=w.evidence, proposed=w.proposed)
         caused = [recorded for accepted in outcome for recorded in accepted.facts]
         doubts: dict[str, str] = {}
-        taken_back = ""
+        taken_back: tuple[StreamId, ...] = ()
         if reading.stay is not None and isinstance(reading.said, Notification):
-            stay = stays[reading.stay]
+            stay, holder = stays[reading.stay], whose.get(reading.stay, w.member)
             course = stay.course()
-            caused += self._report_death(reading, course, w.member, reading.said)
+            caused += self._report_death(reading, course, holder, reading.said)
             doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
-            taken_back = DEATH_TAKEN_BACK if self._death_stands_alone(stay, w.member) else ""
-        mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), "") or taken_back
+            taken_back = (holder,) if self._death_stands_alone(stay, holder) else ()
+        mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), DEATH_TAKEN_BACK if taken_back else "")
         return reading.settled(
             Status.WAITING if mine and not row.released_by else Status.APPLIED,
             mine,
             w.flags,
             member=w.member,
             evidence=w.evidence,
-            proposed=(w.member,) if mine == DEATH_TAKEN_BACK else (),
+            proposed=taken_back if mine == DEATH_TAKEN_BACK else (),
             statement_key=reading.statement_key,
             caused=tuple((recorded, self._gateway.log.codec.name_of(recorded.fact)) for recorded in caused),
         )

@@ -418,6 +418,25 @@ def test_what_arrived_while_two_were_merged_is_the_member_s_own_after_they_are_s
     assert [a.episode for a in world.member(TOMAS).stays.values()] == [own]
 
 
+def test_a_visit_under_the_numbers_of_both_is_one_member_s_after_they_are_separated(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    boss, one, other = world.staff(Role.SUPERVISOR), world.member_of(MARISOL), world.member_of(TOMAS)
+    do(world, MergeMembers(stream=one, by=boss, retired=other, reason="one person"))
+    rows = world.deliver(
+        adt("A01", person=TOMAS), adt("A03", control_id="OUT", sent="20260310161500", discharged="20260310161000", disposition="20")
+    )
+    assert [(r.status, r.member) for r in rows] == [(Status.APPLIED, other), (Status.APPLIED, one)]
+    do(world, SeparateMembers(stream=one, by=boss, retired=other, reason="no"))
+    assert not world.member(MARISOL).stays and world.member(MARISOL).death() is None
+    (stay,) = world.member(TOMAS).stays
+    assert world.member(TOMAS).death() is not None
+    (late,) = world.deliver(adt("A08", control_id="LATE", sent="20260310162000"))
+    assert (late.status, late.reason, set(late.proposed)) == (Status.WAITING, "visit_of_another_member", {one, other})
+    do(world, MoveStay(stream=other, by=boss, stay=stay, rightful=one, reason="mistaken identity"))
+    assert not world.member(TOMAS).stays and world.member(TOMAS).death() is None
+    assert list(world.member(MARISOL).stays) == [stay] and world.member(MARISOL).death() is not None
+
+
 def test_a_wrong_match_is_corrected_by_hand_with_a_later_message_of_the_stay(world: World) -> None:
     world.register(MARISOL, TOMAS)
     wrong = adt("A01", person=replace(TOMAS, cin=MARISOL.cin, born=MARISOL.born), control_id="WRONG")
