@@ -197,10 +197,11 @@ class Messages:
         rows = self.conn.execute(
             "UPDATE intake.inbox SET status = 'applied', reason = 'settled_by_later_message', settled_at = %s"
             " WHERE stay = ANY(%s) AND status = 'waiting' AND statement_key IS NOT NULL AND inbox_id <> ALL(%s)"
-            " AND (stay, reason) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[])) RETURNING inbox_id",
+            " AND (stay, reason) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[])) RETURNING inbox_id, part_of",
             (now, list(standing), list(besides), [stay for stay, _ in doubts], [code for _, code in doubts]),
         ).fetchall()
-        self._tell([(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for (inbox_id,) in rows])
+        self._tell([(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for inbox_id, _ in rows])
+        self.settle_wholes((whole for _, whole in rows if whole is not None), now)
 
     def take_apart(self, row: Row, parts: Sequence[bytes], now: datetime) -> None:
         """A message about several people goes on as one for each, in the order in which it names them; again with every replay."""

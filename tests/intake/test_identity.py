@@ -254,6 +254,23 @@ def test_a_swap_of_beds_is_two_moves(world: World) -> None:
     assert (world.course(MARISOL).location, world.course(TOMAS).location) == ("4W^402^B", "4W^401^A")
 
 
+def test_a_message_about_several_people_ends_with_a_doubt_that_a_later_message_settles(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    out = {"discharged": "20260310150000", "disposition": "01"}
+    world.deliver(adt("A01"), adt("A01", person=TOMAS, control_id="C2", visit="V-78"), adt("A03", control_id="OUT", **out))  # type: ignore[arg-type]
+    first = adt("A17", control_id="SWAP", sent="20260310161000", location="4W^402^B^VALLEYGEN", death="Y")
+    second = adt("A17", person=TOMAS, visit="V-78", location="4W^401^A^VALLEYGEN")
+    swap = first + "\r".join(second.split("\r")[2:])
+    (whole,) = world.deliver(swap)
+    parts = sorted(world.door.inbox.find(part_of=whole.inbox_id), key=lambda part: part.line or 0)
+    assert states([whole, *parts]) == [
+        (Status.WAITING, "parts_open"), (Status.WAITING, "death_contradicted"), (Status.APPLIED, "")
+    ]  # fmt: skip
+    world.deliver(adt("A03", control_id="OUT-2", sent="20260310162000", **{**out, "disposition": "20"}))  # type: ignore[arg-type]
+    assert states(world.door.inbox.find(inbox_id=parts[0].inbox_id)) == [(Status.APPLIED, "settled_by_later_message")]
+    assert states([world.row_of(swap)]) == [(Status.APPLIED, "parts_settled")]
+
+
 @pytest.mark.parametrize("trigger", ["A41", "A44"])
 def test_an_account_that_becomes_another_keeps_its_stay(world: World, trigger: str) -> None:
     world.register(MARISOL)
