@@ -39,7 +39,7 @@ from intake.reading.notification import (
     VisitKeyBasis,
     means_a_record,
 )
-from intake.reading.times import Precision, Time, Zone, parse
+from intake.reading.times import Precision, Time, Zone, on_a_day, parse
 from intake.senders.sources import Source
 from intake.store.inbox import CONTROL_ID_MAX
 
@@ -175,7 +175,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         said_at = None
         flags.append(FLAG_SENT_TIME_DOUBTFUL)
     period = encounter.get("period")
-    admitted, left = _time(text_of(period, "start"), zone), _time(text_of(period, "end"), zone)
+    admitted, left = (on_a_day(_time(text_of(period, edge), zone), flags) for edge in ("start", "end"))
     sent = _time(bundle.timestamp, zone)
     occurred = {Kind.ADMITTED: admitted, Kind.DISCHARGED: left}.get(what) or sent
     if occurred is None:

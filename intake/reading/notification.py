@@ -13,7 +13,7 @@ from typing import Final
 from intake.reading.dispositions import Disposition, disposition_table
 from intake.reading.er7 import DELETED, Deleted, Message, Repetition, Segment
 from intake.reading.identifiers import cin_in, name_key, phone_key, plausible_birth_date, zip_key
-from intake.reading.times import Precision, Time, Zone, offset_of, parse
+from intake.reading.times import Precision, Time, Zone, offset_of, on_a_day, parse
 from intake.senders.sources import Source
 
 PARSER_VERSION: Final = "er7/1"
@@ -246,12 +246,13 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         said_at = None
         flags.append(FLAG_SENT_TIME_DOUBTFUL)
 
-    admitted = began = parse(pv1.text(44), zone)
+    admitted = began = on_a_day(parse(pv1.text(44), zone), flags)
     left = pv1.value(45)
-    discharged = DELETED if left is DELETED else parse(left, zone) if isinstance(left, str) else None
+    discharged = DELETED if left is DELETED else on_a_day(parse(left, zone), flags) if isinstance(left, str) else None
     what = Kind.DESCRIBED if in_passing else KINDS[trigger]
     first = {Kind.ADMITTED: admitted, Kind.DISCHARGED: discharged if isinstance(discharged, Time) else None}.get(what)
-    occurred = first or parse(evn.text(6), zone) or parse(evn.text(2), zone) or sent
+    recorded = on_a_day(parse(evn.text(6), zone), flags) or on_a_day(parse(evn.text(2), zone), flags)
+    occurred = first or recorded or on_a_day(sent, flags)
     if occurred is None:
         flags.append(FLAG_EVENT_TIME_MISSING)
     else:

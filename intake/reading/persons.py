@@ -25,7 +25,7 @@ from intake.reading.notification import (
     record_number,
     trigger_of,
 )
-from intake.reading.times import Precision, Zone, offset_of, parse
+from intake.reading.times import Precision, Zone, offset_of, on_a_day, parse
 from intake.senders.sources import Source
 
 FLAG_TWO_PEOPLE_NAMED: Final = "two_people_named"
@@ -85,10 +85,12 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
     if said_at is None or not received_at - SAID_BEFORE_RECEIPT_MAX <= said_at <= received_at + SAID_AFTER_RECEIPT_MAX:
         said_at = None
         flags.append(FLAG_SENT_TIME_DOUBTFUL)
-    occurred = parse(evn.text(6), zone) or parse(evn.text(2), zone) or sent
+    recorded = on_a_day(parse(evn.text(6), zone), flags) or on_a_day(parse(evn.text(2), zone), flags)
+    occurred = recorded or on_a_day(sent, flags)
     happened = min(occurred.begins(zone), received_at) if occurred is not None else received_at
     died = parse(pid.text(29), zone)
-    died_at = min(died.begins(zone), received_at) if died is not None else happened
+    dated = on_a_day(died, flags)
+    died_at = min(dated.begins(zone), received_at) if dated is not None else happened
     kind = KINDS[trigger]
     retired, retired_cins = _retired(mrg, source) if kind is PersonKind.MERGED else ((), ())
     if kind is PersonKind.MERGED and not retired and not retired_cins:

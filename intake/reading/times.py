@@ -15,6 +15,9 @@ from zoneinfo import ZoneInfo
 FLAG_REPEATED_HOUR: Final = "repeated_hour"
 FLAG_MISSING_HOUR: Final = "missing_hour"
 FLAG_OFFSET_IGNORED: Final = "offset_ignored"
+FLAG_DAY_MISSING: Final = "day_missing"
+"""Only the month or the year of something is said: another field dates it."""
+
 OFFSET_HOURS_MAX: Final = 14
 """The widest offset that any place on earth keeps."""
 
@@ -125,6 +128,14 @@ def parse(text: str, zone: Zone) -> Time | None:
     except OverflowError:
         return None
     return Time(text, precision, naive.date(), at, basis, flags + doubt)
+
+
+def on_a_day(said: Time | None, flags: list[str]) -> Time | None:
+    """A time by which something can be dated: a month or a year says too little, and is flagged and left aside."""
+    if said is not None and said.precision < Precision.DAY:
+        flags.append(FLAG_DAY_MISSING)
+        return None
+    return said
 
 
 def _to_the_second(text: str, zone: Zone) -> Time | None:

@@ -102,6 +102,8 @@ def test_an_end_in_an_admission_ends_nothing() -> None:
 def test_a_day_stays_a_day() -> None:
     found = said(bundle("discharge", status="finished", end="2026-03-10"))
     assert found.occurred is not None and found.occurred.at is None and "day_only" in found.flags
+    month = said(bundle("discharge", status="finished", end="2026-03"))
+    assert month.occurred is not None and month.occurred.at == utc(2026, 3, 10, 22, 35) and "day_missing" in month.flags
 
 
 @pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])

@@ -122,6 +122,15 @@ def test_an_admission_occurred_at_the_first_field_that_says_so(fields: dict[str,
     assert said.admitted == said.occurred
 
 
+@pytest.mark.parametrize("discharged", ["202603", "2026"])
+def test_what_names_no_day_dates_nothing(discharged: str) -> None:
+    said = notification(adt("A03", discharged=discharged, occurred="20260310150000", admitted="202603"))
+    assert said.occurred is not None and said.occurred.text == "20260310150000"
+    assert said.discharged == said.occurred and said.admitted is None and "day_missing" in said.flags
+    told = notification(adt("A08", discharged=discharged))
+    assert told.discharged is None and "day_missing" in told.flags
+
+
 def test_a_cancellation_does_not_occur_at_the_admission_and_ends_nothing() -> None:
     said = notification(adt("A11", admitted="20260309080000", discharged="20260310080000", occurred="20260310090000"))
     assert said.occurred is not None
