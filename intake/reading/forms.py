@@ -23,6 +23,9 @@ GROUPED: Final = frozenset({"A17", "A18", "A34", "A36", "A40", "A41", "A44", "A4
 """Triggers whose messages may be about several people, or several numbers (messages.md 1.1)."""
 
 GROUPS_MAX: Final = 200
+"""People, or pairs of numbers, of one message. One that has more is taken for none of them, visibly, and not for the first ones."""
+
+TOO_MANY_GROUPS: Final = "too_many_people"
 
 _MERELY_RESENT: Final = {"MSH": (6, 9), "EVN": (2,)}
 """What differs in an ER7 message that is sent again: MSH-7, MSH-10, EVN-2 (positions after the segment's name)."""
@@ -42,7 +45,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """Bytes that are no message of their form."""
+    """Bytes that are no message of their form, or one of more people than we take from one."""
 
     reason: str
     parser: str
@@ -76,6 +79,8 @@ def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
         return NotRead("not_hl7", notification.PARSER_VERSION)
     _, trigger = notification.trigger_of(message)
     if row.part_of is None and trigger in GROUPED and len(parts := _groups(message)) > 1:
+        if len(parts) > GROUPS_MAX:
+            return NotRead(TOO_MANY_GROUPS, notification.PARSER_VERSION)
         return Parts(parts, notification.PARSER_VERSION)
     read = persons.normalise if trigger in persons.KINDS else notification.normalise
     return Read(read(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
@@ -93,7 +98,7 @@ def _groups(message: er7.Message) -> tuple[bytes, ...]:
             groups.append([*(known for known in groups[-1] if known.startswith("PID")), line])
         else:
             groups[-1].append(line)
-    texts = ("\r".join([*lines[:first], *group, ""]) for group in groups[:GROUPS_MAX])
+    texts = ("\r".join([*lines[:first], *group, ""]) for group in groups)
     return tuple(text.encode(message.charset.name, "replace") for text in texts)
 
 

@@ -30,6 +30,7 @@ from domain.member.identity import (
 from domain.staff.facts import Role
 from domain.stay.facts import MemberAdmitted, MemberMoved
 from eventlog.gateway import Accepted
+from intake.reading import forms
 from intake.store.inbox import Row, Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
@@ -240,6 +241,16 @@ def test_a_message_about_several_people_ends_with_whoever_is_settled_last(world:
     world.door.worker.work_off()
     assert states(world.door.inbox.find(part_of=whole.inbox_id)) == [(Status.IGNORED, "nobody_of_ours"), (Status.IGNORED, "x")]
     assert states([world.row_of(message)]) == [(Status.APPLIED, "parts_settled")], "what was discarded stays so, and the whole ends"
+
+
+def test_a_message_about_more_people_than_we_take_is_dead_and_not_half_applied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forms, "GROUPS_MAX", 2)
+    world.register(MARISOL, TOMAS)
+    (whole,) = world.deliver(merged((MARISOL, "MRN-A"), (TOMAS, "MRN-B"), (STRANGER, "MRN-C")))
+    assert states([whole]) == [(Status.DEAD, "too_many_people")]
+    assert not world.door.inbox.find(part_of=whole.inbox_id)
 
 
 def test_a_swap_of_beds_is_two_moves(world: World) -> None:
