@@ -14,6 +14,7 @@ from typing import assert_never
 
 from domain.core import EventId, Instant
 from domain.stay.facts import (
+    MOVED_AWAY,
     AdmissionCancelled,
     AnnouncementWithdrawn,
     DischargeCancelled,
@@ -245,6 +246,7 @@ class _Fold:
         self.on_leave_since: Instant | None = None
         self.admissions: list[Admission] = []
         self.discharges: list[Discharge] = []
+        self.moved_away = False
         self.doubts: dict[str, Doubt] = {}
         self.died: Death | None = None
         for entry in said:
@@ -291,6 +293,7 @@ class _Fold:
                     self._doubt("discharged_after_cancellation", said)
                 self._admitted(said, fact.admitted_at, None, opens=True)
                 self._discharged(said, fact)
+                self.moved_away = fact.trigger == MOVED_AWAY
                 self.announced.clear()
                 self.on_leave_since = None
             case StayDescribed():
@@ -310,7 +313,9 @@ class _Fold:
                 self.announced.pop(Move.TRANSFER, None)
                 self.places.append(Placed(fact.location, fact.moved_at, said.event_id, moved=True))
             case MoveCancelled():
-                if self.places and self.places[-1].moved:
+                if self.moved_away and self._current_discharge() is not None:
+                    self._stop_discharge(said, "move_cancelled")
+                elif self.places and self.places[-1].moved:
                     self.places.pop()
             case MoveAnnounced():
                 self.announced[fact.move] = Announcement(fact.move, fact.expected_on, said.event_id)

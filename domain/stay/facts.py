@@ -15,6 +15,9 @@ from domain.core import Fact, Instant
 BY_HAND = "by_hand"
 """The source of what a person entered."""
 
+MOVED_AWAY = "A02"
+"""The trigger of a discharge that nobody stated but a move to another facility: it ends with the move's cancellation (A12)."""
+
 SAID_BEFORE_RECEIPT_DAYS_MAX = 30
 SAID_AFTER_RECEIPT_MAX = timedelta(hours=1)
 """Between these a `said_at` can be believed; outside, the statement ranks below all that are inside (messages.md, decision 6)."""
@@ -138,7 +141,7 @@ class MemberMoved(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveCancelled(Fact):
-    """A12: the member is back where they were before the latest move."""
+    """A12: the member is back where they were before the latest move, also where that had taken them to another facility."""
 
     order: str
     received_at: Instant

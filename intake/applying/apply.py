@@ -21,7 +21,16 @@ from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.identity import MoveStay
 from domain.stay.course import Course
 from domain.stay.decider import JoinStay, RecordStatement, Stay
-from domain.stay.facts import MemberDischarged, StayClass, order_of
+from domain.stay.facts import (
+    MOVED_AWAY,
+    AdmissionCancelled,
+    MemberDischarged,
+    MemberMoved,
+    MoveCancelled,
+    StayClass,
+    StayStatement,
+    order_of,
+)
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.traces import context_of, traceparent_of
 from intake.people import person_orders
@@ -231,13 +240,9 @@ class Applier:
         for n, statement in enumerate(statements_of(said, source, row.received_at, order)):
             record = RecordStatement(stream=stay, by=feed, statement=statement, **told)
             yield reading.order(self._identity, f"statement|{n}{which}", record)
-        if reading.left is not None:
-            left = MemberDischarged(
-                order=order, received_at=row.received_at, source=source.name, facility=said.prior_facility,
-                discharged_at=occurred_at, disposition=TO_ANOTHER_HOSPITAL, trigger=said.trigger,
-            )  # fmt: skip
-            record = RecordStatement(stream=reading.left, by=feed, statement=left, **told)
-            yield reading.order(self._identity, f"left{which}", record)
+        for n, (other, statement) in enumerate(self._between_houses(sight, reading, said, member, order, occurred_at)):
+            record = RecordStatement(stream=other, by=feed, statement=statement, **told)
+            yield reading.order(self._identity, f"left{n or ''}{which}", record)
         if before is not None and before not in sight.person(member):
             sight.fetch((before,))
             numbers = tuple(key.hex() for key in self._recogniser.numbers(said.member.record_numbers))
@@ -257,6 +262,39 @@ class Applier:
                 yield reading.order(self._identity, f"attribution|{whose}|{concerned}|{episode}", AttributeStay(
                     stream=whose, by=by, stay=concerned, episode=episode, evidence=evidence, **told,
                 ))  # fmt: skip
+
+    def _between_houses(
+        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, order: str, occurred_at: Instant
+    ) -> Iterator[tuple[StreamId, StayStatement]]:
+        """What a move between facilities says of the other one's stay: it ends where the member was moved from; it never was where
+        a move had led to that is cancelled, by this message or by one that came before the move."""
+        row, source = reading.row, reading.source
+        who: dict[str, Any] = {"source": source.name, "trigger": said.trigger}
+        if said.kind is Kind.MOVE_CANCELLED:
+            left = reading.left or self._moved_to(sight, reading, member)
+            if left is not None:
+                yield left, AdmissionCancelled(order=order, received_at=row.received_at, facility=said.prior_facility, **who)
+        elif reading.left is not None:
+            yield reading.left, MemberDischarged(
+                order=order, received_at=row.received_at, facility=said.prior_facility, discharged_at=occurred_at,
+                disposition=TO_ANOTHER_HOSPITAL, **who,
+            )  # fmt: skip
+            later = (s.fact for s in sight.of(reading.left).said if s.fact.order > order and isinstance(s.fact, _WHERE_TO))
+            cancelled = next(later, None)
+            if isinstance(cancelled, MoveCancelled) and reading.stay is not None:
+                who = {"source": cancelled.source, "trigger": cancelled.trigger}
+                yield reading.stay, AdmissionCancelled(
+                    order=cancelled.order, received_at=cancelled.received_at, facility=said.facility, **who
+                )  # fmt: skip
+
+    def _moved_to(self, sight: Sight, reading: Reading, member: StreamId) -> StreamId | None:
+        """The stay in another facility that the latest move out of this one opened: both were said by the same message."""
+        assert reading.stay is not None
+        ended = (said.fact for said in sight.of(reading.stay).said if isinstance(said.fact, MemberDischarged))
+        moves = [fact.order for fact in ended if fact.trigger == MOVED_AWAY]
+        stays = [stay for one in sight.person(member) for stay in sight.member(one).stays if stay != reading.stay] if moves else []
+        sight.fetch(stays)
+        return next((stay for stay in stays if any(s.fact.order == max(moves) for s in sight.of(stay).said)), None)
 
     def _carried_out(self, batch: Messages, wanted: Sequence[Wanted], now: Instant) -> list[tuple[Row, Settlement]]:
         outcomes = self._outcomes(wanted)
@@ -474,6 +512,9 @@ def _spans(rows: Sequence[Row]) -> Iterator[list[str]]:
 def _span(row: Row) -> otel.Span:
     return _tracer.start_span("intake.apply", context=context_of(row.trace), attributes={"throughline.inbox_id": str(row.inbox_id)})
 
+
+_WHERE_TO: Final = (MemberMoved, MoveCancelled, MemberDischarged)
+"""What says where the member went from a facility."""
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)
 """Of an outpatient visit that we never took up, these say nothing that anybody needs."""

@@ -77,7 +77,7 @@ class Reading:
     """A message that could be read, and what it is about. `trace` is the span in which it is worked off.
 
     `stay` is the one for which the message counts; `renumbered` the stay of a number that turned out to be the same visit's; `left`
-    the stay in another facility that the member was moved from."""
+    the stay in another facility that the member was moved from, or brought back from."""
 
     row: Row
     source: Source

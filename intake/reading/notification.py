@@ -174,7 +174,7 @@ class Notification:
     `DELETED` where the message takes a discharge time back. `facility` is the registry's id, or what the message says.
 
     `move` and `expected` belong to announcements. `prior_visit` is the number that the visit had before, or the same visit at
-    `prior_facility`, from which the member was moved here.
+    `prior_facility`, from which the member was moved here, or brought back.
     """
 
     kind: Kind
@@ -334,12 +334,12 @@ def _location(pv1: Segment) -> str:
 
 
 def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
-    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4),
-    with the visit's number there where one is said.
+    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4; with
+    a cancellation the one that the move had led to), with the visit's number there where one is said.
 
     A hospital that numbers its visits anew on a change of class, or in another house, says so here: a stay must not fall in two."""
     pv1 = message.first("PV1")
-    if what is Kind.MOVED:
+    if what in (Kind.MOVED, Kind.MOVE_CANCELLED):
         left = source.facility_called(pv1.text(6, 4)) if pv1.text(6, 4) else None
         if left is None or left.id == facility:
             return "", None

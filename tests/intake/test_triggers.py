@@ -161,6 +161,34 @@ def test_a_move_to_another_house_ends_one_stay_and_begins_another(database: str)
     world.opened.close()
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 1, 0)])
+def test_a_cancelled_move_to_another_house_restores_the_one_that_was_left(
+    database: str, named: bool, order: tuple[int, ...]
+) -> None:
+    houses = (Facility(id="north", name="North", aliases=("NORTH",)), Facility(id="south", name="South", aliases=("SOUTH",)))
+    source = Source(name="valley-general", addresses=("127.0.0.0/8",), facilities=houses, id_authorities={"MEDI-CAL": "cin"})
+    world = open_world(database, Sources((source,)))
+    world.register(MARISOL)
+    messages = (
+        adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", location="4W^401^A^SOUTH"),
+        adt("A02", control_id="B", sent="20260309090500", occurred="20260309090000", location="ICU^2^^NORTH",
+            prior_location="4W^401^A^SOUTH"),
+        adt("A12", control_id="C", sent="20260309110500", occurred="20260309110000", location="4W^401^A^SOUTH",
+            prior_location="ICU^2^^NORTH" if named else ""),
+    )  # fmt: skip
+    for n in order:
+        world.deliver(messages[n])
+    assert {row.status for row in world.rows()} == {Status.APPLIED}
+    courses = {c.facility: c for c in (world.gateway.load(s).state.course() for s in world.member(MARISOL).stays)}
+    south, north = courses["south"], courses["north"]
+    assert south.admission is not None and south.discharge is None and south.location == "4W^401^A"
+    assert [(d.stopped_at, d.stop_reason) for d in south.discharges] == [(utc(2026, 3, 9, 18, 0), "move_cancelled")]
+    assert north.cancelled and north.discharges == ()
+    world.door.close()
+    world.opened.close()
+
+
 def test_a_move_between_houses_that_number_for_themselves_touches_nobody_else_s_visit(database: str) -> None:
     houses = (Facility(id="north", name="North", aliases=("NORTH",)), Facility(id="south", name="South", aliases=("SOUTH",)))
     source = Source(name="valley-general", addresses=("127.0.0.0/8",), facilities=houses, id_authorities={"MEDI-CAL": "cin"})
