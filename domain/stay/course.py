@@ -416,7 +416,9 @@ class _Fold:
     def _described(self, said: Said, fact: StayDescribed) -> None:
         """A late update corrects a discharge that stands; it never makes or unmakes one."""
         if fact.died:
-            self.died = _death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
+            self.died = _death(said.event_id, fact.died_at or fact.discharged_at or said.occurred_at, fact.received_at)
+        elif fact.alive:
+            self.died = None
         current = self._current_discharge()
         if current is None:
             if fact.disposition is not None and way_of(fact.disposition) is Way.EXPIRED:

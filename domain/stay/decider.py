@@ -118,7 +118,8 @@ class Stay:
         and may have been corrected since."""
         ended = (said.fact.discharged_at for said in self.said if isinstance(said.fact, MemberDischarged | StayDescribed))
         heard = (at for said in self.said for at in (said.occurred_at, said.fact.received_at))
-        return frozenset((*heard, *(at for at in ended if at is not None)))
+        died = (said.fact.died_at for said in self.said if isinstance(said.fact, StayDescribed))
+        return frozenset((*heard, *(at for at in (*ended, *died) if at is not None)))
 
     def told_of_death(self) -> bool:
         """Whether any statement ever said that the member died there."""

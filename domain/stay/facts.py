@@ -72,7 +72,8 @@ class MemberDischarged(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StayDescribed(Fact):
-    """A08: fills in or corrects; never opens, closes or reopens. What is None was not said."""
+    """A08: fills in or corrects; never opens, closes or reopens. What is None was not said. `died_at`: when, where the message says
+    so of a death; `alive`: it says that the patient has not died."""
 
     order: str
     received_at: Instant
@@ -86,6 +87,8 @@ class StayDescribed(Fact):
     disposition_said: str = ""
     died: bool = False
     trigger: str = ""
+    died_at: Instant | None = None
+    alive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

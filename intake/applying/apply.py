@@ -396,7 +396,7 @@ class Applier:
         """Equal for two messages that say the same of the same stay at the same time: a resend adds nothing."""
         occurred = said.occurred.text if said.occurred is not None else ""
         content = (
-            said.stay_class, said.admitted, said.discharged, said.disposition, said.died, said.expected_discharge,
+            said.stay_class, said.admitted, said.discharged, said.disposition, said.died, said.died_at, said.expected_discharge,
             said.location, said.move, said.expected, said.prior_visit,
         )  # fmt: skip
         return self._identity.digest("statement", stay, said.trigger, occurred, str(said.said_at), repr(content))

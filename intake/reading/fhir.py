@@ -28,6 +28,7 @@ from intake.reading.notification import (
     FLAG_FUTURE,
     FLAG_SENT_TIME_DOUBTFUL,
     FLAG_VISIT_KEY_WEAK,
+    FUTURE_MAX,
     SAID_AFTER_RECEIPT_MAX,
     SAID_BEFORE_RECEIPT_MAX,
     UNKNOWN_CLASS,
@@ -189,7 +190,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
     if admitted is not None and discharged is not None and discharged.ends(zone) < admitted.begins(zone):
         flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
 
-    member, died, member_flags = patient_of(bundle, source, received_at)
+    member, (died, died_at), member_flags = patient_of(bundle, source, received_at)
     disposition = _disposition(encounter, source) if what is Kind.DISCHARGED else None
     if disposition is not None and not disposition.mapped:
         flags.append(FLAG_DISPOSITION_UNMAPPED)
@@ -212,13 +213,17 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         discharged=discharged,
         disposition=disposition,
         died=died,
+        died_at=died_at,
         location=_location(encounter),
         flags=tuple(dict.fromkeys((*flags, *member_flags, *visit_flags))),
     )
 
 
-def patient_of(bundle: Bundle, source: Source, received_at: datetime) -> tuple[MemberKeys, bool, list[str]]:
-    """The patient, whether they died, and what is odd about them. A policy's number counts where the patient is its beneficiary."""
+def patient_of(
+    bundle: Bundle, source: Source, received_at: datetime
+) -> tuple[MemberKeys, tuple[bool | None, Time | None], list[str]]:
+    """The patient, whether they died and when, and what is odd about them. A policy's number counts where the patient is its
+    beneficiary."""
     patient = bundle.found(bundle.encounter.get("subject"))
     if not patient:
         patient = next(bundle.of_type("Patient"), {})
@@ -254,7 +259,10 @@ def patient_of(bundle: Bundle, source: Source, received_at: datetime) -> tuple[M
     phone = next(
         (phone_key(text_of(t, "value")) for t in items_of(patient, "telecom") if text_of(t, "system") in ("phone", "sms")), ""
     )
-    died = patient.get("deceasedBoolean") is True or _time(text_of(patient, "deceasedDateTime"), Zone(source.timezone)) is not None
+    zone, alive = Zone(source.timezone), patient.get("deceasedBoolean") is False
+    when = _time(text_of(patient, "deceasedDateTime"), zone)
+    died_at = when if when is not None and when.begins(zone) <= received_at + FUTURE_MAX else None
+    died = True if patient.get("deceasedBoolean") is True or died_at is not None else False if alive else None
     keys = MemberKeys(
         cins=tuple(cins),
         record_numbers=tuple(numbers),
@@ -266,7 +274,7 @@ def patient_of(bundle: Bundle, source: Source, received_at: datetime) -> tuple[M
         phone=phone,
         zip=next((code for a in items_of(patient, "address") if (code := zip_key(text_of(a, "postalCode")))), ""),
     )
-    return keys, died, flags
+    return keys, (died, died_at), flags
 
 
 def _is_self(coverage: dict[str, Any]) -> bool:

@@ -173,6 +173,8 @@ class Notification:
     `occurred` is the event's own time and None where no field has one; `said_at` is MSH-7 where it can be believed. `discharged` is
     `DELETED` where the message takes a discharge time back. `facility` is the registry's id, or what the message says.
 
+    `died` is None where nothing is said of it, False where the message says that the patient has not; `died_at`: when, if so.
+
     `move` and `expected` belong to announcements. `prior_visit` is the number that the visit had before, or the same visit at
     `prior_facility`, from which the member was moved here, or brought back.
     """
@@ -191,7 +193,8 @@ class Notification:
     admitted: Time | None = None
     discharged: Time | Deleted | None = None
     disposition: Disposition | None = None
-    died: bool = False
+    died: bool | None = None
+    died_at: Time | None = None
     expected_discharge: date | None = None
     location: str = ""
     move: str = ""
@@ -231,7 +234,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     zone = Zone(source.timezone, offset_of(msh.text(7)), source.ignore_offsets)
     class_said = pv1.text(2)
     stay_class = _stay_class(class_said, source)
-    died = pid.text(30).upper() in ("Y", "YES") or parse(pid.text(29), zone) is not None
+    died, died_at = death_in(pid, zone, received_at)
     in_passing = trigger == "A04" and stay_class not in ("emergency", "observation")
     if in_passing and not died:
         return Ignored("outpatient_registration")
@@ -249,6 +252,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     admitted = began = on_a_day(parse(pv1.text(44), zone), flags)
     left = pv1.value(45)
     discharged = DELETED if left is DELETED else on_a_day(parse(left, zone), flags) if isinstance(left, str) else None
+    died_at = on_a_day(died_at, flags)
     what = Kind.DESCRIBED if in_passing else KINDS[trigger]
     first = {Kind.ADMITTED: admitted, Kind.DISCHARGED: discharged if isinstance(discharged, Time) else None}.get(what)
     recorded = on_a_day(parse(evn.text(6), zone), flags) or on_a_day(parse(evn.text(2), zone), flags)
@@ -276,8 +280,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
 
     disposition = None
-    if what in (Kind.DISCHARGED, Kind.DESCRIBED) and pv1.text(36):
-        disposition = disposition_table().read(pv1.text(36), source)
+    if what in (Kind.DISCHARGED, Kind.DESCRIBED) and (where := pv1.value(36)) is not None:
+        disposition = disposition_table().read(where.value if isinstance(where, Deleted) else where, source)
         if not disposition.mapped:
             flags.append(FLAG_DISPOSITION_UNMAPPED)
     if died and disposition is not None and disposition.mapped and disposition.code not in ("20", "40", "41", "42"):
@@ -306,6 +310,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         discharged=discharged,
         disposition=disposition,
         died=died,
+        died_at=died_at,
         expected_discharge=_day(message.first("PV2").text(9), zone),
         location=_location(pv1),
         move=MOVES.get(trigger, ""),
@@ -314,6 +319,20 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         prior_facility=prior_facility,
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def death_in(pid: Segment, zone: Zone, received_at: datetime) -> tuple[bool | None, Time | None]:
+    """Whether the patient died, and when: PID-30, and where it is empty PID-29. None: neither says anything. A time that has not
+    come (31 December 9999) stands for nothing."""
+    said, when = pid.value(30), parse(pid.text(29), zone)
+    at = when if when is not None and when.begins(zone) <= received_at + FUTURE_MAX else None
+    match said.upper() if isinstance(said, str) else said:
+        case "Y" | "YES":
+            return True, at
+        case "N" | "NO" | Deleted.DELETED:
+            return False, None
+        case _:
+            return (True if at is not None else False if pid.value(29) is DELETED else None), at
 
 
 def _day(text: str, zone: Zone) -> date | None:
@@ -334,8 +353,8 @@ def _location(pv1: Segment) -> str:
 
 
 def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
-    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4; with
-    a cancellation the one that the move had led to), with the visit's number there where one is said.
+    """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4;
+    with a cancellation the one that the move had led to), with the visit's number there where one is said.
 
     A hospital that numbers its visits anew on a change of class, or in another house, says so here: a stay must not fall in two."""
     pv1 = message.first("PV1")

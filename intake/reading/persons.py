@@ -21,6 +21,7 @@ from intake.reading.notification import (
     SAID_BEFORE_RECEIPT_MAX,
     Ignored,
     MemberKeys,
+    death_in,
     member_keys,
     record_number,
     trigger_of,
@@ -88,8 +89,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
     recorded = on_a_day(parse(evn.text(6), zone), flags) or on_a_day(parse(evn.text(2), zone), flags)
     occurred = recorded or on_a_day(sent, flags)
     happened = min(occurred.begins(zone), received_at) if occurred is not None else received_at
-    died = parse(pid.text(29), zone)
-    dated = on_a_day(died, flags)
+    died, when = death_in(pid, zone, received_at)
+    dated = on_a_day(when, flags)
     died_at = min(dated.begins(zone), received_at) if dated is not None else happened
     kind = KINDS[trigger]
     retired, retired_cins = _retired(mrg, source) if kind is PersonKind.MERGED else ((), ())
@@ -108,7 +109,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
         retired=tuple(number for number in retired if number not in member.record_numbers),
         retired_cins=tuple(cin for cin in retired_cins if cin not in member.cins),
         points=tuple(_points(pid))[:POINTS_MAX] if kind is PersonKind.TOLD else (),
-        died_at=died_at if died is not None or pid.text(30).upper() in ("Y", "YES") else None,
+        died_at=died_at if died else None,
         flags=tuple(dict.fromkeys(flags)),
     )
 

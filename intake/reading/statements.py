@@ -51,6 +51,7 @@ def statements_of(said: Notification, source: Source, received_at: Instant, orde
     admitted_at = said.admitted.begins(said.zone) if said.admitted is not None else None
     discharged = said.discharged if said.discharged is not None and said.discharged is not DELETED else None
     discharged_at = discharged.ends(said.zone) if discharged is not None else None
+    died_at = said.died_at.begins(said.zone) if said.died_at is not None else None
     match said.kind:
         case Kind.ADMITTED | Kind.REGISTERED:
             yield MemberAdmitted(
@@ -69,7 +70,8 @@ def statements_of(said: Notification, source: Source, received_at: Instant, orde
             yield StayDescribed(
                 **who, stay_class=heard_class, admitted_at=admitted_at, discharged_at=discharged_at,
                 discharged_on=_day_only(discharged), disposition=disposition.code if disposition else None,
-                disposition_said=disposition.said if disposition else "", died=said.died,
+                disposition_said=disposition.said if disposition else "", died=bool(said.died), died_at=died_at,
+                alive=said.died is False,
             )  # fmt: skip
         case Kind.BECAME:
             yield VisitBecame(**who, stay_class=stay_class, changed_at=at, admitted_at=admitted_at, location=said.location)
@@ -93,7 +95,9 @@ def statements_of(said: Notification, source: Source, received_at: Instant, orde
             pass
     expired = disposition is not None and disposition.code in _EXPIRED
     if said.died and not expired and said.kind is not Kind.DESCRIBED:
-        yield StayDescribed(**who, died=True)
+        yield StayDescribed(**who, died=True, died_at=died_at)
+    if said.died is False and said.kind is Kind.DISCHARGE_CANCELLED:  # what was said at the discharge is taken back with it
+        yield StayDescribed(**who, alive=True)
 
 
 def _day_only(time: Time | None) -> date | None:

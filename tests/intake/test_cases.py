@@ -246,6 +246,35 @@ def test_13e_contact_ends_when_the_hospital_tells_of_the_death_whatever_its_time
     assert death is not None and death[1] == world.clock.now()
 
 
+def test_13f_a_death_is_what_pid_30_says_and_pid_29_says_when(world: World) -> None:
+    world.register(MARISOL)
+    assert notification(a01(died_at="99991231")).died is None
+    alive = notification(a01(died_at="20260309120000", death="N"))
+    assert (alive.died, alive.died_at) == (False, None)
+    assert notification(a01(died_at="20260309120000")).died is True
+    world.deliver(a08(died_at="20260309120000", death="Y"))
+    death = world.member(MARISOL).death()
+    assert death is not None and death[1] == utc(2026, 3, 9, 19)
+
+
+@pytest.mark.parametrize(
+    ("told", "taken_back"),
+    [
+        (a08(death="Y"), a08(control_id="BACK", sent="20260310161000", death="N")),
+        (a08(death="Y"), a08(control_id="BACK", sent="20260310161000", death='""')),
+        (a03(disposition="20"), a08(control_id="BACK", sent="20260310161000", disposition='""')),
+        (a03(death="Y", disposition=""), a13(control_id="BACK", sent="20260310161000", death="N")),
+    ],
+    ids=["indicator", "indicator deleted", "disposition deleted", "discharge cancelled"],
+)
+def test_13g_a_death_that_an_update_takes_back_is_somebody_s_to_withdraw(world: World, told: str, taken_back: str) -> None:
+    world.register(MARISOL)
+    first, second = world.deliver(told, taken_back)
+    assert first.status is Status.APPLIED
+    assert (second.status, second.reason) == (Status.WAITING, "death_taken_back")
+    assert world.course(MARISOL).death is None
+
+
 def test_14_still_a_patient_is_no_discharge_but_something_to_look_at(world: World) -> None:
     world.register(MARISOL)
     _, row = world.deliver(a01(), a03(disposition="30"))

@@ -145,6 +145,14 @@ def test_a_death_in_the_patient_is_noticed() -> None:
     assert said(bundle("discharge", status="finished", end="2026-03-10T15:30:00-07:00", patient={"deceasedBoolean": True})).died
 
 
+@pytest.mark.parametrize(
+    ("patient", "died"),
+    [({"deceasedBoolean": False}, False), ({"deceasedDateTime": "9999-12-31"}, None), ({"deceasedDateTime": "2026-03-09"}, True)],
+)
+def test_a_death_is_one_that_has_come(patient: dict[str, Any], died: bool | None) -> None:
+    assert said(bundle("admit", patient=patient)).died is died
+
+
 def test_an_event_that_is_not_modelled_is_kept_and_ignored() -> None:
     read = fhir.read(raw(bundle("newborn")))
     assert isinstance(read, fhir.Bundle)
