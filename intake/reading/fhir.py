@@ -26,6 +26,7 @@ from intake.reading.notification import (
     FLAG_EVENT_TIME_MISSING,
     FLAG_FACILITY_UNKNOWN,
     FLAG_FUTURE,
+    FLAG_NEWBORN,
     FLAG_SENT_TIME_DOUBTFUL,
     FLAG_VISIT_KEY_WEAK,
     FUTURE_MAX,
@@ -38,6 +39,7 @@ from intake.reading.notification import (
     Notification,
     VisitKey,
     VisitKeyBasis,
+    is_newborn,
     means_a_record,
 )
 from intake.reading.times import Precision, Time, Zone, on_a_day, parse
@@ -256,6 +258,9 @@ def patient_of(
     if text_of(patient, "birthDate") and (birth_date is None or not plausible_birth_date(birth_date, received_at.date())):
         birth_date = None
         flags.append(FLAG_BIRTH_DATE_INVALID)
+    newborn = is_newborn(given, birth_date, received_at.date())
+    if newborn:
+        flags.append(FLAG_NEWBORN)
     phone = next(
         (phone_key(text_of(t, "value")) for t in items_of(patient, "telecom") if text_of(t, "system") in ("phone", "sms")), ""
     )
@@ -273,6 +278,7 @@ def patient_of(
         sex=text_of(patient, "gender").upper()[:1],
         phone=phone,
         zip=next((code for a in items_of(patient, "address") if (code := zip_key(text_of(a, "postalCode")))), ""),
+        newborn=newborn,
     )
     return keys, (died, died_at), flags
 

@@ -427,9 +427,7 @@ def member_keys(message: Message, source: Source, received_at: datetime) -> tupl
     if pid.text(7) and (birth_date is None or not plausible_birth_date(birth_date, received_at.date())):
         birth_date = None
         flags.append(FLAG_BIRTH_DATE_INVALID)
-    newborn = name_key(given).startswith(_NEWBORN_NAMES[:5]) or name_key(given) in _NEWBORN_NAMES
-    if birth_date is not None and received_at.date() - birth_date <= timedelta(days=NEWBORN_DAYS_MAX):
-        newborn = True
+    newborn = is_newborn(given, birth_date, received_at.date())
     if newborn:
         flags.append(FLAG_NEWBORN)
     return (
@@ -447,6 +445,12 @@ def member_keys(message: Message, source: Source, received_at: datetime) -> tupl
         ),
         flags,
     )
+
+
+def is_newborn(given: str, birth_date: date | None, today: date) -> bool:
+    """Whether somebody goes by no name of their own yet, or was born so lately that numbers may be their mother's."""
+    named = name_key(given).startswith(_NEWBORN_NAMES[:5]) or name_key(given) in _NEWBORN_NAMES
+    return named or (birth_date is not None and today - birth_date <= timedelta(days=NEWBORN_DAYS_MAX))
 
 
 def _is_self(insurance: Segment) -> bool:

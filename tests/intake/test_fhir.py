@@ -254,6 +254,16 @@ def test_26_any_order_twice_and_a_late_relayed_admission_are_one_stay_that_is_ov
     assert len(course.admissions) == 1 and course.stay_class is StayClass.INPATIENT and course.location == "ICU"
 
 
+def test_a_child_under_its_mother_s_number_is_not_its_mother(world: World) -> None:
+    world.register(MARISOL)
+    child = {"name": [{"family": MARISOL.family}], "birthDate": "2026-03-09"}
+    assert post(world, bundle("discharge", status="finished", end="2026-03-10T15:30:00-07:00", patient=child))[0] == 200
+    world.door.worker.work_off()
+    (row,) = world.rows()
+    assert (row.status, row.reason) == (Status.WAITING, "newborn") and "newborn" in row.flags
+    assert not world.member(MARISOL).stays
+
+
 def test_an_unknown_member_is_a_200_and_waits_for_the_member_file(world: World) -> None:
     assert post(world, ADMIT)[0] == 200
     world.door.worker.work_off()
