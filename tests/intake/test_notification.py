@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from domain.stay.course import Way, way_of
 from intake.reading.er7 import DELETED, Message, read
 from intake.reading.notification import Ignored, Kind, VisitKeyBasis, normalise
 from intake.senders.sources import Facility, Source
@@ -245,3 +246,14 @@ def test_an_event_ahead_of_its_receipt_is_flagged() -> None:
 def test_a_death_that_an_outpatient_registration_tells_of_is_a_word_about_the_visit() -> None:
     said = notification(adt("A04", stay_class="O", death="Y"))
     assert (said.kind, said.died) == (Kind.DESCRIBED, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "way"),
+    [("home", Way.HOME), ("alt-home", Way.HOME), ("other-hcf", Way.FACILITY), ("hosp", Way.HOSPICE), ("long", Way.FACILITY),
+     ("aadvice", Way.AGAINST_ADVICE), ("exp", Way.EXPIRED), ("psy", Way.TRANSFER), ("rehab", Way.FACILITY), ("snf", Way.FACILITY),
+     ("oth", Way.UNMAPPED)],
+)  # fmt: skip
+def test_the_words_of_fhir_lead_where_fhir_says(said: str, way: Way) -> None:
+    disposition = notification(adt("A03", discharged="20260310153000", disposition=said)).disposition
+    assert disposition is not None and disposition.said == said and way_of(disposition.code) is way
