@@ -70,8 +70,14 @@ _CLASSES: Final = {
     "VR": "outpatient",
     "PRENC": "unknown",
 }
-_ENDED: Final = frozenset({"finished"})
 _CANCELLED: Final = frozenset({"cancelled", "entered-in-error"})
+_CONTRADICT: Final = {
+    Kind.ADMITTED: frozenset({"planned", "finished"}),
+    Kind.MOVED: frozenset({"planned", "finished", *_CANCELLED}),
+    Kind.DISCHARGED: frozenset({"planned", "arrived", "triaged", "in-progress", "onleave", *_CANCELLED}),
+}
+"""Statuses that deny what the event says: the event counts all the same (messages.md 2.2). There is no event for a cancellation, so
+only an admission's status says one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +174,9 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
     stay_class = _CLASSES.get(text_of(encounter.get("class"), "code").upper(), UNKNOWN_CLASS)
     if stay_class == UNKNOWN_CLASS:
         flags.append(FLAG_CLASS_UNKNOWN)
-    if status in _CANCELLED:
+    if status in _CANCELLED and what is Kind.ADMITTED:
         what = Kind.ADMISSION_CANCELLED
-    elif (what is Kind.ADMITTED and status in _ENDED) or (what is Kind.DISCHARGED and status and status not in _ENDED):
+    elif status in _CONTRADICT.get(what, ()):
         flags.append(FLAG_STATUS_CONTRADICTS)
 
     said_at = _instant(bundle.timestamp, zone)

@@ -111,9 +111,17 @@ def test_an_encounter_that_never_was_is_a_cancelled_admission(status: str) -> No
     assert said(bundle("admit", status=status)).kind is Kind.ADMISSION_CANCELLED
 
 
-def test_the_event_outranks_a_status_that_contradicts_it() -> None:
-    found = said(bundle("discharge", status="in-progress", end="2026-03-10T15:30:00-07:00"))
-    assert found.kind is Kind.DISCHARGED and "status_contradicts_event" in found.flags
+@pytest.mark.parametrize(
+    ("event", "status", "kind"),
+    [
+        *(("discharge", status, Kind.DISCHARGED) for status in ("in-progress", "planned", "cancelled", "entered-in-error")),
+        ("transfer", "cancelled", Kind.MOVED), ("admit", "planned", Kind.ADMITTED), ("admit", "finished", Kind.ADMITTED),
+    ],
+)  # fmt: skip
+def test_the_event_outranks_a_status_that_contradicts_it(event: str, status: str, kind: Kind) -> None:
+    found = said(bundle(event, status=status, end="2026-03-10T15:30:00-07:00"))
+    assert found.kind is kind and "status_contradicts_event" in found.flags
+    assert said(bundle(event, status="unknown")).flags == said(bundle(event, status="")).flags
 
 
 def test_a_number_hides_in_the_coverage_of_the_patient_only() -> None:
