@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from domain.stay.facts import Move
 from intake.reading.dispositions import Disposition, disposition_table
 from intake.reading.identifiers import cin_of, phone_key, plausible_birth_date, zip_key
 from intake.reading.notification import (
@@ -53,10 +54,16 @@ SOCIAL_SECURITY: Final = "us-ssn"
 
 LOCATION_CHARS_MAX: Final = 120
 
+PLANNED: Final = "encounter-planned"
+DESCRIBED: Final = "encounter-described"
+"""What subscriptions tell of beside the guide's events: an encounter that is to be, and one of which no more is said."""
+
 _EVENTS: Final = {
     "notification-admit": Kind.ADMITTED,
     "notification-transfer": Kind.MOVED,
     "notification-discharge": Kind.DISCHARGED,
+    PLANNED: Kind.ANNOUNCED,
+    DESCRIBED: Kind.DESCRIBED,
 }
 _CLASSES: Final = {
     "EMER": "emergency",
@@ -223,6 +230,8 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         died=died,
         died_at=died_at,
         location=_location(encounter),
+        move=Move.ADMISSION if what is Kind.ANNOUNCED else "",
+        expected=admitted.day if what is Kind.ANNOUNCED and admitted is not None else None,
         flags=tuple(dict.fromkeys((*flags, *member_flags, *visit_flags))),
     )
 

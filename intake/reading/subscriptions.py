@@ -17,7 +17,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
-from intake.reading.fhir import Refused, text_of
+from intake.reading.fhir import DESCRIBED, PLANNED, Refused, text_of
 from intake.senders.notices import Kind, Notices
 from intake.store.inbox import CONTROL_ID_MAX
 
@@ -32,12 +32,13 @@ COUNT_DIGITS_MAX: Final = 18
 """As many as a bigint surely holds."""
 
 _BROKEN: Final = ("error", "off")
-_ADMIT, _DISCHARGE, _TRANSFER = "notification-admit", "notification-discharge", "notification-transfer"
+_ADMIT, _DISCHARGE = "notification-admit", "notification-discharge"
 _EVENT_OF: Final = {
-    "planned": _ADMIT, "arrived": _ADMIT, "triaged": _ADMIT, "in-progress": _ADMIT, "onleave": _TRANSFER, "finished": _DISCHARGE,
+    "planned": PLANNED, "arrived": _ADMIT, "triaged": _ADMIT, "in-progress": _ADMIT, "onleave": _ADMIT, "finished": _DISCHARGE,
     "cancelled": _ADMIT, "entered-in-error": _ADMIT,
 }  # fmt: skip
-"""A subscription's topic says that an encounter changed; what it became says the encounter's status."""
+"""A subscription's topic says that an encounter changed; what it became says the encounter's status (messages.md 2.2). Of any other
+status nothing is known but that there is an encounter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ def _messages(
         stamp = event.get("timestamp") or body.get("timestamp") or ""
         header = {
             "resourceType": "MessageHeader", "id": f"{subscription}/{number}", "source": {"endpoint": subscription},
-            "eventCoding": {"code": _EVENT_OF.get(str(encounter.get("status")), _ADMIT)}, "focus": [{"reference": reference}],
+            "eventCoding": {"code": _EVENT_OF.get(str(encounter.get("status")), DESCRIBED)}, "focus": [{"reference": reference}],
         }  # fmt: skip
         brought = [{"fullUrl": name, "resource": resource} for name, resource in resources.items()]
         if reference not in resources:

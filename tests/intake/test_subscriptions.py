@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
+from domain.stay.facts import Move
 from intake.listening.receive import HttpAnswer
 from intake.listening.receive_fhir import receive_notification
 from intake.reading.fhir import Refused
@@ -96,6 +98,20 @@ def test_events_that_bring_their_encounter_are_worked_off_as_messages(world: Wor
     assert [(row.status, row.repeats) for row in whole] == [(Status.APPLIED, 1), (Status.APPLIED, 0)]
     assert world.door.inbox.raw(whole[0].inbox_id) == left
     assert world.door.notices.open() == ()
+
+
+def test_an_encounter_that_is_planned_or_of_unknown_status_is_no_admission(world: World) -> None:
+    world.register(MARISOL)
+    send(world, notification("handshake", total=0))
+    for number, state in enumerate(("unknown", "planned"), start=1):
+        assert send(world, notification("event-notification", events=(number,), total=number, state=state)).status == 200
+        world.door.worker.work_off()
+        assert world.course(MARISOL).admissions == ()
+    assert [(a.move, a.expected_on) for a in world.course(MARISOL).announced] == [(Move.ADMISSION, date(2026, 3, 8))]
+    assert {row.status for row in world.rows()} == {Status.IGNORED, Status.APPLIED}
+    send(world, notification("event-notification", events=(3,), total=3, state="onleave"))
+    world.door.worker.work_off()
+    assert world.course(MARISOL).admission is not None and world.course(MARISOL).announced == ()
 
 
 @pytest.mark.parametrize("payload", ["id-only", "empty"])
