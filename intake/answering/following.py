@@ -21,6 +21,7 @@ TAKEN: Final = "taken"
 _ABOUT_A_PERSON: Final = frozenset({Status.APPLIED, Status.DUPLICATE, Status.UNMATCHED})
 _OF_THE_MESSAGE: Final = {
     "not_hl7": "It could not be read. Send HL7 v2 in ER7, beginning with MSH, or a FHIR message bundle.",
+    "too_many_messages": "Its frame held thousands of messages. Send each in a frame of its own.",
     "field_missing": "MSH-9 is empty. Say the message type and the trigger event, such as ADT^A01.",
     "type_not_taken": "Only ADT messages are taken here. Ask the programme if it should take others of yours.",
     "trigger_not_modelled": "Nothing follows from this trigger event; you need not send it.",

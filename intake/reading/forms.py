@@ -7,7 +7,10 @@ later one.
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from intake.reading import er7, fhir, notification, persons, subscriptions
@@ -26,6 +29,11 @@ GROUPS_MAX: Final = 200
 """People, or pairs of numbers, of one message. One that has more is taken for none of them, visibly, and not for the first ones."""
 
 TOO_MANY_GROUPS: Final = "too_many_people"
+
+PARTS_MAX: Final = 5_000
+"""Messages of one frame; a batch of more is a file, and nobody's message."""
+
+_HEADER: Final = re.compile(rb"(?:^|(?<=[\r\n]))[ \t]*MSH(?=[^A-Za-z0-9\s])")
 
 _MERELY_RESENT: Final = {"MSH": (6, 9), "EVN": (2,)}
 """What differs in an ER7 message that is sent again: MSH-7, MSH-10, EVN-2 (positions after the segment's name)."""
@@ -53,7 +61,7 @@ class NotRead:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A message about several people, one after the other: a message about each of them, in the character set of the whole."""
+    """Several messages in one, or one about several people: a message each, in the order in which they stand there."""
 
     parts: tuple[bytes, ...]
     parser: str
@@ -74,16 +82,29 @@ def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
         if isinstance(bundle, fhir.Refused):
             return NotRead("not_fhir", fhir.PARSER_VERSION)
         return Read(fhir.normalise(bundle, source, row.received_at), fhir.PARSER_VERSION, _of_bundle(raw))
-    message = er7.read(raw, row.charset or source.charset or None)
+    charset = row.charset or source.charset or None
+    message = er7.read(raw, charset)
     if isinstance(message, er7.Unreadable):
         return NotRead("not_hl7", notification.PARSER_VERSION)
-    _, trigger = notification.trigger_of(message)
-    if row.part_of is None and trigger in GROUPED and len(parts := _groups(message)) > 1:
-        if len(parts) > GROUPS_MAX:
-            return NotRead(TOO_MANY_GROUPS, notification.PARSER_VERSION)
+    if row.part_of is None and len(parts := tuple(_parts(raw, message, charset))) > 1:
+        if len(parts) > PARTS_MAX:
+            return NotRead("too_many_messages", notification.PARSER_VERSION)
         return Parts(parts, notification.PARSER_VERSION)
+    _, trigger = notification.trigger_of(message)
+    if trigger in GROUPED and len(_groups(message)) > GROUPS_MAX:
+        return NotRead(TOO_MANY_GROUPS, notification.PARSER_VERSION)
     read = persons.normalise if trigger in persons.KINDS else notification.normalise
     return Read(read(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
+
+
+def _parts(raw: bytes, message: er7.Message, charset: str | None) -> Iterator[bytes]:
+    """What one frame holds, as a message each: several headers are a batch, or messages that were glued together."""
+    begins = [found.start() for found in _HEADER.finditer(raw)] if raw.count(b"MSH") > 1 else []
+    for begin, end in pairwise((*begins, len(raw))) if len(begins) > 1 else ((0, len(raw)),):
+        said = er7.read(raw[begin:end], charset) if len(begins) > 1 else message
+        grouped = isinstance(said, er7.Message) and notification.trigger_of(said)[1] in GROUPED
+        groups = _groups(said) if isinstance(said, er7.Message) and grouped else ()
+        yield from groups if 1 < len(groups) <= GROUPS_MAX else (raw[begin:end],)
 
 
 def _groups(message: er7.Message) -> tuple[bytes, ...]:

@@ -374,6 +374,23 @@ def test_20_damaged_line_ends_say_the_same(world: World, damage) -> None:  # typ
     assert world.door.inbox.raw(row.inbox_id) == damage(a03()).encode()
 
 
+@pytest.mark.parametrize("batch", [("FHS|^~\\&\rBHS|^~\\&\r", "BTS|3\rFTS|1\r"), ("", "")], ids=["batch", "glued together"])
+def test_20b_of_several_messages_in_one_frame_each_is_worked_off(world: World, batch: tuple[str, str]) -> None:
+    world.register(MARISOL, TOMAS)
+    latin = a03(person=TOMAS, visit="V-2", control_id="B", charset="8859/1").replace("Tomas", "Tomás")  # type: ignore[arg-type]
+    merged = adt("A40", control_id="C").replace(
+        "PV1|", "MRG|OLD-1^^^VGH^MR\rPID|1||MRN-2002^^^VGH^MR||X^Y\rMRG|OLD-2^^^VGH^MR\rPV1|"
+    )
+    whole = batch[0].encode() + a03(control_id="A").encode() + latin.encode("iso-8859-1") + merged.encode() + batch[1].encode()
+    (answer,) = world.send(whole)
+    assert answer.split("\r")[1] == "MSA|AA|A"
+    world.door.worker.work_off()
+    assert world.course(MARISOL).discharge is not None and world.course(TOMAS).discharge is not None
+    (row,) = (row for row in world.rows() if row.part_of is None)
+    assert len(world.door.inbox.find(part_of=row.inbox_id)) == 4, "two visits, and a merge of two patients"
+    assert world.door.inbox.raw(row.inbox_id) == whole
+
+
 def test_21_one_name_in_three_encodings(world: World) -> None:
     jose = replace(MARISOL, family="JOSÉ")
     world.register(replace(jose, family="José"))
