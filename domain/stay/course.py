@@ -6,6 +6,7 @@ cancellation ends a run: what was stated before it stays visible as something th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -88,7 +89,20 @@ class Said:
 
     @property
     def rank(self) -> tuple[str, EventId]:
-        return (self.fact.order, self.event_id)
+        """Of two that were said in the same second, or minute, the one with the higher control id is the later: senders count them,
+        so what is a number in them compares as one."""
+        parts = self.fact.order.split("|", 3)  # whether it is believed, when it was said, control id, the rest: order_of
+        parts[2:3] = [_DIGITS.sub(_by_size, control_id) for control_id in parts[2:3]]
+        return ("|".join(parts), self.event_id)
+
+
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def _by_size(number: re.Match[str]) -> str:
+    """A number so that it sorts as text: how long it is comes first."""
+    digits = number[0].lstrip("0")
+    return f"{len(digits):03}{digits}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -243,6 +243,17 @@ def test_a_cancelled_discharge_stays_visible_with_the_instant_of_its_cancellatio
     assert second.after == first.stopped_by
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("999", "1000"), ("MSG-9-A", "MSG-10-A"), ("0009", "0010"), ("09", "010"), ("A", "B")]
+)
+def test_of_two_that_were_said_in_the_same_minute_the_later_number_counts(first: str, second: str) -> None:
+    said = "2026-11-20 14:05 PST"
+    left = replace(discharged(FRIDAY, said), order=order_of(at(said), at(said), first, "ff"))
+    back = replace(discharge_cancelled(said), order=order_of(at(said), at(said), second, "00"))
+    for arrival in permutations((admitted(), left, back)):
+        assert course(*arrival).discharge is None and course(*arrival).discharges[-1].stopped_by is not None
+
+
 @pytest.mark.parametrize(("happens", "counts"), [("2029-11-20 18:00 PST", "2026-11-20 18:00 PST"), ("2026-11-21 09:00 PST",) * 2])
 def test_a_cancellation_dated_far_ahead_counts_from_when_it_was_heard(happens: str, counts: str) -> None:
     """Recorders' clocks say 2029; up to a day ahead an event counts from its instant (messages.md 1.4)."""
