@@ -177,6 +177,8 @@ def _by_cin(said: MemberKeys, holder: Candidate) -> Matched | Review:
             return Review(Reason.NEWBORN, (holder.member,))
         if dates is False and _other_generation(said, holder):
             return Review(Reason.OTHER_GENERATION, (holder.member,))
+        if dates is False and _other_first_name(said, holder):  # a brother, a wife: the number is the policy holder's
+            return Review(Reason.CONTRADICTED, (holder.member,))
         return Matched(holder.member, "cin+name")
     if dates is None and names is None:
         return Review(Reason.UNCONFIRMED, (holder.member,))

@@ -354,6 +354,15 @@ def test_19_a_contradicted_cin_is_never_attached(world: World) -> None:
     assert row.member == world.member_of(MARISOL)
 
 
+def test_19b_a_brother_or_a_wife_with_the_member_s_cin_is_not_attached(world: World) -> None:
+    world.register(MARISOL)
+    sister = replace(MARISOL, mrn="MRN-9", given="Luisa", born="19630101")
+    (row,) = world.deliver(a01(person=sister))  # type: ignore[arg-type]
+    assert (row.status, row.reason) == (Status.WAITING, "cin_contradicted")
+    (row,) = world.deliver(a01(person=replace(MARISOL, born="19630101"), control_id="SLIP"))  # type: ignore[arg-type]
+    assert (row.status, row.evidence) == (Status.APPLIED, "cin+name"), "the first name agrees: a slip of the hand"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
