@@ -6,6 +6,7 @@ Reads and normalises; looks nothing up and decides nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -93,7 +94,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
     dated = on_a_day(when, flags)
     died_at = min(dated.begins(zone), received_at) if dated is not None else happened
     kind = KINDS[trigger]
-    retired, retired_cins = _retired(mrg, source) if kind is PersonKind.MERGED else ((), ())
+    own = tuple(authority for authority, _ in member.record_numbers[:1])
+    retired, retired_cins = _retired(mrg, source, own) if kind is PersonKind.MERGED else ((), ())
     if kind is PersonKind.MERGED and not retired and not retired_cins:
         return Ignored("no_number_retired")
     prior = mrg.text(7)
@@ -114,16 +116,19 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
     )
 
 
-def _retired(mrg: Segment, source: Source) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """The numbers that were given up: MRG-1, and MRG-4 of older versions. One without an authority is the sender's own."""
+def _retired(mrg: Segment, source: Source, own: Sequence[str]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """The numbers that were given up: MRG-1, and MRG-4 of older versions. One without an authority is the sender's own, or of
+    the authority of the patient's first number (`own`): what is given up is a number of the same kind."""
     numbers: dict[tuple[str, str], None] = {}
     cins: dict[str, None] = {}
     for said in (*mrg.repetitions(1), *mrg.repetitions(4)):
         found = cin_of(said.text(1))
         if isinstance(found, str):
             cins[found] = None
-        elif said.text(1) and (number := record_number(said, source.authority(said.text(4) or said.text(4, 2)))) is not None:
-            numbers[number] = None
+        else:
+            named = said.text(4) or said.text(4, 2)
+            authorities = (source.authority(named),) if named else (source.authority(""), *own)
+            numbers |= {number: None for a in authorities if said.text(1) and (number := record_number(said, a)) is not None}
     return tuple(numbers), tuple(cins)
 
 

@@ -129,6 +129,16 @@ def test_another_hospital_s_number_is_another_number(world: World) -> None:
 # --- case 17 -------------------------------------------------------------------------------------------------------------------
 
 
+def test_17_a_retired_number_without_an_authority_is_of_the_same_one_as_the_patient_s(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    world.deliver(adt("A01"), adt("A01", person=TOMAS, visit="V-2", control_id="T"))
+    (both,) = world.deliver(merged((MARISOL, TOMAS.mrn)).replace(f"MRG|{TOMAS.mrn}^^^VGH^MR", f"MRG|{TOMAS.mrn}"))
+    assert (both.status, both.reason) == (Status.WAITING, "merge_of_two_members")
+    world.deliver(merged((MARISOL, "MRN-OLD"), control_id="BARE").replace("MRG|MRN-OLD^^^VGH^MR", "MRG|MRN-OLD"))
+    (late,) = world.deliver(only_number(MARISOL, "MRN-OLD"))
+    assert (late.status, late.member) == (Status.APPLIED, world.member_of(MARISOL))
+
+
 @pytest.mark.parametrize("trigger", ["A18", "A34", "A36", "A40", "A47"])
 def test_17_a_retired_number_finds_the_survivor(world: World, trigger: str) -> None:
     world.register(MARISOL)
