@@ -322,7 +322,7 @@ class _Fold:
                 self.on_leave_since = None
             case DischargeCancelled():
                 self._stop_discharge(said, "discharge_cancelled")
-                self._settle("still_a_patient", "discharge_ahead", "discharged_after_cancellation")
+                self._settle("still_a_patient", "discharge_ahead", "discharged_after_cancellation", "discharge_only_described")
             case MemberMoved():
                 self.announced.pop(Move.TRANSFER, None)
                 self.places.append(Placed(fact.location, fact.moved_at, said.event_id, moved=True))
@@ -397,7 +397,7 @@ class _Fold:
         if fact.discharged_at > fact.received_at + AHEAD_MAX:
             self._doubt("discharge_ahead", said)
             return
-        self._settle("still_a_patient", "discharge_ahead")
+        self._settle("still_a_patient", "discharge_ahead", "discharge_only_described")
         current = self._current_discharge()
         if current is None:
             after = (self.discharges[-1].stopped_by or "") if self.discharges else ""
@@ -428,7 +428,8 @@ class _Fold:
         )
 
     def _described(self, said: Said, fact: StayDescribed) -> None:
-        """A late update corrects a discharge that stands; it never makes or unmakes one."""
+        """A late update corrects a discharge that stands; it never makes or unmakes one. What it says of one that nobody told of
+        makes somebody look: the message that should have was lost, or never is sent."""
         if fact.died:
             self.died = _death(said.event_id, fact.died_at or fact.discharged_at or said.occurred_at, fact.received_at)
         elif fact.alive:
@@ -437,6 +438,8 @@ class _Fold:
         if current is None:
             if fact.disposition is not None and way_of(fact.disposition) is Way.EXPIRED:
                 self.died = _death(said.event_id, fact.discharged_at or said.occurred_at, fact.received_at)
+            elif self._stands and fact.discharged_at is not None and fact.discharged_at <= fact.received_at:
+                self._doubt("discharge_only_described", said)
             return
         if fact.discharged_at is not None and fact.discharged_at > fact.received_at + AHEAD_MAX:
             self._doubt("discharge_ahead", said)

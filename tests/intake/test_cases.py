@@ -157,6 +157,15 @@ def test_9_an_update_without_a_discharge_time_does_not_reopen(world: World) -> N
     assert world.course(MARISOL).discharge is not None
 
 
+def test_9b_a_discharge_that_only_an_update_tells_of_waits_for_somebody_or_for_the_discharge(world: World) -> None:
+    world.register(MARISOL)
+    update = a08(discharged="20260310153000", disposition="01")
+    _, row = world.deliver(a01(), update)
+    assert (row.status, row.reason) == (Status.WAITING, "discharge_only_described")
+    world.deliver(a03(sent="20260310161500"))
+    assert world.row_of(update).status is Status.APPLIED and world.course(MARISOL).discharge is not None
+
+
 def test_10_a_cancelled_discharge_stops_the_clock_and_the_next_one_starts_a_new_one(world: World) -> None:
     world.register(MARISOL)
     world.deliver(a01(), a03(), a13())

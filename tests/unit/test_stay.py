@@ -235,6 +235,17 @@ def test_an_update_never_opens_closes_or_reopens() -> None:
     assert cancelled.discharge is None and len(cancelled.discharges) == 1
 
 
+def test_a_discharge_that_only_an_update_tells_of_makes_somebody_look() -> None:
+    told_ = described("2026-11-20 16:00 PST", discharged_at=at(FRIDAY), disposition="01")
+    here = course(admitted(), told_)
+    assert here.discharge is None and [doubt.code for doubt in here.doubts] == ["discharge_only_described"]
+    for arrival in permutations((admitted(), told_, discharged(FRIDAY, "2026-11-20 17:00 PST"))):
+        assert course(*arrival).doubts == () and course(*arrival).discharge is not None
+    assert course(admitted(), told_, discharge_cancelled("2026-11-20 17:00 PST")).doubts == ()
+    assert course(admitted(), described(FRIDAY, discharged_at=at("2026-11-24 09:00 PST"))).doubts == (), "what is expected"
+    assert course(told_).doubts == (), "of a stay that nobody opened: long ago, for all we know"
+
+
 def test_a_cancelled_discharge_stays_visible_with_the_instant_of_its_cancellation() -> None:
     told_all = course(admitted(), discharged(), discharge_cancelled("2026-11-20 18:00 PST"), discharged("2026-11-23 10:00 PST"))
     first, second = told_all.discharges
