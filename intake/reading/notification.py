@@ -352,6 +352,11 @@ def _location(pv1: Segment) -> str:
     return "^".join(pv1.text(3, part) for part in (1, 2, 3)).rstrip("^")
 
 
+def facility_in(pv1: Segment, field: int) -> str:
+    """The facility of a location (PV1-3, PV1-6): its name, or its OID where that is all there is."""
+    return pv1.text(field, 4) or pv1.first(field).text(4, 2)
+
+
 def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
     """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4;
     with a cancellation the one that the move had led to), with the visit's number there where one is said.
@@ -359,7 +364,7 @@ def _prior(message: Message, source: Source, what: Kind, facility: str, visit: V
     A hospital that numbers its visits anew on a change of class, or in another house, says so here: a stay must not fall in two."""
     pv1 = message.first("PV1")
     if what in (Kind.MOVED, Kind.MOVE_CANCELLED):
-        left = source.facility_called(pv1.text(6, 4)) if pv1.text(6, 4) else None
+        left = source.facility_called(facility_in(pv1, 6))
         if left is None or left.id == facility:
             return "", None
         number = message.first("MRG").text(5) or pv1.text(50)
@@ -462,13 +467,15 @@ def _visit(message: Message, source: Source, member: MemberKeys, when: Time | No
     pid, pv1, evn = message.first("PID"), message.first("PV1"), message.first("EVN")
     flags: list[str] = []
     said = {
-        "PV1-3.4": pv1.text(3, 4),
-        "MSH-4": message.msh.text(4),
-        "EVN-7": evn.text(7),
+        "PV1-3.4": facility_in(pv1, 3),
+        "MSH-4": message.msh.text(4) or message.msh.text(4, 2),
+        "EVN-7": evn.text(7) or evn.text(7, 2),
         "PV1-39": pv1.text(39),
     }
     names = [said[field] for field in source.facility_fields if said[field]]
     known = next((listed for name in names if (listed := source.facility_called(name)) is not None), None)
+    if known is None:  # the bed is given up: where the patient was before names the house
+        known = source.facility_called(facility_in(pv1, 6))
     if known is None and len(source.facilities) == 1:
         known = source.facilities[0]  # a sender of one hospital: an odd name is a building or a unit of it
     if known is not None:

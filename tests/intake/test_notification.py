@@ -257,3 +257,23 @@ def test_a_death_that_an_outpatient_registration_tells_of_is_a_word_about_the_vi
 def test_the_words_of_fhir_lead_where_fhir_says(said: str, way: Way) -> None:
     disposition = notification(adt("A03", discharged="20260310153000", disposition=said)).disposition
     assert disposition is not None and disposition.said == said and way_of(disposition.code) is way
+
+
+HOUSES = Source(name="two", facilities=(
+    Facility(id="north", name="North", aliases=("NORTH", "1.2.3")), Facility(id="south", name="South", aliases=("SOUTH",)),
+))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"location": "4W^401^A^&1.2.3&ISO"},
+        {"location": "", "facility": "^1.2.3^ISO"},
+        {"location": "", "facility": "GROUP", "prior_location": "4W^401^A^NORTH"},
+        {"location": "4W^401^A", "facility": "GROUP", "prior_location": "4W^401^A^&1.2.3&ISO"},
+    ],
+    ids=["by its OID", "the header's OID", "the bed is given up", "given up, by its OID"],
+)
+def test_a_house_is_known_by_its_oid_and_by_where_the_patient_was(said: dict[str, str]) -> None:
+    found = notification(adt("A03", discharged="20260310153000", **said), HOUSES)  # type: ignore[arg-type]
+    assert (found.facility, found.visit.scope) == ("north", "facility:north") and "facility_unknown" not in found.flags
