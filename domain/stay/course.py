@@ -325,8 +325,11 @@ class _Fold:
                 self._settle("still_a_patient", "discharge_ahead", "discharged_after_cancellation", "discharge_only_described")
             case MemberMoved():
                 self.announced.pop(Move.TRANSFER, None)
+                if not self.admissions and "moved_before_admission" not in self.doubts:
+                    self._doubt("moved_before_admission", said)  # from another house perhaps, where the visit goes on for ever
                 self.places.append(Placed(fact.location, fact.moved_at, said.event_id, moved=True))
             case MoveCancelled():
+                self._settle("moved_before_admission")
                 if self.moved_away and self._current_discharge() is not None:
                     self._stop_discharge(said, "move_cancelled")
                 elif self.places and self.places[-1].moved:
@@ -370,6 +373,7 @@ class _Fold:
         last = self.admissions[-1] if self.admissions else None
         if last is None or not self._stands:
             if opens:
+                self._settle("moved_before_admission")
                 after = (last.stopped_by or "") if last is not None else ""
                 self.admissions.append(
                     Admission(

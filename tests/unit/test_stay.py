@@ -175,6 +175,14 @@ def test_a_cancelled_move_brings_the_member_back_to_where_they_were_and_no_furth
     assert course(here, move_cancelled("2026-11-17 04:00 PST")).location == "3W^301"
 
 
+def test_a_move_within_a_stay_that_nobody_opened_makes_somebody_look_until_somebody_does() -> None:
+    there = moved("ICU^2", "2026-11-17 03:00 PST")
+    assert [doubt.code for doubt in course(there, moved("3W^1", "2026-11-17 09:00 PST")).doubts] == ["moved_before_admission"]
+    for arrival in permutations((admitted(), there)):
+        assert course(*arrival).doubts == () and course(*arrival).location == "ICU^2"
+    assert course(there, discharged()).doubts == () == course(there, move_cancelled("2026-11-17 04:00 PST")).doubts
+
+
 def test_what_is_announced_starts_nothing_and_goes_when_it_happens_or_is_called_off() -> None:
     planned = course(announced(Move.ADMISSION, "2026-11-10 09:00 PST", "2026-11-16"))
     assert planned.admissions == () and [a.move for a in planned.announced] == [Move.ADMISSION]
