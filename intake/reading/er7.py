@@ -24,6 +24,9 @@ FLAG_CHARSET_UNKNOWN: Final = "charset_unknown"
 FLAG_CHARSET_CONTRADICTED: Final = "charset_contradicted"
 
 _BOM = codecs.BOM_UTF8
+_WIDE_BYTES = 16
+"""In a message of wider characters than bytes one of the first four is NUL, whatever the byte order."""
+
 _LINE_ENDS = re.compile("\r\n|\r|\n")
 _SEGMENT_ID_CHARS = 3
 
@@ -222,9 +225,11 @@ def read(raw: bytes, source_charset: str | None = None) -> Message | Unreadable:
     Accepts LF, CRLF, doubled CR, a byte order mark, blank lines, trailing blanks and a missing last CR. A line that cannot be a
     segment belongs to the one before it: senders let line feeds slip into free text.
     """
-    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\x00" in raw[:HEADER_PEEK_BYTES]:
+    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or b"\x00" in raw[:_WIDE_BYTES]:
         return Unreadable("the message is in a character set that MLLP cannot carry (UTF-16 or UTF-32): send UTF-8")
     body = raw.removeprefix(_BOM)
+    if b"\x00" in body:  # what ends a text in C: no database keeps it, and it says nothing
+        body = body.replace(b"\x00", b"")
     head = _LINE_ENDS.split(body[: _head_end(body)].decode("iso-8859-1"))
     header = next((line.strip() for line in head if line.strip() and line.strip()[:_SEGMENT_ID_CHARS] not in ("FHS", "BHS")), "")
     delimiters = delimiters_of(header)

@@ -381,8 +381,9 @@ def test_19b_a_brother_or_a_wife_with_the_member_s_cin_is_not_attached(world: Wo
         lambda t: "\ufeff" + t,
         lambda t: t.rstrip("\r"),
         lambda t: t.replace("\r", "  \r"),
+        lambda t: t + "\0",
     ],
-    ids=["lf", "crlf", "double-cr", "bom", "no-final-cr", "trailing-blanks"],
+    ids=["lf", "crlf", "double-cr", "bom", "no-final-cr", "trailing-blanks", "nul"],
 )
 def test_20_damaged_line_ends_say_the_same(world: World, damage) -> None:  # type: ignore[no-untyped-def]
     assert notification(damage(a03())) == notification(a03())

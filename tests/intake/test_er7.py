@@ -106,7 +106,18 @@ def test_source_says_the_character_set_where_the_message_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"hello", b"PID|1", b"MSH", b"MSH|", b"MSH|^\r", "MSH|^~\\&|A".encode("utf-16"), b"\x00\x01MSH|^~\\&|"]
+    "raw",
+    [
+        b"",
+        b"hello",
+        b"PID|1",
+        b"MSH",
+        b"MSH|",
+        b"MSH|^\r",
+        "MSH|^~\\&|A".encode("utf-16"),
+        "MSH|^~\\&|A".encode("utf-32-be"),
+        b"\x00\x01MSH|^~\\&|",
+    ],
 )
 def test_what_is_no_message_is_a_value(raw: bytes) -> None:
     assert isinstance(read(raw), Unreadable)
