@@ -298,6 +298,8 @@ class _Fold:
                     self._fill_in(said, fact.admitted_at)
                 else:
                     self._admitted(said, fact.admitted_at or fact.changed_at, None, opens=True)
+                if self._was_only_left(fact):
+                    self._stop_discharge(said, "became_inpatient")
                 self._classed(fact.stay_class, fact.changed_at, said)
                 self._placed(fact.location, fact.changed_at, said)
                 self.announced.pop(Move.ADMISSION, None)
@@ -457,6 +459,14 @@ class _Fold:
             self._settle("still_a_patient")
             current = _disposed(current, fact.disposition, said)
         self.discharges[-1] = current
+
+    def _was_only_left(self, fact: VisitBecame) -> bool:
+        """Whether the discharge that stands was from the emergency room or a clinic, and a bed followed it: not the end of the
+        visit. A change that was said once before, or that lies before the discharge, ends nothing."""
+        current = self._current_discharge()
+        before = self.classes[-1].stay_class if self.classes else StayClass.UNKNOWN
+        inpatient = StayClass.INPATIENT
+        return current is not None and before is not inpatient and fact.stay_class is inpatient and current.at <= fact.changed_at
 
     def _current_discharge(self) -> Discharge | None:
         last = self.discharges[-1] if self.discharges else None

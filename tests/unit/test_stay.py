@@ -84,6 +84,10 @@ def became(stay_class: StayClass, when: str, **more: object) -> VisitBecame:
     return _said(replace(statement, **more), when)  # type: ignore[arg-type]
 
 
+def said_again(statement: VisitBecame, said: str) -> VisitBecame:
+    return _said(replace(statement, received_at=at(said)), said)  # type: ignore[return-value]
+
+
 def moved(location: str, when: str) -> MemberMoved:
     statement = MemberMoved(order="", received_at=at(when), source="mercy", facility="mercy", moved_at=at(when), location=location)
     return _said(statement, when)  # type: ignore[return-value]
@@ -165,6 +169,28 @@ def test_an_emergency_visit_that_became_an_admission_is_one_stay_that_began_at_i
 def test_a_visit_that_became_something_opens_a_stay_of_which_nothing_was_heard() -> None:
     only = course(became(StayClass.INPATIENT, MONDAY))
     assert only.admission is not None and only.admission.at == at(MONDAY)
+
+
+def test_who_gets_a_bed_after_the_emergency_room_let_them_go_is_still_there() -> None:
+    arrived = admitted("2026-11-16 22:00 PST", stay_class=StayClass.EMERGENCY)
+    let_go = discharged("2026-11-17 02:00 PST")
+    upstairs = became(StayClass.INPATIENT, "2026-11-17 04:00 PST")
+    for arrival in permutations((arrived, let_go, upstairs)):
+        there = course(*arrival)
+        assert there.discharge is None and there.admission is not None
+        assert [(d.at, d.stop_reason) for d in there.discharges] == [(at("2026-11-17 02:00 PST"), "became_inpatient")]
+    home = discharged("2026-11-18 11:00 PST")
+    again = said_again(upstairs, "2026-11-19 09:00 PST")
+    for arrival in permutations((arrived, let_go, upstairs, home, again)):
+        gone = course(*arrival).discharge
+        assert gone is not None and gone.at == at("2026-11-18 11:00 PST"), "the change said once more brings nobody back"
+
+
+def test_a_change_of_class_that_lies_before_the_discharge_leaves_it_alone() -> None:
+    home = discharged("2026-11-17 12:00 PST", "2026-11-17 12:00 PST")
+    late = said_again(became(StayClass.INPATIENT, "2026-11-17 04:00 PST"), "2026-11-17 13:00 PST")
+    gone = course(admitted("2026-11-16 22:00 PST", stay_class=StayClass.EMERGENCY), home, late)
+    assert gone.discharge is not None and gone.stay_class is StayClass.INPATIENT
 
 
 def test_a_cancelled_move_brings_the_member_back_to_where_they_were_and_no_further() -> None:
