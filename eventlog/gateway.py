@@ -243,10 +243,10 @@ class Gateway:
             work.settle_now(now, tuple(o.command.stream for o, _ in new))
             book = self._books(work.policies)
             for order, fingerprint in new:
-                refused = work.decide(order, fingerprint, book, last=False)
+                refused = work.decide(order, fingerprint, book)
                 if refused is not None:
                     return refused
-        ahead = {o.command_id: a for (o, _), a in zip(new, work.accepted(Stored((0,) * work.events)), strict=True)}
+        ahead = {o.command_id: a for (o, _), a in zip(new, work.accepted(), strict=True)}
         return tuple(repeated.get(o.command_id) or ahead[o.command_id] for o in orders)
 
     def seen_with(self, facts: Iterable[Recorded]) -> dict[StreamId, Loaded]:
@@ -331,7 +331,7 @@ class Gateway:
                 return repeated if isinstance(repeated, Refusal) else repeated[command_id]
             if isinstance(verdict, Moved):
                 return Conflict(verdict.stream, work.version(verdict.stream), verdict.version)
-            return work.accepted(verdict)[0]
+            return work.accepted()[0]
 
     # -- reading, as the shell needs it
 
@@ -393,12 +393,12 @@ class Gateway:
             work.settle_now(now, tuple(o.command.stream for o, _ in new))
             book = self._books(work.policies)
             for order, fingerprint in new:
-                refused = work.decide(order, fingerprint, book, last=order is new[-1][0])
+                refused = work.decide(order, fingerprint, book)
                 if refused is not None:
                     return refused
             verdict = self._append(work)
             if isinstance(verdict, Stored):
-                accepted = {o.command_id: a for (o, _), a in zip(new, work.accepted(verdict), strict=True)}
+                accepted = {o.command_id: a for (o, _), a in zip(new, work.accepted(), strict=True)}
                 return tuple(repeated.get(o.command_id) or accepted[o.command_id] for o in orders)
             if isinstance(verdict, Known):
                 continue
@@ -424,6 +424,7 @@ class Gateway:
             for key_id in work.keys:
                 self._forget_key(key_id)
         if isinstance(verdict, Stored):
+            work.stand_at(verdict.positions)
             for stream in {e.stream for e in item.events if e.name == ERASING_FACT}:
                 self._erase(stream)
         return verdict
@@ -481,7 +482,8 @@ class _Work:
         self._command_of: list[int] = []
         self._commands: list[CommandRow] = []
         self._floor: Instant | None = None
-        self._foreseen: dict[StreamId, _Seen] = {}
+        self._foreseen: dict[StreamId, _Entry] = {}
+        self._trace: str | None = None
         self.keys: set[str] = set()
         self.policies: tuple[int, int] | None = None
 
@@ -522,13 +524,8 @@ class _Work:
             tails = self._gateway.log.tails({s: seen.version for s, (seen, _) in begun.items()})
             self._foreseen |= states.folded(deciders, begun, tails)
         for stream in wanted:
-            self._seen[stream] = self._foreseen[stream]
+            self._seen[stream] = self._foreseen[stream][0]
             self._read[stream] = self._seen[stream].version
-
-    @property
-    def events(self) -> int:
-        """How many events this attempt would store."""
-        return len(self._events)
 
     def version(self, stream: StreamId) -> int:
         """The version at which the stream was seen, before this attempt's own facts."""
@@ -560,14 +557,15 @@ class _Work:
         if now is not None:
             instants.append(now)
         self._floor = max(instants)
+        self._trace = current_traceparent()
 
     def carried_out(self, order: Order, fingerprint: bytes, book: Any) -> bool:
         """Whether an order led to facts."""
         before = len(self._events)
         self.load((order.command.stream,))
-        return self.decide(order, fingerprint, book, last=False) is None and len(self._events) > before
+        return self.decide(order, fingerprint, book) is None and len(self._events) > before
 
-    def decide(self, order: Order, fingerprint: bytes, book: Any, *, last: bool) -> Refusal | None:
+    def decide(self, order: Order, fingerprint: bytes, book: Any) -> Refusal | None:
         command, stream = order.command, order.command.stream
         decider = self._gateway._deciders[_kind(stream)]
         state = self._seen[stream].state
@@ -576,9 +574,9 @@ class _Work:
         decision = decider.decide(command, state, context, book, self._floor)
         if isinstance(decision, Refusal):
             return decision
-        return self.record(order, decision, fingerprint, fold=not last)
+        return self.record(order, decision, fingerprint)
 
-    def record(self, order: Order, decision: Sequence[Fact | On], fingerprint: bytes, *, fold: bool = False) -> Refusal | None:
+    def record(self, order: Order, decision: Sequence[Fact | On], fingerprint: bytes) -> Refusal | None:
         """Turn decided facts into events. A refusal when one of them concerns a person who was erased."""
         assert len(decision) <= FACTS_PER_DECISION_MAX
         codec, command = self._gateway.log.codec, order.command
@@ -595,7 +593,7 @@ class _Work:
         assert self._floor is not None
         recorded_at = max([self._floor, *(at for s, _ in placed if (at := self._seen[s].recorded_at) is not None)])
         index = len(self._commands)
-        trace = current_traceparent() or order.trace
+        trace = self._trace or order.trace
         for n, ((stream, fact), key_id, at) in enumerate(zip(placed, key_ids, happened, strict=True)):
             seen = self._seen[stream]
             event_id = uuid5(order.command_id, str(n))
@@ -616,7 +614,7 @@ class _Work:
                 )
             except Erased:
                 return Refusal("erased", "the person's data was erased; nothing personal can be recorded about them any more")
-            state = self._gateway._fold(stream, seen.state, recorded) if fold else seen.state
+            state = self._gateway._fold(stream, seen.state, recorded)
             self._seen[stream] = _Seen(state, recorded.version, row.hash, recorded_at)
             self._written[stream] = recorded.version
             self._events.append(row)
@@ -634,18 +632,21 @@ class _Work:
             command_of=tuple(self._command_of),
         )
 
-    def accepted(self, stored: Stored) -> tuple[Accepted, ...]:
-        """A result a command, with the positions that the append gave."""
+    def stand_at(self, positions: Sequence[int]) -> None:
+        """The append was stored, at these positions. The states that it led to are kept: whoever asks next need not read it."""
+        self._recorded = [_at(recorded, position) for recorded, position in zip(self._recorded, positions, strict=True)]
+        self._gateway._states.keep({s: (self._seen[s], self._foreseen[s][1]) for s in self._written})
+
+    def accepted(self) -> tuple[Accepted, ...]:
+        """A result a command."""
+        facts_of: list[list[Recorded]] = [[] for _ in self._commands]
+        for recorded, of in zip(self._recorded, self._command_of, strict=True):
+            facts_of[of].append(recorded)
         results = []
-        for index, command in enumerate(self._commands):
-            facts = tuple(
-                _at(recorded, position)
-                for recorded, position, of in zip(self._recorded, stored.positions, self._command_of, strict=True)
-                if of == index
-            )
+        for command, facts in zip(self._commands, facts_of, strict=True):
             own = [f.version for f in facts if f.stream == command.stream]
-            version = max(own) if own else self._seen[command.stream].version
-            results.append(Accepted(command.stream, version, facts, facts[-1].position if facts else 0))
+            version = own[-1] if own else self._seen[command.stream].version
+            results.append(Accepted(command.stream, version, tuple(facts), facts[-1].position if facts else 0))
         return tuple(results)
 
     def _whose(self, stream: StreamId, fact: Fact, placed: Sequence[tuple[StreamId, Fact]]) -> StreamId:
@@ -666,11 +667,15 @@ class _Seen:
     recorded_at: datetime | None
 
 
+_Entry = tuple[_Seen, float]
+"""A stream as it was seen, and until when that may be kept."""
+
+
 @dataclass(slots=True)
 class _States:
     """Folded states by stream, brought up to date by reading what is new. Bounded, and nothing in it grows old."""
 
-    _kept: OrderedDict[StreamId, tuple[_Seen, float]] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[StreamId, _Entry] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def peek(self, stream: StreamId) -> _Seen | None:
@@ -679,10 +684,10 @@ class _States:
             kept = self._kept.get(stream)
         return kept[0] if kept is not None and kept[1] > time.monotonic() else None
 
-    def begun(self, deciders: Mapping[str, Decider], streams: Sequence[StreamId]) -> dict[StreamId, tuple[_Seen, float]]:
+    def begun(self, deciders: Mapping[str, Decider], streams: Sequence[StreamId]) -> dict[StreamId, _Entry]:
         """From where each stream has to be read on, and until when its state may be kept."""
         now = time.monotonic()
-        found: dict[StreamId, tuple[_Seen, float]] = {}
+        found: dict[StreamId, _Entry] = {}
         with self._lock:
             for stream in streams:
                 kept = self._kept.get(stream)
@@ -692,8 +697,8 @@ class _States:
         return {s: found[s] if s in found else (_unwritten(deciders, s), now + STATE_CACHE_SECONDS) for s in streams}
 
     def folded(
-        self, deciders: Mapping[str, Decider], begun: dict[StreamId, tuple[_Seen, float]], tails: Mapping[StreamId, Tail]
-    ) -> dict[StreamId, _Seen]:
+        self, deciders: Mapping[str, Decider], begun: dict[StreamId, _Entry], tails: Mapping[StreamId, Tail]
+    ) -> dict[StreamId, _Entry]:  # fmt: skip
         """The streams with what is new of them, which is kept."""
         for stream, tail in tails.items():
             seen, good_until = begun[stream]
@@ -703,15 +708,19 @@ class _States:
                 state = decider.evolve_all(state, tail.facts)
             last = tail.facts[-1]
             begun[stream] = (_Seen(state, last.version, tail.hash, last.recorded_at), good_until)
+        self.keep(begun)
+        return begun
+
+    def keep(self, entries: Mapping[StreamId, _Entry]) -> None:
+        """Keep what is newer than what is kept, each no longer than it may be."""
         with self._lock:
-            for stream, entry in begun.items():
+            for stream, entry in entries.items():
                 kept = self._kept.get(stream)
                 if entry[0].version > 0 and (kept is None or kept[0].version <= entry[0].version):
                     self._kept[stream] = entry
                     self._kept.move_to_end(stream)
             while len(self._kept) > STATES_CACHED_MAX:
                 self._kept.popitem(last=False)
-        return {stream: entry[0] for stream, entry in begun.items()}
 
     def forget(self, stream: StreamId | None) -> None:
         with self._lock:

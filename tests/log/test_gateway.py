@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from domain.core import ProcessRef, Refusal
+from domain.core import ProcessRef, Recorded, Refusal
+from eventlog.codec import Codec
 from eventlog.gateway import Accepted, Conflict, Order
 from eventlog.recorder import LogRecorder
 from tests.log import toy
-from tests.log.conftest import NOON, World
+from tests.log.conftest import NOON, Opener, World, gateway_of
 
 
 def test_a_command_becomes_facts_that_can_be_read_back(world: World) -> None:
@@ -185,3 +186,34 @@ def test_a_command_costs_two_round_trips(world: World, monkeypatch: pytest.Monke
     trips = 0
     assert world.gateway.load_process(ProcessRef.of(campaign)).state.letters == 2
     assert trips == 2, "the watermark, then everything"
+
+
+def test_what_an_append_led_to_need_not_be_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    member, campaign = f"member-{uuid4()}", f"outreach-{uuid4()}"
+    read: list[Any] = []
+    decode_all = Codec.decode_all
+
+    def counted(self: Codec, rows: Sequence[Sequence[Any]]) -> list[Recorded]:
+        read.extend(rows)
+        return decode_all(self, rows)
+
+    monkeypatch.setattr(Codec, "decode_all", counted)
+    world.do(toy.Register(stream=member, by="system", name="Ada", claim="claim-0aff"))
+    world.do(toy.GiveConsent(stream=member, by="system"))
+    world.do(toy.SendLetter(stream=campaign, by="system", member=member, text="hello"))
+    streams = (member, campaign, "claim-0aff")
+    kept = world.gateway.load_many(streams)
+    assert not read, "no fact of its own was read back"
+    world.gateway.forget()
+    assert world.gateway.load_many(streams) == kept and len(read) == 4, "the log says the same"
+
+
+def test_what_somebody_else_appended_is_seen_on_top_of_what_was_kept(world: World, another: Opener) -> None:
+    member = world.member()
+    elsewhere = gateway_of(another(), world.clock)
+    said = elsewhere.handle(toy.WithdrawConsent(stream=member, by="staff-2"), command_id=uuid4())
+    assert isinstance(said, Accepted)
+    kept = world.gateway.load(member)
+    assert kept.version == said.version == 3
+    world.gateway.forget()
+    assert world.gateway.load(member) == kept
