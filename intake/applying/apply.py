@@ -193,7 +193,7 @@ class Applier:
                 case Unmatched(reason=why):
                     return reading.settled(
                         Status.UNMATCHED, why.value, flags, proposed=found.proposed, outcome=found.outcome,
-                        lookup=self._recogniser.lookup(said.member),
+                        lookup=self._recogniser.lookup(seen, said.member),
                     )  # fmt: skip
         theirs = seen.sight.person(who)
         foreign = {stay: owners[stay] for stay in reading.besides if stay in owners and owners[stay] not in theirs}
@@ -209,7 +209,7 @@ class Applier:
         anew = self._reading_anew(seen.sight, reading, said) if row.parser else 0
         if anew:
             flags = (*flags, FLAG_REPLAY_DIFFERS)
-        orders = [*self._orders(seen.sight, reading, said, who, evidence, by, anew, heard.member)]
+        orders = [*self._orders(seen, reading, said, who, evidence, by, anew, heard.member)]
         told = {"occurred_at": occurred_at_of(said, row.received_at), "said_at": said.said_at, "message_id": str(row.inbox_id)}
         for taught in self._recogniser.taught(seen, reading, said.member, who, **told):
             if isinstance(taught, str):
@@ -222,12 +222,12 @@ class Applier:
         )  # fmt: skip
 
     def _orders(
-        self, sight: Sight, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int,
+        self, seen: Seen, reading: Reading, said: Notification, member: StreamId, evidence: str, by: str, anew: int,
         before: StreamId | None,
     ) -> Iterable[Order]:  # fmt: skip
         """The statements for the stay; and for the member that the stay is theirs, where that is not known yet. `anew`: which
         reading of the message this is, where an earlier one said something else; `before`: whose the stay was until now."""
-        row, source, stay = reading.row, reading.source, reading.stay
+        row, source, stay, sight = reading.row, reading.source, reading.stay, seen.sight
         assert stay is not None
         occurred_at = occurred_at_of(said, row.received_at)
         told: dict[str, Any] = {"occurred_at": occurred_at, "said_at": said.said_at, "message_id": str(row.inbox_id)}
@@ -245,7 +245,7 @@ class Applier:
             yield reading.order(self._identity, f"left{n or ''}{which}", record)
         if before is not None and before not in sight.person(member):
             sight.fetch((before,))
-            numbers = tuple(key.hex() for key in self._recogniser.numbers(said.member.record_numbers))
+            numbers = tuple(key.hex() for key in seen.names.numbers(said.member.record_numbers))
             moved = MoveStay(
                 stream=before, by=by, stay=stay, rightful=member, episode=sight.own_episode(member), numbers=numbers,
                 reason=evidence, message_id=str(row.inbox_id),

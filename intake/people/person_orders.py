@@ -37,13 +37,13 @@ def asked(
     if row.released_by and row.member:
         found = Found(Matched(row.member, "by_hand"))
     if said.kind is PersonKind.DELETED and not row.released_by:
-        return _deleted(recogniser, reading, said, found, flags)
+        return _deleted(recogniser, seen, reading, said, found, flags)
     prior: tuple[Candidate, ...] = ()
     if said.kind is PersonKind.MERGED:
         prior = recogniser.holders(seen, said.retired, said.retired_cins, message)
         found = _of_both(said, found, prior)
     if not isinstance(found.match, Matched):
-        return _open(recogniser, reading, said, found, flags)
+        return _open(recogniser, seen, reading, said, found, flags)
     who = found.match.member
     strangers = [c for c in prior if who not in c.person]
     if strangers and not row.released_by:
@@ -84,21 +84,21 @@ def _of_both(said: PersonNotice, found: Found, prior: tuple[Candidate, ...]) -> 
 
 
 def _deleted(
-    recogniser: Recogniser, reading: Reading, said: PersonNotice, found: Found, flags: tuple[str, ...]
+    recogniser: Recogniser, seen: Seen, reading: Reading, said: PersonNotice, found: Found, flags: tuple[str, ...]
 ) -> Settlement:  # fmt: skip
     """A29: a person looks; nothing of ours is deleted because a hospital deleted something."""
     if isinstance(found.match, Unmatched) and not found.proposed:
-        return reading.settled(Status.UNMATCHED, found.match.reason.value, flags, lookup=recogniser.lookup(said.member))
+        return reading.settled(Status.UNMATCHED, found.match.reason.value, flags, lookup=recogniser.lookup(seen, said.member))
     proposed = (found.match.member,) if isinstance(found.match, Matched) else found.proposed
     return reading.settled(Status.WAITING, Reason.PERSON_DELETED.value, flags, proposed=proposed, outcome=found.outcome)
 
 
 def _open(
-    recogniser: Recogniser, reading: Reading, said: PersonNotice, found: Found, flags: tuple[str, ...]
+    recogniser: Recogniser, seen: Seen, reading: Reading, said: PersonNotice, found: Found, flags: tuple[str, ...]
 ) -> Settlement:  # fmt: skip
     assert not isinstance(found.match, Matched)
     waits = not isinstance(found.match, Unmatched) or found.match.reason in (Reason.TWO_MEMBERS, Reason.NUMBER_CONTRADICTED)
-    lookup = () if waits else recogniser.lookup(said.member, said.retired, said.retired_cins)
+    lookup = () if waits else recogniser.lookup(seen, said.member, said.retired, said.retired_cins)
     status = Status.WAITING if waits else Status.UNMATCHED
     return reading.settled(
         status, found.match.reason.value, flags, proposed=found.proposed, lookup=lookup, outcome=found.outcome

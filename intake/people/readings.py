@@ -23,11 +23,12 @@ from intake.store.inbox import Row, Settlement, Status
 class Sight:
     """The streams that messages need to be seen, each loaded once, as many as possible in one round trip."""
 
-    __slots__ = ("_gateway", "_states")
+    __slots__ = ("_gateway", "_people", "_states")
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._states: dict[StreamId, Any] = {}
+        self._people: dict[StreamId, tuple[StreamId, ...]] = {}
 
     def fetch(self, streams: Iterable[StreamId]) -> None:
         wanted = [stream for stream in dict.fromkeys(streams) if stream not in self._states]
@@ -56,7 +57,7 @@ class Sight:
 
     def person(self, member: StreamId) -> tuple[StreamId, ...]:
         """The member, and whoever is the same person."""
-        return streams_of(member, self.member)
+        return self._people.get(member) or self._people.setdefault(member, streams_of(member, self.member))
 
     def disowned(self, member: StreamId, message: str) -> bool:
         """Whether somebody found that a message is not about the person."""
@@ -106,6 +107,8 @@ class Reading:
 
     def without(self, stays: Container[StreamId]) -> Reading:
         """The message as far as it does not bear on some stays of other numbers."""
+        if self.renumbered not in stays and self.left not in stays:
+            return self
         return replace(
             self, renumbered=None if self.renumbered in stays else self.renumbered, left=None if self.left in stays else self.left
         )  # fmt: skip
@@ -144,4 +147,5 @@ class Wanted:
     def on(self, goes_on: Mapping[StreamId, StreamId]) -> Wanted:
         """The same of the stay that goes on."""
         stay = self.reading.stay
-        return self if stay is None else replace(self, reading=replace(self.reading, stay=goes_on.get(stay, stay)))
+        at = None if stay is None else goes_on.get(stay, stay)
+        return self if at == stay else replace(self, reading=replace(self.reading, stay=at))

@@ -42,12 +42,47 @@ class Asked:
     retired_cins: tuple[str, ...] = ()
 
 
+class Names:
+    """The keyed names of one batch of messages: every step asks for the same ones again, and each is a digest."""
+
+    __slots__ = ("_claims", "_identity", "_numbers", "_people")
+
+    def __init__(self, identity: IdentityKeys) -> None:
+        self._identity = identity
+        self._claims: dict[str, StreamId] = {}
+        self._numbers: dict[tuple[str, str], bytes] = {}
+        self._people: dict[tuple[str, date], tuple[bytes, ...]] = {}
+
+    def claims(self, cins: Iterable[str]) -> list[StreamId]:
+        """The claim streams of CINs."""
+        known = self._claims
+        return [known.get(cin) or known.setdefault(cin, self._identity.cin_claim(cin)) for cin in cins]
+
+    def numbers(self, numbers: Iterable[tuple[str, str]]) -> tuple[bytes, ...]:
+        """The keys of record numbers: (authority, number)."""
+        known = self._numbers
+        return tuple([known.get(each) or known.setdefault(each, self._identity.record_number(*each)) for each in numbers])
+
+    def of(self, said: MemberKeys) -> tuple[bytes, ...]:
+        """The key of a last name and a birth date, where a message says both."""
+        if not said.family_name or said.birth_date is None:
+            return ()
+        person, known = (said.family_name, said.birth_date), self._people
+        return known.get(person) or known.setdefault(person, (self._identity.name_and_birth_date(*person),))
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was loaded: the streams, and who is found under which key."""
+    """What was loaded: the streams, and who is found under which key; and what was made of it so far."""
 
     sight: Sight
+    names: Names
     called: Mapping[bytes, tuple[StreamId, ...]]
+    _candidates: dict[StreamId, Candidate] = field(default_factory=dict)
+
+    def candidate(self, member: StreamId) -> Candidate:
+        """What matching needs of a member and of whoever is the same person."""
+        return self._candidates.get(member) or self._candidates.setdefault(member, candidate(self.sight, member))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,54 +115,54 @@ class Recogniser:
     def see(self, conn: Connection[TupleRow], sight: Sight, asked: Sequence[Asked]) -> Seen:
         """Everybody whom the messages may be about, and their open episodes, in three round trips; two more for those whom no
         number names, and for people of several members."""
-        called = self._index.called(conn, (key for one in asked for key in self._firm(one)))
-        claims = [self._identity.cin_claim(cin) for one in asked for cin in (*one.keys.cins, *one.retired_cins)]
+        names = Names(self._identity)
+        called = self._index.called(conn, (key for one in asked for key in _firm(names, one)))
+        claims = names.claims(cin for one in asked for cin in (*one.keys.cins, *one.retired_cins))
         sight.fetch(claims)
         holders = [holder for claim in claims if (holder := sight.holder(claim)) is not None]
         known = [member for one in asked for member in (one.of_stay, one.by_hand) if member is not None]
         self._fetch(sight, (*holders, *known, *(member for found in called.values() for member in found)))
-        unsure = [one for one in asked if not self._named(one, sight, called)]
+        seen = Seen(sight, names, called)
+        unsure = [one for one in asked if not self._named(one, seen)]
         if unsure:
             hinted = self._index.called(conn, (key for one in unsure for key in self._hints(one.keys)))
             self._fetch(sight, (member for found in hinted.values() for member in found))
-            called = {**called, **hinted}
-        return Seen(sight, called)
+            seen = Seen(sight, names, {**called, **hinted})
+        return seen
 
     def recognise(
         self, seen: Seen, said: MemberKeys, of_stay: StreamId | None, message: str, received_on: date
     ) -> Found:  # fmt: skip
         """Whose a message is. `message` is its id: who somebody said is not meant is no candidate."""
         sight = seen.sight
-        holders = self._holders(sight, said.cins)
+        holders = self._holders(seen, said.cins)
         if any(sight.member(member).erased for member in holders):
             return Found(Unmatched(Reason.ERASED), erased=True)
         if of_stay is not None and sight.member(of_stay).erased:
             return Found(Unmatched(Reason.ERASED), erased=True)
-        by_cin = self._candidates(sight, holders, message)
-        by_name = self._candidates(sight, self._under(seen, self._name_keys(said)), message)
-        by_number = self._candidates(sight, self._under(seen, self.numbers(said.record_numbers)), message)
-        of_visit = candidate(sight, of_stay) if of_stay is not None and not sight.disowned(of_stay, message) else None
+        by_cin = self._candidates(seen, holders, message)
+        by_name = self._candidates(seen, self._under(seen, seen.names.of(said)), message)
+        by_number = self._candidates(seen, self._under(seen, seen.names.numbers(said.record_numbers)), message)
+        of_visit = seen.candidate(of_stay) if of_stay is not None and not sight.disowned(of_stay, message) else None
         found = match(said, by_cin, by_name, of_visit, by_number)
         if isinstance(found, Matched):
             return Found(found)
-        hinted = self._candidates(sight, self._under(seen, self._hints(said)), message)
+        hinted = self._candidates(seen, self._under(seen, self._hints(said)), message)
         everybody = {c.member: c for c in (*by_cin, *by_number, *by_name, *hinted)}
         compared = (candidate(sight, member, in_full=True) for member in everybody)
         return Found(found, likely=likely(said, compared, weights_on(received_on)))
 
     def holders(self, seen: Seen, numbers: Iterable[tuple[str, str]], cins: Iterable[str], message: str) -> tuple[Candidate, ...]:
         """The members who are called by one of some numbers, or hold one of some CINs."""
-        members = (*self._holders(seen.sight, cins), *self._under(seen, self.numbers(numbers)))
-        return tuple(self._candidates(seen.sight, members, message))
+        members = (*self._holders(seen, cins), *self._under(seen, seen.names.numbers(numbers)))
+        return tuple(self._candidates(seen, members, message))
 
-    def numbers(self, numbers: Iterable[tuple[str, str]]) -> tuple[bytes, ...]:
-        """The keys of record numbers."""
-        return tuple(self._identity.record_number(authority, number) for authority, number in numbers)
-
-    def lookup(self, said: MemberKeys, retired: Iterable[tuple[str, str]] = (), cins: Iterable[str] = ()) -> tuple[bytes, ...]:
+    def lookup(
+        self, seen: Seen, said: MemberKeys, retired: Iterable[tuple[str, str]] = (), cins: Iterable[str] = ()
+    ) -> tuple[bytes, ...]:  # fmt: skip
         """The keys under which whoever becomes known wakes a message that nobody was found for."""
         held = map(self._identity.cin, (*said.cins, *cins))
-        return (*held, *self._name_keys(said), *self.numbers((*said.record_numbers, *retired)))
+        return (*held, *seen.names.of(said), *seen.names.numbers((*said.record_numbers, *retired)))
 
     def taught(self, seen: Seen, reading: Reading, said: MemberKeys, member: StreamId, **told: Any) -> Iterator[Order | str]:
         """What a message teaches of the numbers by which its sender calls the member it is about; a flag where that is doubtful."""
@@ -135,8 +170,7 @@ class Recogniser:
         known = {key for of in person for key in seen.sight.member(of).identity.numbers}
         if len(known) + len(said.record_numbers) > NUMBERS_MAX:
             return
-        for authority, number in said.record_numbers:
-            key = self._identity.record_number(authority, number)
+        for (authority, number), key in zip(said.record_numbers, seen.names.numbers(said.record_numbers), strict=True):
             if key.hex() in known:
                 continue
             if set(seen.called.get(key, ())) - set(person):
@@ -156,34 +190,31 @@ class Recogniser:
             linked = [other for member in wanted for other in sight.member(member).identity.linked]
             wanted = tuple(dict.fromkeys(other for other in linked if not sight.has(other)))
 
-    def _named(self, one: Asked, sight: Sight, called: Mapping[bytes, tuple[StreamId, ...]]) -> bool:
+    def _named(self, one: Asked, seen: Seen) -> bool:
         """Whether a number, a visit or a person names somebody already: then nobody else needs to be looked for."""
         if one.of_stay is not None or one.by_hand is not None:
             return True
-        held = self._holders(sight, (*one.keys.cins, *one.retired_cins))
-        return bool(held) or any(called.get(key) for key in self.numbers((*one.keys.record_numbers, *one.retired)))
+        held = self._holders(seen, (*one.keys.cins, *one.retired_cins))
+        return bool(held) or any(seen.called.get(key) for key in seen.names.numbers((*one.keys.record_numbers, *one.retired)))
 
-    def _holders(self, sight: Sight, cins: Iterable[str]) -> tuple[StreamId, ...]:
-        found = (sight.holder(self._identity.cin_claim(cin)) for cin in cins)
-        return tuple(dict.fromkeys(member for member in found if member is not None))
+    def _holders(self, seen: Seen, cins: Iterable[str]) -> tuple[StreamId, ...]:
+        found = map(seen.sight.holder, seen.names.claims(cins))
+        return tuple(dict.fromkeys([member for member in found if member is not None]))
 
-    def _candidates(self, sight: Sight, members: Iterable[StreamId], message: str) -> list[Candidate]:
-        return [candidate(sight, member) for member in dict.fromkeys(members) if not sight.disowned(member, message)]
+    def _candidates(self, seen: Seen, members: Iterable[StreamId], message: str) -> list[Candidate]:
+        return [seen.candidate(member) for member in dict.fromkeys(members) if not seen.sight.disowned(member, message)]
 
     def _under(self, seen: Seen, keys: Iterable[bytes]) -> tuple[StreamId, ...]:
-        found = (member for key in keys for member in seen.called.get(key, ()))
-        return tuple(member for member in dict.fromkeys(found) if not seen.sight.member(member).erased)
-
-    def _firm(self, one: Asked) -> tuple[bytes, ...]:
-        return (*self._name_keys(one.keys), *self.numbers((*one.keys.record_numbers, *one.retired)))
-
-    def _name_keys(self, said: MemberKeys) -> tuple[bytes, ...]:
-        if not said.family_name or said.birth_date is None:
-            return ()
-        return (self._identity.name_and_birth_date(said.family_name, said.birth_date),)
+        found = [member for key in keys for member in seen.called.get(key, ())]
+        return tuple([member for member in dict.fromkeys(found) if not seen.sight.member(member).erased])
 
     def _hints(self, said: MemberKeys) -> tuple[bytes, ...]:
         return self._identity.hints(said.family_name, said.given_name, said.birth_date, (said.phone,) if said.phone else ())
+
+
+def _firm(names: Names, one: Asked) -> tuple[bytes, ...]:
+    """The keys that may name somebody firmly."""
+    return (*names.of(one.keys), *names.numbers((*one.keys.record_numbers, *one.retired)))
 
 
 def candidate(sight: Sight, stream: StreamId, *, in_full: bool = False) -> Candidate:

@@ -267,7 +267,7 @@ class ReferralDesk:
                 return _waits(Status.WAITING, "possible_member", found)
             case _ if not person.cins or not person.family_name or person.birth_date is None:
                 lacking = "no_cin" if not person.cins else "identity_incomplete"
-                return _waits(Status.UNMATCHED, lacking, found, self._recogniser.lookup(person))
+                return _waits(Status.UNMATCHED, lacking, found, self._recogniser.lookup(seen, person))
             case _:
                 return self._identity.member(person.cins[0]), "cin", False
 
