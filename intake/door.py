@@ -138,12 +138,15 @@ def open_door(
     index = IdentityIndex(inbox, gateway.log, gateway, identity)
     bell = threading.Event()
     files = MemberFiles(inbox, gateway, identity, index, clock)
-    referrals = ReferralDesk(inbox, gateway, identity, index, clock, sources)
     notices = Notices(pool)
 
     def applier(onto: Gateway) -> Applier:
         return Applier(onto, identity, index)
 
+    def desk_of_referrals(onto: Gateway) -> ReferralDesk:
+        return ReferralDesk(inbox, onto, identity, index, clock, sources)
+
+    referrals = desk_of_referrals(gateway)
     return FrontDoor(
         inbox=inbox,
         reception=Reception(inbox, clock, ring=bell.set),
@@ -160,7 +163,7 @@ def open_door(
         feeds=FeedWatch(inbox, notices, sources, clock),
         subscriptions=Subscriptions(pool, notices),
         application_acks=ApplicationAcks(inbox, sources, clock),
-        rehearsal=Rehearsal(inbox, gateway, applier, sources),
+        rehearsal=Rehearsal(inbox, gateway, applier, desk_of_referrals, sources),
         desk=IdentityDesk(inbox, gateway, identity, sources, clock),
         _pool=pool,
         _threads=ThreadPoolExecutor(COMMITS_AT_ONCE, thread_name_prefix="intake-store"),

@@ -20,12 +20,17 @@ from intake.applying.apply import Applier
 from intake.reading.forms import NotRead, Parts, read_stored
 from intake.reading.notification import Ignored, Notification
 from intake.reading.persons import PersonNotice
+from intake.referrals.desk import FILE_KIND, ReferralDesk
+from intake.referrals.desk import TRANSPORT as REFERRAL
 from intake.senders.sources import Sources
-from intake.store.claims import Messages
+from intake.store.claims import Claim, Messages
 from intake.store.inbox import REPLAY_MAX, REPLAYED, ROW_COLUMNS, Inbox, Row, Status, UnknownMessage
 
 REHEARSED_MAX: Final = 200
 """Messages of one dry run: each is read, matched and decided as if in earnest."""
+
+_SINGLY: Final[LiteralString] = f"transport <> 'file' AND kind <> '{FILE_KIND}'"
+"""What is a message, and no file with rows of its own."""
 
 REPLAYABLE: Final = tuple(status for status in Status if status is not Status.RECEIVED)
 
@@ -103,8 +108,8 @@ class Rehearsed:
 
 
 def chosen(inbox: Inbox, selection: Selection) -> tuple[UUID, ...]:
-    """The messages that a selection means, the oldest first; none of a member file, and none that is in work."""
-    conditions: list[LiteralString] = ["transport <> 'file'", "status = ANY(%(statuses)s)"]
+    """The messages that a selection means, the oldest first; no file of members or referrals, and none that is in work."""
+    conditions: list[LiteralString] = [_SINGLY, "status = ANY(%(statuses)s)"]
     if selection.source is not None:
         conditions.append("source_id = %(source)s")
     if selection.trigger is not None:
@@ -140,12 +145,16 @@ def replay_chosen(inbox: Inbox, selection: Selection, *, by: str, now: datetime)
 
 
 class Rehearsal:
-    """Replays that leave nothing behind. `applier` makes an applier onto a gateway."""
+    """Replays that leave nothing behind. `applier` and `referrals` make those who apply messages and referrals onto a gateway."""
 
-    def __init__(self, inbox: Inbox, gateway: Gateway, applier: Callable[[Gateway], Applier], sources: Sources) -> None:
+    def __init__(
+        self, inbox: Inbox, gateway: Gateway, applier: Callable[[Gateway], Applier], referrals: Callable[[Gateway], ReferralDesk],
+        sources: Sources,
+    ) -> None:  # fmt: skip
         self._inbox = inbox
         self._gateway = gateway
         self._applier = applier
+        self._referrals = referrals
         self._sources = sources
 
     def all_of(self, selection: Selection, now: datetime) -> Iterator[Rehearsed]:
@@ -158,18 +167,23 @@ class Rehearsal:
         dry = _Dry(self._gateway)
         with self._inbox.pool.connection() as conn, conn.transaction(force_rollback=True):
             found = conn.execute(
-                f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s AND transport <> 'file'", (inbox_id,)
+                f"SELECT sealed, key_id, {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s AND {_SINGLY}", (inbox_id,)
             ).fetchall()
             if not found:
                 raise UnknownMessage(f"there is no message {inbox_id} in the inbox")
             batch = Messages(self._inbox, conn, found)
             (row,) = batch.rows
             raw, before = batch.raw(row), self._caused(conn.execute(_CAUSED, (inbox_id,)).fetchall())
-            self._applier(dry).apply(Messages(self._inbox, conn, _taken_up(found)), self._sources, now)
+            taken_up = Messages(self._inbox, conn, _taken_up(found))
+            if row.transport == REFERRAL:
+                claim = Claim(self._inbox, conn, *taken_up.rows)
+                claim.settle(self._referrals(dry).apply(claim), now)
+            else:
+                self._applier(dry).apply(taken_up, self._sources, now)
             after = conn.execute(f"SELECT {ROW_COLUMNS} FROM intake.inbox WHERE inbox_id = %s", (inbox_id,)).fetchone()
         assert after is not None
         then = Row(**dict(zip(_NAMES, after, strict=True)))
-        said = self._said(raw, row)
+        said = self._said(raw, row) if row.transport != REFERRAL else None
         now_says = {} if not isinstance(said, Notification) else _spoken(dry.said or before)
         return Rehearsed(
             inbox_id=inbox_id, source=row.source_id, kind=row.kind, control_id=row.control_id, received_at=row.received_at,

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 from uuid import UUID, uuid5
 
 import psycopg
@@ -46,7 +46,7 @@ from intake.store.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownM
 TRANSPORT: Final = "referral"
 FORM_KIND: Final = "referral"
 FHIR_KIND: Final = "ServiceRequest"
-FILE_KIND: Final = "referral_file"
+FILE_KIND: Final[LiteralString] = "referral_file"
 BY_STAFF: Final = "staff"
 """The inbox's source of what staff enter; who it was stands beside it."""
 

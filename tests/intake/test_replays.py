@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
+from domain.staff.facts import Role
 from domain.stay.facts import MemberDischarged
 from intake.applying import apply
 from intake.applying.replays import Rehearsal, Selection, chosen, replay_chosen
 from intake.reading import forms
+from intake.referrals.desk import FORM_KIND
+from intake.referrals.referral import EXAMPLE
 from intake.senders.sources import Sources
 from intake.store.inbox import Row, Status, UnknownMessage
 from tests.intake.conftest import World
@@ -27,8 +31,9 @@ def learn(world: World, **changed: object) -> None:
     sources = Sources((world.source.model_copy(update=changed),))
     world.door.sources = world.door.worker.sources = sources
     world.door.rehearsal = Rehearsal(
-        world.door.inbox, world.gateway, lambda onto: apply.Applier(onto, world.door.identity, world.door.index), sources
-    )
+        world.door.inbox, world.gateway, lambda onto: apply.Applier(onto, world.door.identity, world.door.index),
+        lambda onto: world.door.referrals, sources,
+    )  # fmt: skip
 
 
 def replay(world: World, row: Row) -> Row:
@@ -134,6 +139,23 @@ def test_a_rehearsed_death_counts_what_would_follow_for_the_member(world: World)
         "stay.member-discharged", "member.stay-attributed", "member.record-number-learned", "member.death-reported",
     ]  # fmt: skip
     assert world.member(MARISOL).death() is None
+
+
+def test_a_referral_is_rehearsed_as_one_and_a_file_of_them_is_no_message(world: World) -> None:
+    desk = world.door.referrals
+    sheet = "Source,Last Name,First Name,DOB,Member CIN,Reason\nphysician,Vega,Marisol,1961-04-12,91234567A,no home\n"
+    assert desk.import_file(sheet.encode(), plan="default", by=world.staff(Role.CARE_MANAGER)).accepted == 1
+    head = world.opened.log.watermark()
+    (applied,) = [row for row in world.rows(Status.APPLIED) if row.kind == FORM_KIND]
+    told = world.door.rehearsal.of(applied.inbox_id, world.clock.now())
+    assert (told.now.status, told.added) == ("applied", ())
+    waits = desk.take(json.dumps({**EXAMPLE, "id": "2", "person": EXAMPLE["person"] | {"cin": ""}}).encode(), source_id="referrals")
+    assert waits.status is Status.UNMATCHED
+    (told,) = world.door.rehearsal.all_of(Selection(statuses=(Status.UNMATCHED,)), world.clock.now())
+    assert (told.differs, told.now.status, told.now.reason) == (False, "unmatched", "no_cin")
+    assert chosen(world.door.inbox, Selection(statuses=(Status.APPLIED,))) == (applied.inbox_id,), "the file itself is none"
+    assert world.opened.log.watermark() == head
+    assert [row.status for row in world.rows(Status.UNMATCHED)] == [Status.UNMATCHED]
 
 
 def test_what_is_not_there_cannot_be_rehearsed(world: World) -> None:
