@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -86,6 +88,32 @@ def test_what_the_page_pastes_over_mllp_and_tls_is_answered_as_it_says(connected
     assert [row.repeats for row in world.door.inbox.find()] == [1, 1, 1]
 
 
+@pytest.mark.parametrize("program", ["nc", "openssl"])
+def test_what_the_page_pastes_into_a_shell_shows_what_it_says(connected: tuple[World, Authority, Path], program: str) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not on this machine")
+    world, authority, pem = connected
+    (pasted,) = [each for each in re.findall(r"(?:^    .*\n)+", PAGE, flags=re.M) if "printf" in each and f" {program} " in each]
+    folder = pem.parent
+    (folder / "admission.hl7").write_text(blocks("hl7 sent mllp")[0])
+    (folder / "programme.pem").write_bytes(authority.held.pem.read_bytes())
+
+    async def run() -> str:
+        listener = world.door.listener(
+            tls=server_context(authority.held.pem, authority.held.key, None, world.door.sources), plain_port=0
+        )
+        await listener.start()
+        typed = pasted.replace("127.0.0.1 2575", f"127.0.0.1 {listener.plain_port}")
+        typed = typed.replace("hl7.programme.example:2575", f"127.0.0.1:{listener.port}")
+        shell = await asyncio.create_subprocess_shell(typed, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        shown, _ = await asyncio.wait_for(shell.communicate(), 20)
+        await listener.stop()
+        return shown.decode()
+
+    shown = asyncio.run(run())
+    assert comparable(segments(shown)) == comparable(segments(blocks("hl7 answered mllp")[0]))
+
+
 def test_what_the_page_sends_over_http_and_fhir_is_answered_as_it_says(connected: tuple[World, Authority, Path]) -> None:
     world, _, _ = connected
     _, shown = tokens.mint(
@@ -98,7 +126,7 @@ def test_what_the_page_sends_over_http_and_fhir_is_answered_as_it_says(connected
         return world.api.post(path, content=body, headers={**token, "Content-Type": kind})
 
     for _ in range(2):
-        answer = post("/v1/hl7", blocks("hl7 sent mllp")[0], "application/hl7-v2")
+        answer = post("/v1/hl7", blocks("hl7 sent mllp")[0].replace("\n", "\r"), "application/hl7-v2")
     assert answer.status_code == 200
     (expected,) = blocks("hl7 answered http")
     assert comparable(answer.text.rstrip("\r").split("\r")) == comparable(segments(expected))
