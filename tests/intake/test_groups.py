@@ -261,6 +261,30 @@ def test_a_connection_that_is_lost_with_a_statement_under_way_closes_its_senders
     asyncio.run(lose_it())
 
 
+def test_a_sender_that_leaves_with_its_statement_under_way_hurts_nobody(world: World) -> None:
+    handed_over(world, [[adt("A60", control_id="0").encode()]])
+
+    async def leave() -> None:
+        with ThreadPoolExecutor(2) as threads:
+            arrivals = Arrivals(world.door.reception, threads, world.url)
+            arrivals.open()
+            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+            with psycopg.connect(world.url) as conn, psycopg.connect(world.url, autocommit=True) as other:
+                conn.execute("LOCK TABLE intake.inbox IN EXCLUSIVE MODE")
+                left, stays = (arrivals.handle([adt("A60", control_id=n).encode()], world.source, "127.0.0.1") for n in "12")
+                stuck = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                await until(lambda: other.execute(stuck).fetchone() is not None)
+                left.cancel()
+            async with asyncio.timeout(10):
+                assert b"MSA|AA|2" in ((await stays)[0] or b"")
+                later = await arrivals.handle([adt("A60", control_id="3").encode()], world.source, "127.0.0.1")
+            assert b"MSA|AA|3" in (later[0] or b"") and arrivals.connected == COMMITS_AT_ONCE
+            arrivals.close()
+
+    asyncio.run(leave())
+    assert {row.control_id for row in world.rows()} == {"0", "1", "2", "3"}
+
+
 def test_a_statement_that_cannot_be_prepared_is_no_connection(world: World) -> None:
     with pytest.raises(psycopg.OperationalError, match="cannot be prepared"):
         opened(world.url, "SELECT * FROM intake.nothing_of_the_kind WHERE id = %b")
