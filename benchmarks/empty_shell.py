@@ -1,6 +1,7 @@
 """The smallest workflow that waits as a process does: the reference of every figure of the shell. No rule, no log, no database.
 
-The names of queue and signal are those of workflows/shell.py, which is not imported: a workflow would carry its own copy of it.
+Its activity has a queue of its own, as in the measurements of engine.md B0. The signal's name is that of workflows/shell.py, which
+is not imported: a workflow would carry its own copy of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 EMPTY = "empty"
-QUEUE = "throughline-advance"
+QUEUE = "empty-activities"
 NEWS = "news"
 NOTHING = "nothing"
 SLEEP = timedelta(hours=7)

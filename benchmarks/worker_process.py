@@ -1,6 +1,6 @@
 """One worker in a process of its own: `real`, wired as `throughline run worker` wires it, or `empty`, with the empty shell.
 
-Both have the same queues, threads, limits and sandbox, and neither imports its workflow anew for each instance. Arguments: which,
+Both have the same threads, limits and sandbox, and neither imports its workflow anew for each instance. Arguments: which,
 and how many workflows it keeps in memory; settings come from the environment. Ends at SIGTERM.
 """
 
@@ -15,14 +15,13 @@ from typing import Any
 from temporalio import activity
 from temporalio.client import Client
 
-from benchmarks.empty_shell import NOTHING, Empty
+from benchmarks.empty_shell import NOTHING, QUEUE, Empty
 from eventlog import gateway
 from eventlog.clock import SystemClock
 from workers.composition import open_system
 from workers.settings import Settings, load_settings
 from workers.telemetry import TelemetryTargets, start_telemetry
 from workers.temporal_worker import Capacity, activity_worker, run_worker, workflow_worker
-from workflows.shell import ADVANCE_QUEUE
 
 REAL, EMPTY = "real", "empty"
 
@@ -49,7 +48,7 @@ async def empty(settings: Settings, capacity: Capacity, stop: asyncio.Event) -> 
     client = await Client.connect(settings.temporal_address, namespace=settings.temporal_namespace)
     async with (
         workflow_worker(client, [Empty], build=EMPTY, capacity=capacity, passed_through=("benchmarks.empty_shell",)),
-        activity_worker(client, ADVANCE_QUEUE, [nothing], build=EMPTY, threads=capacity.advance_threads),
+        activity_worker(client, QUEUE, [nothing], build=EMPTY, threads=capacity.advance_threads),
     ):
         await stop.wait()
 

@@ -1,4 +1,4 @@
-"""The process that runs workflows and activities: three workers on three queues, and the Schedule of reconcile.
+"""The process that runs workflows and activities: two workers on two queues, and the Schedule of reconcile.
 
 It refuses to work on a log that was restored since the workflows were built, at its start and while it runs.
 """
@@ -36,7 +36,7 @@ from workers.composition import System, connect_temporal
 from workers.reconcile import Reconciler, ensure_schedule
 from workers.router import check_incarnation
 from workflows.reconcile import Reconcile
-from workflows.shell import ADVANCE_QUEUE, DELIVER_QUEUE, WORKFLOW_QUEUE
+from workflows.shell import DELIVER_QUEUE, WORKFLOW_QUEUE
 
 WORKFLOW_TASKS_PER_CORE = 10
 GRACEFUL_SHUTDOWN = timedelta(seconds=30)
@@ -89,13 +89,14 @@ def build_id() -> str:
 def workers_of(
     system: System, client: Client, *, build: str, capacity: Capacity = Capacity(), graceful: timedelta = GRACEFUL_SHUTDOWN
 ) -> tuple[Worker, ...]:
-    """The three workers, wired and not started."""
+    """The two workers, wired and not started."""
     advance, deliver = system.activities(build)
     reconciler = Reconciler(system.pool, client, system.clock, system.programme.processes)
     advancing: list[Callable[..., Any]] = [advance.advance, reconciler.reconcile]
     return (
-        workflow_worker(client, [*system.programme.workflows, Reconcile], build=build, capacity=capacity, graceful=graceful),
-        activity_worker(client, ADVANCE_QUEUE, advancing, build=build, threads=capacity.advance_threads, graceful=graceful),
+        workflow_worker(
+            client, [*system.programme.workflows, Reconcile], advancing, build=build, capacity=capacity, graceful=graceful
+        ),
         activity_worker(client, DELIVER_QUEUE, [deliver.deliver], build=build, threads=capacity.deliver_threads, graceful=graceful),
     )
 
@@ -103,17 +104,21 @@ def workers_of(
 def workflow_worker(
     client: Client,
     workflows: Sequence[type],
+    activities: Sequence[Callable[..., Any]] = (),
     *,
     build: str,
     capacity: Capacity,
     graceful: timedelta = GRACEFUL_SHUTDOWN,
     passed_through: Sequence[str] = PASSED_THROUGH,
 ) -> Worker:
-    """The worker of the queue of workflow tasks."""
+    """The worker of the queue of workflow tasks, and of the activities that workflows ask for on it: what one of its own tasks asks
+    for it gets at once, while it has a thread to spare; else whoever asks the queue first."""
+    doing = _activities(activities, WORKFLOW_QUEUE, capacity.advance_threads) if activities else {}
     return Worker(
         client,
         task_queue=WORKFLOW_QUEUE,
         workflows=workflows,
+        **doing,
         workflow_runner=SandboxedWorkflowRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules(*passed_through)),
         max_concurrent_workflow_tasks=capacity.workflow_tasks,
         max_cached_workflows=capacity.cached_workflows_max,
@@ -135,13 +140,20 @@ def activity_worker(
     return Worker(
         client,
         task_queue=queue,
-        activities=activities,
-        activity_executor=ThreadPoolExecutor(threads, queue),
-        max_concurrent_activities=threads,
-        interceptors=[OnlyCodes()],
         graceful_shutdown_timeout=graceful,
         deployment_config=_version(build),
+        **_activities(activities, queue, threads),
     )
+
+
+def _activities(activities: Sequence[Callable[..., Any]], queue: str, threads: int) -> dict[str, Any]:
+    """What a worker is told about its activities."""
+    return {
+        "activities": activities,
+        "activity_executor": ThreadPoolExecutor(threads, queue),
+        "max_concurrent_activities": threads,
+        "interceptors": [OnlyCodes()],
+    }
 
 
 def _version(build: str) -> WorkerDeploymentConfig:

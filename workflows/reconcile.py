@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
-from workflows.shell import ADVANCE_QUEUE
+from workflows.shell import WORKFLOW_QUEUE
 
 RECONCILE = "reconcile"
 PASS_SECONDS_MAX = 30
@@ -23,7 +23,7 @@ class Reconcile:
         try:
             await workflow.execute_activity(
                 RECONCILE,
-                task_queue=ADVANCE_QUEUE,
+                task_queue=WORKFLOW_QUEUE,
                 start_to_close_timeout=timedelta(seconds=PASS_SECONDS_MAX),
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )

@@ -18,9 +18,9 @@ from temporalio.workflow import ContinueAsNewVersioningBehavior
 from domain.core import ProcessRef
 
 WORKFLOW_QUEUE = "throughline"
-ADVANCE_QUEUE = "throughline-advance"
 DELIVER_QUEUE = "throughline-deliver"
-"""Three queues: a slow mail server never keeps a deadline waiting (engine.md B3)."""
+"""Two queues: a slow mail server never keeps a deadline waiting (engine.md B3). `advance` is asked for on the workflow's own, so
+that Temporal hands it to the worker in its answer to the very task that asked for it (decision 27)."""
 
 NEWS = "news"
 """The signal of the router: a position of the log that concerns the process."""
@@ -130,7 +130,7 @@ class Shell:
             ADVANCE,
             args=[self.process, workflow.now(), seen],
             result_type=Outcome,
-            task_queue=ADVANCE_QUEUE,
+            task_queue=WORKFLOW_QUEUE,
             start_to_close_timeout=self.limits.advance_start_to_close,
             schedule_to_close_timeout=self.limits.without_success_max,
             retry_policy=self._retry,

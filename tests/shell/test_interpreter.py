@@ -71,8 +71,7 @@ class Script:
 async def running(client: Client, script: Script, build: str = "one") -> AsyncIterator[None]:
     version = WorkerDeploymentConfig(WorkerDeploymentVersion("throughline", build), use_worker_versioning=False)
     async with (
-        Worker(client, task_queue=shell.WORKFLOW_QUEUE, workflows=[Toy], deployment_config=version),
-        Worker(client, task_queue=shell.ADVANCE_QUEUE, activities=[script.advance]),
+        Worker(client, task_queue=shell.WORKFLOW_QUEUE, workflows=[Toy], activities=[script.advance], deployment_config=version),
         Worker(client, task_queue=shell.DELIVER_QUEUE, activities=[script.deliver]),
     ):
         yield

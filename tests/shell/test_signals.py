@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
@@ -46,6 +46,24 @@ async def test_a_fact_that_reopens_a_process_while_it_closes_is_never_lost(world
         for ref in refs:
             await until(lambda ref=ref: bool(world.facts(ref, NewEpisodeProposed)), 60)
     assert all(world.facts(ref, OutreachEnded) for ref in refs)
+
+
+async def test_an_advance_comes_with_the_answer_to_the_task_that_asked_for_it(world: World) -> None:
+    """It is begun in the very transaction that asked for it; by way of a queue that takes several milliseconds at least."""
+    async with world.running():
+        refs = [world.assign(world.member()) for _ in range(3)]
+        for ref in refs:
+            await world.settled(ref)
+        waits: list[timedelta] = []
+        for ref in refs:
+            asked_at: dict[int, datetime] = {}
+            for event in (await world.handle(ref).fetch_history()).events:
+                at = event.event_time.ToDatetime()
+                if event.HasField("activity_task_scheduled_event_attributes"):
+                    asked_at[event.event_id] = at
+                if event.HasField("activity_task_started_event_attributes"):
+                    waits.append(at - asked_at[event.activity_task_started_event_attributes.scheduled_event_id])
+    assert min(waits) < timedelta(milliseconds=1)
 
 
 async def test_doubled_shuffled_and_stale_signals_record_nothing_twice(world: World) -> None:

@@ -31,7 +31,7 @@ from workers.rebuild import rebuild as rebuild_all
 from workers.reconcile import age_of_last_pass
 from workers.services import queries_of
 from workers.signals import TemporalAway, send_nudge
-from workflows.shell import ADVANCE_QUEUE, DELIVER_QUEUE, WORKFLOW_QUEUE
+from workflows.shell import DELIVER_QUEUE, WORKFLOW_QUEUE
 
 app = typer.Typer(
     help="The long-running processes, and the Temporal workflows that run them.", no_args_is_help=True, rich_markup_mode="rich"
@@ -248,7 +248,6 @@ async def _ask(settings: Any, rows: tuple[ProcessRow, ...]) -> tuple[dict[str, d
     client = await connect_temporal(settings)
     polled = {
         WORKFLOW_QUEUE: await _polled(client, WORKFLOW_QUEUE, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
-        ADVANCE_QUEUE: await _polled(client, ADVANCE_QUEUE, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
         DELIVER_QUEUE: await _polled(client, DELIVER_QUEUE, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
     }
     told = await asyncio.gather(*(_described(client, row.process) for row in rows))
