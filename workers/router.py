@@ -133,7 +133,9 @@ class Router:
             found.sweep.update((ref, position) for ref in carriers - ended)
 
     async def _tell(self, news: Mapping[ProcessRef, int], traces: Mapping[ProcessRef, str]) -> dict[ProcessRef, str]:
-        """Signal all, many at a time. Those that Temporal refused, with the code. Raises TemporalAway."""
+        """Signal all, many at a time; those of one episode one after the other, because what one of them writes the others read:
+        side by side they would wait for each other in Temporal and in the worker, and the first would be done as late as the last.
+        Those that Temporal refused, with the code. Raises TemporalAway."""
         failed: dict[ProcessRef, str] = {}
 
         async def one(process: ProcessRef, position: int) -> None:
@@ -145,7 +147,14 @@ class Router:
                         failed[process] = f"temporal_{error.status.name.lower()}"
                         _log.error("process parked", process=process.stream, code=failed[process])
 
-        await _all(one(process, position) for process, position in news.items())
+        async def one_by_one(processes: Iterable[ProcessRef]) -> None:
+            for process in processes:
+                await one(process, news[process])
+
+        together: dict[str, list[ProcessRef]] = {}
+        for process in news:
+            together.setdefault(process.id, []).append(process)
+        await _all(map(one_by_one, together.values()))
         return failed
 
     async def _tail(self, stop: asyncio.Event, poller: Poller, beat: Callable[[], None]) -> None:

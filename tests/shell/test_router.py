@@ -127,6 +127,24 @@ async def test_a_process_that_temporal_refuses_is_parked_and_the_others_go_on(
         await until(lambda: not world.query("SELECT 1 FROM router_parked"), 30)
 
 
+async def test_processes_of_one_episode_are_told_one_after_the_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = str(uuid.uuid4()), str(uuid.uuid4())
+    news = {ProcessRef(kind, id): 7 for id in (one, other) for kind in ("transition", "followup")}
+    under_way: list[ProcessRef] = []
+    beside: list[set[str]] = []
+
+    async def hear(client: Client, process: ProcessRef, position: int) -> None:
+        under_way.append(process)
+        await asyncio.sleep(0)
+        beside.append({each.stream for each in under_way})
+        under_way.remove(process)
+
+    monkeypatch.setattr("workers.router.send_news", hear)
+    await router_of(world)._tell(news, {})
+    assert beside[0] == {f"transition-{one}", f"transition-{other}"}, "those of different episodes do not wait for each other"
+    assert len(beside) == 4 and all(len({stream.partition("-")[2] for stream in at_once}) == len(at_once) for at_once in beside)
+
+
 async def test_when_temporal_is_away_nothing_is_tracked(world: World) -> None:
     (port,) = free_ports(1)
     nowhere = await Client.connect(f"127.0.0.1:{port}", lazy=True)
