@@ -68,9 +68,8 @@ class Advance:
         try:
             now = self._watch.now(workflow_now)
             with self._turns.of(process):
-                quiet = self._rounds.until_quiet(process, now)
-            found = self._seen(quiet, seen)
-            self._states.write(found)
+                found = self._seen(self._rounds.until_quiet(process, now), seen)
+                self._states.write(found)  # somebody looks at the worklist; whoever is next can wait for it too
         except Exception as error:
             self._states.failed(process, code_of(error), now)
             _log.warning("advance failed", process=process.stream, code=code_of(error))
