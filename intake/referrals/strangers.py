@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -25,6 +25,7 @@ from domain.episode.state import Episode
 from domain.follow_up_policy import EVERY_COUNTY, ConditionKind
 from domain.member.circumstances import Circumstances, CountyLearned
 from domain.member.decider import Attribution, Member
+from domain.policy import DEFAULT_PLAN
 from domain.stay.course import Course, Said, course_of
 from domain.stay.facts import order_of
 from domain.timeline import Entry
@@ -51,10 +52,12 @@ REASON_LENGTH_MAX: Final = 500
 @dataclass(frozen=True, slots=True)
 class Stranger:
     """Somebody whom nobody knows. `id` is made of keyed digests and says nothing. `person` only where names were asked for.
-    `populations`: of focus that they would belong to; `counties`: in one of which they would have to live for it, none where they
-    may live anywhere; `visits`: what they came for; `dismissed`: why somebody did not refer them, where they came again since."""
+    `populations`: of focus that they would belong to under the rules of `plan`; `counties`: in one of which they would have to live
+    for it, none where they may live anywhere; `visits`: what they came for; `dismissed`: why somebody did not refer them, where they
+    came again since."""
 
     id: str
+    plan: str
     populations: tuple[str, ...]
     policy: str
     visits: tuple[Candidate, ...]
@@ -124,11 +127,11 @@ class Strangers:
         self._desk = desk
         self._clock = clock
 
-    def candidates(self, *, plan: str = "default", names: bool = False) -> tuple[Stranger, ...]:
-        """Whom to look at, who came last first, under the rules of a plan. `names` unseals who they are, for this answer only."""
-        words, rules = self._words(), self._rules(plan)
-        groups = self._groups(rules.stays_min) if rules is not None else ()
-        found = [s for group in groups if rules and (s := self._stranger(group, rules, words, names=names)) is not None]
+    def candidates(self, *, plan: str | None = DEFAULT_PLAN, names: bool = False) -> tuple[Stranger, ...]:
+        """Whom to look at, who came last first, under the rules of a plan; None: of the first plan under whose rules they would be
+        one, because nobody knows whose they are. `names` unseals who they are, for this answer only."""
+        words, rules = self._words(), self._rules((plan,) if plan is not None else self._plans())
+        found = [s for group in self._groups(rules) if (s := self._stranger(group, rules, words, names=names)) is not None]
         return tuple(sorted(found, key=lambda s: (s.last_at, s.id), reverse=True))
 
     def refer(self, stranger: str, *, plan: str, by: str, reason: str = "") -> Taken:
@@ -163,8 +166,11 @@ class Strangers:
 
     # -- whose messages they are
 
-    def _groups(self, stays_min: int) -> Iterator[_Group]:
+    def _groups(self, rules: Sequence[_Rules]) -> Iterator[_Group]:
         """The messages that wait for nobody known, person by person: of one CIN, or of one name and birth date without any."""
+        if not rules:
+            return
+        stays_min = min(rule.stays_min for rule in rules)
         heard = self._waiting(stays_min)
         cins = {self._named(h.person): set[str]() for h in heard}
         for h in heard:
@@ -220,7 +226,14 @@ class Strangers:
 
     # -- whether they came so often
 
-    def _rules(self, plan: str) -> _Rules | None:
+    def _plans(self) -> tuple[str, ...]:
+        """The programme's own rules first, then those of every plan that has some."""
+        return tuple(dict.fromkeys((DEFAULT_PLAN, *sorted(policy.plan for policy in self._book().policies))))
+
+    def _rules(self, plans: Sequence[str]) -> tuple[_Rules, ...]:
+        return tuple(rules for plan in plans if (rules := self._rules_of(plan)) is not None)
+
+    def _rules_of(self, plan: str) -> _Rules | None:
         """None where no policy was ever adopted: nobody knows a threshold."""
         try:
             policy = self._book().in_force_now(plan, Alarm(self._clock.now()))
@@ -239,17 +252,21 @@ class Strangers:
         return _Rules(plan, min(condition.at_least for condition, _ in conditions), tuple(sorted(counties)))
 
     def _stranger(
-        self, group: _Group, rules: _Rules, words: Mapping[str, tuple[str, frozenset[str]]], *, names: bool
+        self, group: _Group, rules: Sequence[_Rules], words: Mapping[str, tuple[str, frozenset[str]]], *, names: bool
     ) -> Stranger | None:
-        found, counties = self._screened(group, rules)
         reason, seen = words.get(group.id, ("", frozenset[str]()))
-        if not found or set(group.stays) <= seen:
+        if set(group.stays) <= seen:
+            return None
+        screenings = ((rule.plan, *self._screened(group, rule)) for rule in rules)
+        plan, found, counties = next((each for each in screenings if each[1]), ("", (), ()))
+        if not found:
             return None
         person = group.person
         visits = {visit.visit: visit for screening in found for visit in screening.candidates}
         facilities = Counter(h.facility for h in group.heard if h.facility)
         return Stranger(
             id=group.id,
+            plan=plan,
             populations=tuple(screening.code for screening in found),
             policy=found[0].policy,
             visits=tuple(sorted(visits.values(), key=lambda v: (v.on, v.visit))),
@@ -282,9 +299,9 @@ class Strangers:
         return screened(Evidence(member, Episode(), stays), self._book(), plan, Alarm(now)).found
 
     def _group(self, stranger: str, plan: str) -> _Group:
-        rules = self._rules(plan)
-        groups = self._groups(rules.stays_min) if rules is not None else ()
-        found = next((g for g in groups if rules and g.id == stranger and self._screened(g, rules)[0]), None)
+        rules = self._rules((plan,))
+        groups = (group for group in self._groups(rules) if group.id == stranger)
+        found = next((group for group in groups if any(self._screened(group, rule)[0] for rule in rules)), None)
         if found is None:
             raise UnknownStranger(stranger)
         return found

@@ -13,6 +13,7 @@ from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
 from tests.intake.test_referrals import adopt
 
+VISITS = 'kind = "avoidable_visits", any_of = ["emergency"], at_least = '
 DAYS = ("20251105", "20251203", "20260107", "20260204", "20260304")
 
 
@@ -122,3 +123,14 @@ def test_without_a_cin_the_referral_waits_for_somebody_who_knows_it(world: World
     assert not stranger.with_cin
     taken = world.door.strangers.refer(stranger.id, plan="default", by=world.staff(Role.CARE_MANAGER))
     assert (taken.status, taken.reason) == (Status.UNMATCHED, "no_cin")
+
+
+def test_under_the_rules_of_whichever_plan_looks_first_somebody_is_shown(world: World) -> None:
+    adopt(world)
+    adopt(world, "early", **{f"{VISITS}5": f"{VISITS}3"})
+    come(world, *DAYS[:3])
+    assert found(world) == [], "three are too few for the programme's own rules"
+    (stranger,) = world.door.strangers.candidates(plan=None)
+    assert (stranger.plan, stranger.populations) == ("early", ("2a",))
+    come(world, *DAYS[3:])
+    assert [s.plan for s in world.door.strangers.candidates(plan=None)] == ["default"]
