@@ -14,7 +14,7 @@ from api.problems import Problem
 from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.applying.replays import Rehearsed, Selection, replay_chosen
+from intake.applying.replays import DISCARDABLE, Rehearsed, Selection, discard_chosen, replay_chosen
 from intake.store.inbox import Shown, Status, UnknownMessage
 
 router = APIRouter(prefix="/inbox", tags=["Inbox"])
@@ -107,6 +107,24 @@ class ReplayRequest(BaseModel):
     dry_run: bool = Field(default=False, description="Change nothing; show what would become of each (of 200 at most)")
 
 
+class DiscardRequest(BaseModel):
+    """Which messages: every condition that is given must hold; at least one must be. `because`: why nothing follows from them."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"statuses": ["dead"], "reason": "not_hl7", "because": "port_scanner"}]}
+    )
+
+    because: str = Field(pattern=r"^[a-z0-9_]{3,60}$", description="A code in small letters, such as told_the_plan")
+    statuses: list[Status] = Field(default_factory=list, max_length=7)
+    source: str | None = Field(default=None, max_length=64)
+    reason: str | None = Field(default=None, max_length=60)
+    file: UUID | None = Field(default=None, description="The rows of this file; else no rows of files are meant")
+
+
+class Discarded(BaseModel):
+    set_aside: int
+
+
 class StandingSaid(BaseModel):
     status: str
     reason: str
@@ -171,6 +189,15 @@ def replay_all(services: Use, caller: Worker, said: ReplayRequest) -> Replayed:
         told = [Rehearsal.of(one) for one in services.door.rehearsal.all_of(selection, now)]
         return Replayed(taken_up=0, rehearsed=told)
     return Replayed(taken_up=replay_chosen(services.inbox, selection, by=caller.by, now=now), rehearsed=[])
+
+
+@router.post("/discards", status_code=202, summary="Nothing is to follow from all open messages that fit; they stay in the inbox")
+def discard_all(services: Use, caller: Worker, said: DiscardRequest) -> Discarded:
+    selection = Selection(statuses=tuple(said.statuses), source=said.source, reason=said.reason, file=said.file)
+    if selection.empty or not set(said.statuses or DISCARDABLE) <= set(DISCARDABLE):
+        raise Problem(422, "filter_missing", "Say which messages: unmatched, waiting or dead ones.", "statuses")
+    count = discard_chosen(services.inbox, selection, reason=said.because, by=caller.by, now=services.clock.now())
+    return Discarded(set_aside=count)
 
 
 @router.get("/{inbox_id}/rehearsal", summary="What a replay of this message would do; nothing is changed")

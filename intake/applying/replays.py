@@ -7,7 +7,7 @@ rehearsal does the very same, on a transaction that is rolled back and a gateway
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Final, LiteralString
@@ -32,12 +32,14 @@ REHEARSED_MAX: Final = 200
 _SINGLY: Final[LiteralString] = f"transport <> 'file' AND kind <> '{FILE_KIND}'"
 """What is a message, and no file with rows of its own."""
 
+DISCARDABLE: Final = (Status.UNMATCHED, Status.WAITING, Status.DEAD)
 REPLAYABLE: Final = tuple(status for status in Status if status is not Status.RECEIVED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which messages: every condition that is given must hold. `trigger` is that of MSH-9.2 (A03), or a FHIR event code."""
+    """Which messages: every condition that is given must hold. `trigger` is that of MSH-9.2 (A03), or a FHIR event code; `file`:
+    the rows of that file, which are meant by no other condition."""
 
     statuses: tuple[Status, ...] = ()
     source: str | None = None
@@ -45,12 +47,14 @@ class Selection:
     reason: str | None = None
     received_from: datetime | None = None
     received_until: datetime | None = None
+    file: UUID | None = None
     limit: int = REPLAY_MAX
 
     @property
     def empty(self) -> bool:
         """Whether it leaves everything that ever came: nobody means that."""
-        return not (self.statuses or self.source or self.trigger or self.reason or self.received_from or self.received_until)
+        told = (self.statuses, self.source, self.trigger, self.reason, self.received_from, self.received_until, self.file)
+        return not any(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,10 @@ class Rehearsed:
 
 
 def chosen(inbox: Inbox, selection: Selection) -> tuple[UUID, ...]:
-    """The messages that a selection means, the oldest first; no file of members or referrals, and none that is in work."""
-    conditions: list[LiteralString] = [_SINGLY, "status = ANY(%(statuses)s)"]
+    """The messages that a selection means, the oldest first; no file of members or referrals, no row of a plan's file that is not
+    named, and none that is in work."""
+    conditions: list[LiteralString] = [_SINGLY] if selection.file is None else ["transport = 'file' AND part_of = %(file)s"]
+    conditions.append("status = ANY(%(statuses)s)")
     if selection.source is not None:
         conditions.append("source_id = %(source)s")
     if selection.trigger is not None:
@@ -123,7 +129,7 @@ def chosen(inbox: Inbox, selection: Selection) -> tuple[UUID, ...]:
     values = {
         "statuses": [s.value for s in selection.statuses or REPLAYABLE if s is not Status.RECEIVED], "source": selection.source,
         "trigger": selection.trigger, "reason": selection.reason, "received_from": selection.received_from,
-        "received_until": selection.received_until, "limit": min(selection.limit, REPLAY_MAX),
+        "received_until": selection.received_until, "file": selection.file, "limit": min(selection.limit, REPLAY_MAX),
     }  # fmt: skip
     with inbox.pool.connection() as conn:
         rows = conn.execute(
@@ -142,6 +148,19 @@ def replay_chosen(inbox: Inbox, selection: Selection, *, by: str, now: datetime)
             continue
         taken += 1
     return taken
+
+
+def discard_chosen(inbox: Inbox, selection: Selection, *, reason: str, by: str, now: datetime) -> int:
+    """Nothing is to follow from all of them; how many they were. Only what is open can be set aside."""
+    statuses = tuple(status for status in selection.statuses or DISCARDABLE if status in DISCARDABLE)
+    set_aside = 0
+    for inbox_id in chosen(inbox, replace(selection, statuses=statuses)) if statuses else ():
+        try:
+            inbox.discard(inbox_id, reason=reason, by=by, now=now)
+        except UnknownMessage:
+            continue
+        set_aside += 1
+    return set_aside
 
 
 class Rehearsal:

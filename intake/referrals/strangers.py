@@ -53,8 +53,8 @@ REASON_LENGTH_MAX: Final = 500
 class Stranger:
     """Somebody whom nobody knows. `id` is made of keyed digests and says nothing. `person` only where names were asked for.
     `populations`: of focus that they would belong to under the rules of `plan`; `counties`: in one of which they would have to live
-    for it, none where they may live anywhere; `visits`: what they came for; `dismissed`: why somebody did not refer them, where they
-    came again since."""
+    for it, none where they may live anywhere; `visits`: what they came for; `dismissed`: why somebody did not refer them, where
+    they came again since."""
 
     id: str
     plan: str

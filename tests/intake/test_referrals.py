@@ -88,9 +88,9 @@ def test_what_is_no_json_is_said_so() -> None:
 
 
 def adopt(world: World, plan: str = "default", **replaced: str) -> None:
-    """A plan's policy, so that the plan's days are known; of a plan that has none, one that differs from the default in a few words."""
-    own = POLICIES / f"{plan}.toml"
-    text = own.read_text() if own.exists() else (POLICIES / "default.toml").read_text().replace('plan = "default"', f'plan = "{plan}"')
+    """A plan's policy, so that the plan's days are known; of a plan that has none, the default one but for a few words."""
+    own, default = POLICIES / f"{plan}.toml", (POLICIES / "default.toml").read_text()
+    text = own.read_text() if own.exists() else default.replace('plan = "default"', f'plan = "{plan}"')
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)

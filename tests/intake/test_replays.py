@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from domain.staff.facts import Role
 from domain.stay.facts import MemberDischarged
 from intake.applying import apply
-from intake.applying.replays import Rehearsal, Selection, chosen, replay_chosen
+from intake.applying.replays import Rehearsal, Selection, chosen, discard_chosen, replay_chosen
 from intake.reading import forms
 from intake.referrals.desk import FORM_KIND
 from intake.referrals.referral import EXAMPLE
@@ -161,3 +163,23 @@ def test_a_referral_is_rehearsed_as_one_and_a_file_of_them_is_no_message(world: 
 def test_what_is_not_there_cannot_be_rehearsed(world: World) -> None:
     with pytest.raises(UnknownMessage):
         world.door.rehearsal.of(UUID(int=1), world.clock.now())
+
+
+def test_all_of_one_cause_are_set_aside_and_the_rows_of_a_file_only_where_it_is_named(world: World) -> None:
+    bad = [replace(MARISOL, cin=f"9123456{n}B") for n in range(3)]
+    files = [world.register(*people) for people in (bad, (TOMAS, replace(bad[0], family="Other")))]
+    (unknown,) = world.deliver(a03())
+    (applied,) = world.deliver(adt("A01", person=TOMAS, control_id="C-9", visit="V-9"))
+
+    def set_aside(**which: Any) -> int:
+        selection = Selection(**which)
+        return discard_chosen(world.door.inbox, selection, reason="told_the_plan", by="staff-somebody", now=world.clock.now())
+
+    assert set_aside(statuses=(Status.DEAD,)) == 0, "rows are not meant unless their file is named"
+    assert set_aside(file=files[0].file_id, statuses=(Status.DEAD,)) == 3
+    rows = world.door.inbox.find(part_of=files[0].file_id)
+    assert {(row.status, row.reason) for row in rows} == {(Status.IGNORED, "told_the_plan")}
+    assert len(world.door.inbox.find(part_of=files[1].file_id, status=Status.DEAD)) == 1
+    assert set_aside(statuses=(Status.APPLIED,)) == 0
+    assert set_aside(source=unknown.source_id) == 1, "what was applied is no longer anybody's to set aside"
+    assert world.door.inbox.show(applied.inbox_id).row.status is Status.APPLIED

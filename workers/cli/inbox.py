@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from intake.applying.replays import Rehearsed, Selection, replay_chosen
+from intake.applying.replays import DISCARDABLE, Rehearsed, Selection, discard_chosen, replay_chosen
 from intake.senders.notices import UnknownNotice
 from intake.senders.sources import load_sources
 from intake.store.inbox import Shown, Status
@@ -324,24 +324,44 @@ def sources(
 
 @app.command("discard")
 def discard(
-    inbox_id: InboxId,
     reason: Annotated[str, typer.Option(help="Why, as a code in small letters, such as not_our_member.")],
+    inbox_id: Annotated[UUID | None, typer.Argument(help="A message's id.")] = None,
+    status: Annotated[list[Filter] | None, typer.Option(help="All in this status; may be given several times.")] = None,
+    source: Annotated[str | None, typer.Option(help="All from this source.")] = None,
+    left_for: Annotated[str | None, typer.Option("--left-for", help="All that are there for this reason, such as not_hl7.")] = None,
+    file: Annotated[UUID | None, typer.Option(help="All rows of this file; else no rows of files are meant.")] = None,
     by: As = None,
     json: Json = False,
 ) -> None:
-    """Say that nothing is to follow from a message. It stays in the inbox.
+    """Say that nothing is to follow from a message, or from all open ones that fit. They stay in the inbox.
 
-    Example:
+    Examples:
 
         throughline inbox discard 0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f90 --reason not_our_member --as rosa@example.org
+
+        throughline inbox discard --status dead --source st-brendan --left-for not_hl7 --reason port_scanner
+
+        throughline inbox discard --file 0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f90 --status dead --reason told_the_plan
     """
+    selection = Selection(
+        statuses=tuple(Status(s.value) for s in status or ()), source=source, reason=left_for, file=file
+    )  # fmt: skip
+    if (inbox_id is None) == selection.empty or not set(selection.statuses) <= set(DISCARDABLE):
+        raise Stop(
+            "Say which message, or which open ones.", field="inbox_id", remedy="give an id, or --status dead", status=f.USAGE
+        )
     with f.opened() as system:
-        door = door_of(system)
+        door, now = door_of(system), system.clock.now()
         try:
-            door.inbox.discard(inbox_id, reason=reason, by=actor(system, by), now=system.clock.now())
+            who, count = actor(system, by), 1
+            if inbox_id is not None:
+                door.inbox.discard(inbox_id, reason=reason, by=who, now=now)
+            else:
+                count = discard_chosen(door.inbox, selection, reason=reason, by=who, now=now)
         finally:
             door.close()
-        f.done("Set aside; nothing follows from it.", json=json, inbox_id=inbox_id, reason=reason)
+    said = f"{count} set aside; nothing follows from {'it' if count == 1 else 'them'}."
+    f.done(said, json=json, set_aside=count, reason=reason)
 
 
 def _tree(shown: Shown) -> Tree:
