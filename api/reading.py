@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from api.looking_back import Explanation, MemberThen, Nobody, explain, instant_of, member_then
+from api.open_matters import MATTERS_MAX, OPERATIONS, Matter, MatterKind, counted, open_matters
 from api.problems import Problem
 from api.security import READERS, Use, only
 from api.tokens import Caller
@@ -114,8 +115,6 @@ class Question:
 SEARCHED = ("text", "cin", "birth_date")
 """What names a person is searched by a POST: addresses end up in the logs of every proxy on the way."""
 
-OPERATIONS = (Role.OPERATOR, Role.SUPERVISOR, Role.AUDITOR)
-
 QUESTIONS = (
     Question("/worklist", "worklist", WorkItem, "What is owed, by the last moment at which it can be done", "Worklist"),
     Question("/deadlines", "deadlines", Deadline, "Every due that was ever set, with its verdict", "Worklist"),
@@ -216,6 +215,31 @@ Names = Annotated[bool, Query(description=DESCRIBED["names"])]
 When = Annotated[str | None, Query(description="A day (its end) or an instant; left out: now", examples=["2026-11-20"])]
 
 _single = APIRouter()
+
+
+class FrontDesk(BaseModel):
+    """What the front door leaves for a person, the most pressing first. `counts`: how many of each kind, messages one by one."""
+
+    items: list[Matter]
+    counts: dict[str, int]
+
+
+@_single.get("/worklist/front-door", tags=["Worklist"], summary="What the front door leaves for a person, and what to do about it")
+def front_door(
+    services: Use,
+    caller: Reader,
+    plan: Annotated[str | None, Query(max_length=64, description="Only what is known to be of this health plan")] = None,
+    kind: Annotated[MatterKind | None, Query(description="Only of this kind")] = None,
+    limit: Annotated[int, Query(ge=1, le=MATTERS_MAX, description="At most so many items; the counts are of all")] = 200,
+    names: Names = False,
+) -> FrontDesk:
+    """Silent feeds, files that stopped, questions about who somebody is, people whom nobody knows and who come often, dead letters,
+    messages that wait; and what messages made a process ask for, which `/worklist` owes as well (`process`, `key`). Each with why,
+    since when, and what can be done: as a command and as a call. What your role may not see or do is left out."""
+    may_see_names(caller, names=names)
+    now = services.clock.now()
+    found = open_matters(services.door, services.queries, now, role=caller.role, kind=kind, plan=plan, names=names)
+    return FrontDesk(items=list(found[:limit]), counts=counted(found))
 
 
 @_single.get("/members/{member}", tags=["Members"], summary="A member with all their episodes")

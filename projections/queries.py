@@ -116,6 +116,14 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         page = ask.paged(rows, lambda row: _work_item(row, now))
         return self._named(page, names, {"owed_by_name": "owed_by", "member_name": "member"})
 
+    def asked_of_people(
+        self, rules: Sequence[str], *, now: datetime, plan: str | None = None, limit: int = LIMIT_MAX
+    ) -> tuple[WorkItem, ...]:
+        """What waits for somebody's word under some rules, in every process, by the last moment at which it can be given."""
+        ask = Ask(questions.WORK).where("o.rule = ANY(%s) AND o.state = 'open' AND NOT o.suspended", list(rules))
+        ask.equal("o.plan", plan).order("o.act_by", "o.process", "o.key").page(limit, None)
+        return ask.paged(self._rows(*ask.sql()), lambda row: _work_item(row, now)).items
+
     def deadlines(
         self,
         *,

@@ -261,6 +261,13 @@ def test_53_a_transfer_to_another_hospital_of_which_nothing_is_heard_is_asked_ab
     )
     (first,) = programme.stays(who)
     assert f"placement_review/{first}/0" in programme.owed(who) and not set(AT_HOME) & set(programme.of_stay(who, first))
+    asked = programme.get("/worklist/front-door", Role.CARE_MANAGER, kind="decision")["items"]
+    (look,) = (matter for matter in asked if matter["key"] == f"placement_review/{first}/0")
+    assert look["since"] == shown(friday(10)) and look["members"] == [programme.member(who)]
+    assert [todo["call"].split()[1] for todo in look["todo"]] == [
+        f"/v1/streams/{first}/timeline", f"/v1/transitions/{programme.transition(who).stream}/stay-reviews",
+    ]  # fmt: skip
+    assert look["todo"][1]["body"]["stay"] == first
     programme.send(
         came(who, "T53-B", friday(12), facility="ST BRENDAN", location="2N^210^B^ST BRENDAN"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,21 +12,24 @@ from rich.text import Text
 from rich.tree import Tree
 
 from api.looking_back import Explanation, MemberThen, Owed, explain, instant_of, member_then
+from api.open_matters import Matter, MatterKind, counted, open_matters
 from api.year import TierThen
 from domain.calendar import start_of_day
 from domain.catalog import PROCESSES
 from domain.staff.decider import OFFICE_ZONE
 from intake.senders.notices import Notices
+from intake.senders.sources import SourcesInvalid
 from projections.answers import Deadline, Page
 from projections.words import listed, plain, promise, waited
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.people import staff_of, stream_of
 from workers.composition import System
-from workers.services import projector_of, queries_of
+from workers.services import door_of, projector_of, queries_of
 
 PANEL = "Looking"
 UNLED_COUNTED_MAX = 1_000
+URGENT = (MatterKind.NOTICE, MatterKind.STALLED, MatterKind.DEAD_LETTER)
 NOBODY_CALLED: Mapping[str, str] = {}
 """Where no names are shown."""
 
@@ -64,6 +67,10 @@ def worklist(
     due_after: DueAfter = None,
     due_before: DueBefore = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")] = False,
+    front_door: Annotated[
+        bool | None,
+        typer.Option("--front-door/--no-front-door", help="What the front door leaves for a person; unless narrowed: yes."),
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     names: Names = True,
@@ -71,19 +78,29 @@ def worklist(
 ) -> None:
     """What is owed: what, by when, why, whose. Sorted by the last moment at which it can still be done.
 
-    Example:
+    Then what the front door leaves for a person: silent feeds, files that stopped, questions about who somebody is, people to
+    refer, new episodes to decide on, dead letters; each with why, since when and what to do.
+
+    Examples:
+
+        throughline worklist
 
         throughline worklist --care-manager dana@example.org --due-before 2026-11-30
+
+        throughline worklist --plan valley-health --front-door --json
     """
+    narrowed = any((care_manager, kind, rule, member, due_after, due_before, overdue, cursor))
     with f.opened() as system:
         now = system.clock.now()
+        matters = _matters(system, plan, names=names) if front_door or (front_door is None and not narrowed) else None
         page = queries_of(system).worklist(
             now=now, plan=plan, care_manager=staff_id(system, care_manager), kind=kind, rule=rule, member=member_id(system, member),
             due_after=day(due_after, "--due-after"), due_before=day(due_before, "--due-before"), overdue=overdue, limit=limit,
             cursor=cursor, names=names,
         )  # fmt: skip
         if json:
-            f.as_json(page)
+            left = {} if matters is None else {"front_door": matters, "front_door_counts": counted(matters)}
+            f.as_json({"items": page.items, "next_cursor": page.next_cursor, **left})
             return
         rows = [
             (
@@ -100,12 +117,49 @@ def worklist(
         ]
         columns = ("act by", "state", "what", "member", "owed by", "plan", "why", "key")
         f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=note(system, page))
+        if matters is not None:
+            _show_matters(matters, limit, plan)
+        else:
+            for notice in Notices(system.pool).open():
+                f.err.print(Text(f"Front door: {notice.said}, since {f.local(notice.since)}. {notice.remedy}", style="bold yellow"))
         unled = queries_of(system).without_lead(now=now, plan=plan, limit=UNLED_COUNTED_MAX).items if care_manager is None else ()
-        for notice in Notices(system.pool).open():
-            f.err.print(Text(f"Front door: {notice.said}, since {f.local(notice.since)}. {notice.remedy}", style="bold yellow"))
         if unled:
             many = f"{UNLED_COUNTED_MAX} or more" if len(unled) == UNLED_COUNTED_MAX else str(len(unled))
             f.err.print(Text(f"Without a lead: {many}; `throughline caseload --without-lead` shows whom.", style="yellow"))
+
+
+def _matters(system: System, plan: str | None, *, names: bool) -> tuple[Matter, ...] | None:
+    """What the front door leaves; None, and said so, where its registry cannot be read: what is owed is shown all the same."""
+    try:
+        door = door_of(system)
+    except SourcesInvalid as faulty:
+        f.err.print(Text(f"Front door: not looked at. {faulty}", style="bold red"))
+        return None
+    try:
+        return open_matters(door, queries_of(system), system.clock.now(), plan=plan, names=names)
+    finally:
+        door.close()
+
+
+def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None) -> None:
+    if not matters:
+        f.out.print("Nothing waits at the front door." if plan is None else f"Nothing of {plan} waits at the front door.")
+        return
+    many = ", ".join(f"{count} {plain(kind)}" for kind, count in counted(matters).items())
+    tree = Tree(Text(f"Front door: {many}", "bold"))
+    for m in matters[:limit]:
+        about = [m.source] if m.source and m.source not in m.why else []
+        about += [m.who] if m.who else [f.short(member) for member in m.members]
+        about += [f"by {f.local(m.due_at, due=True)}"] if m.due_at else []
+        named = Text(plain(m.kind.value), "bold red" if m.kind in URGENT else "yellow")
+        branch = tree.add(
+            Text.assemble(named, f"  since {f.local(m.since)}  {m.why}", (f"  {', '.join(about)}" if about else "", "dim"))
+        )
+        for todo in m.todo:
+            branch.add(Text.assemble((f"{todo.what}: ", "dim"), todo.command))
+    f.tree(tree)
+    if len(matters) > limit:
+        f.err.print(Text(f"{len(matters) - limit} more with a higher --limit", style="dim"))
 
 
 def deadlines(
