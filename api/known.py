@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from domain.catalog import DECIDERS, PROCESSES
 from domain.core import READ_ROUNDS, Instant, Loaded, Plan, ProcessRef, Recorded, StreamId, fold
 from domain.policy import PolicyBook, read_policy
+from domain.stay.facts import day_alone
 from eventlog.log import Log
 from projections.sentences import sentence
 
@@ -18,7 +19,7 @@ STREAMS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A fact that something rests on, in words."""
+    """A fact that something rests on, in words. `occurred_on`: the local day, where no more is known."""
 
     event_id: str
     stream: StreamId
@@ -26,6 +27,7 @@ class Fact:
     occurred_at: datetime
     recorded_at: datetime
     actor: str
+    occurred_on: date | None
 
 
 class Known:
@@ -76,5 +78,7 @@ class Known:
         for facts in self._streams.values():
             for r in facts:
                 if r.event_id == event_id:
-                    return Fact(r.event_id, r.stream, sentence(r.fact), r.occurred_at, r.recorded_at, r.actor)
+                    return Fact(
+                        r.event_id, r.stream, sentence(r.fact), r.occurred_at, r.recorded_at, r.actor, day_alone(r)
+                    )  # fmt: skip
         return None

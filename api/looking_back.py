@@ -85,7 +85,7 @@ class EpisodeThen:
 
 @dataclass(frozen=True, slots=True)
 class StayThen:
-    """A hospital stay, as all statements that were known by then told it."""
+    """A hospital stay, as all statements that were known by then told it. `…_on`: the local day, where no more is known."""
 
     stay: StreamId
     facility: str
@@ -94,6 +94,8 @@ class StayThen:
     admitted_at: datetime | None
     discharged_at: datetime | None
     disposition: str = ""
+    admitted_on: date | None = None
+    discharged_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +341,8 @@ def _stay(known: Known, stream: StreamId, at: Instant) -> StayThen | None:
         admitted_at=admitted_at,
         discharged_at=discharge.at if discharge else None,
         disposition=discharge.disposition if discharge else "",
+        admitted_on=course.admission.on if course.admission else None,
+        discharged_on=discharge.day if discharge else None,
     )
 
 

@@ -113,7 +113,8 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """A fact in a history. `personal` holds (field, text) of what is sealed, where it was asked for and can still be read."""
+    """A fact in a history. `occurred_on`: the local day, where no more is known. `personal` holds (field, text) of what is sealed,
+    where it was asked for and can still be read."""
 
     event_id: str
     position: int
@@ -123,6 +124,7 @@ class TimelineEntry:
     name: str
     sentence: str
     occurred_at: datetime
+    occurred_on: date | None
     said_at: datetime | None
     recorded_at: datetime
     actor: str

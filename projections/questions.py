@@ -60,8 +60,8 @@ FROM (SELECT t.key, t.process, t.stay, t.member, t.episode, t.plan, coalesce(e.l
             LEFT JOIN process_obligation o ON o.process = d.stream AND o.key = d.due_key
             WHERE d.stream = t.process AND d.subject = t.stay AND d.governing) AS w) AS v) AS q"""
 
-ENTRY = """t.key, t.position, t.stream, t.kind, t.version, t.name, t.sentence, t.occurred_at, t.said_at, t.recorded_at, t.actor,
-    t.rule, t.policy, t.due_at, t.message_id, t.causation, t.sealed"""
+ENTRY = """t.key, t.position, t.stream, t.kind, t.version, t.name, t.sentence, t.occurred_at, t.occurred_on, t.said_at,
+    t.recorded_at, t.actor, t.rule, t.policy, t.due_at, t.message_id, t.causation, t.sealed"""
 TIMELINE = f"SELECT {ENTRY}\nFROM read.belonging b JOIN read.timeline t ON t.stream = b.stream"
 STREAM_TIMELINE = f"SELECT {ENTRY}\nFROM read.timeline t"
 

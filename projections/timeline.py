@@ -5,19 +5,20 @@ One row a fact, in all streams but claims; whose history a stream belongs to is 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
+from domain.stay.facts import day_alone
 from eventlog.codec import StoredFact
 from projections import sentences, sentences_of_the_year, words
 from projections.model import ReadModel
 
 
 class TimelineRow(msgspec.Struct, frozen=True):
-    """`key` is the event's id. `kind` is the stream's. `due_at` is set where the fact speaks of a due. `sealed`: something personal
-    belongs to it, which only the log can show. A Struct: there is one for each fact of the log, and a dataclass takes six times as
-    long to be made."""
+    """`key` is the event's id. `kind` is the stream's. `occurred_on` is set where only the local day is known, `due_at` where the
+    fact speaks of a due. `sealed`: something personal belongs to it, which only the log can show. A Struct: there is one for each
+    fact of the log, and a dataclass takes six times as long to be made."""
 
     key: str
     position: int
@@ -27,6 +28,7 @@ class TimelineRow(msgspec.Struct, frozen=True):
     name: str
     sentence: str
     occurred_at: datetime
+    occurred_on: date | None
     said_at: datetime | None
     recorded_at: datetime
     actor: str
@@ -54,6 +56,7 @@ def _fold(key: str, row: TimelineRow | None, stored: StoredFact) -> TimelineRow:
         name=stored.name,
         sentence=sentences.sentence(fact),
         occurred_at=recorded.occurred_at,
+        occurred_on=day_alone(recorded),
         said_at=recorded.said_at,
         recorded_at=recorded.recorded_at,
         actor=recorded.actor,

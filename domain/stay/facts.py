@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from enum import StrEnum
 
-from domain.core import Fact, Instant
+from domain.core import Fact, Instant, Recorded
 
 BY_HAND = "by_hand"
 """The source of what a person entered."""
@@ -234,6 +234,16 @@ StayStatement = (
     | LeaveBegun
     | LeaveEnded
 )
+
+
+def day_alone(recorded: Recorded) -> date | None:
+    """The local day on which somebody came or left, where nobody said at what time: `occurred_at` is then only where the day counts
+    from, and is shown to nobody (messages.md 1.4)."""
+    match recorded.fact:
+        case MemberAdmitted(admitted_at=at, admitted_on=on) | MemberDischarged(discharged_at=at, discharged_on=on):
+            return on if recorded.occurred_at == at else None
+        case _:
+            return None
 
 
 def order_of(said_at: Instant | None, received_at: Instant, control_id: str, digest: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from domain.core import ProcessRef
 from domain.episode.enrolment import Enrol
 from domain.episode.leads import AssignLeadCareManager, HandOver
 from domain.member.decider import ChooseLanguage, LoseCoverage, OptOut, ReportDeath, RestoreCoverage, WithdrawDeathReport
@@ -13,7 +14,8 @@ from domain.staff.decider import GrantRole
 from domain.staff.facts import Role
 from domain.stay.decider import EnterAdmission, EnterDischarge
 from domain.stay.facts import StayClass
-from tests.surfaces.conftest import MONDAY, World
+from tests.surfaces.conftest import CIN, MONDAY, World, plan_and_project
+from tests.surfaces.test_referrals import give
 
 STAY = "stay-00000000-0000-4000-8000-0000000000a1"
 
@@ -87,3 +89,39 @@ def test_what_was_owed_then_is_planned_from_what_was_known_then(world: World) ->
     later = MONDAY + timedelta(days=1)
     said = asked(world, later)
     assert said["owed"] == [] and said["facts_known"] == 3, "the outreach had not been planned by then"
+
+
+def test_a_day_without_a_time_is_never_shown_with_one(world: World) -> None:
+    """Case 6 of messages.md 6, as people see it: on the board, in the timeline, in the history and in what explains a due."""
+    world.do(AssignLeadCareManager(stream=world.episode, by=world.supervisor, staff=world.care_manager))
+    world.do(Enrol(stream=world.episode, by=world.care_manager, agreed="verbal"))
+    world.clock.set(day(20))
+    came = EnterAdmission(
+        stream=STAY, by=world.care_manager, facility="Valley General", stay_class=StayClass.INPATIENT,
+        admitted_on=date(2026, 11, 17), occurred_at=day(17, 0), member=world.member, episode=world.episode,
+    )  # fmt: skip
+    world.do(came)
+    left = EnterDischarge(
+        stream=STAY, by=world.care_manager, discharged_on=date(2026, 11, 18), occurred_at=day(19, 0), disposition="01"
+    )
+    assert world.do(left).facts[0].fact.discharged_at == day(19, 0), "the clocks run from the end of that day"  # type: ignore[union-attr]
+    advance, _ = world.system.activities("test")
+    advance.advance(ProcessRef.of(world.episode.replace("episode-", "transition-")), world.clock.now(), 0)
+    plan_and_project(world)
+    (row,) = world.get("/v1/transitions", member=world.member).json()["items"]
+    assert (row["admitted_on"], row["discharged_on"]) == ("2026-11-17", "2026-11-18")
+    (stay,) = asked(world, day(20, 15))["stays"]
+    assert (stay["admitted_on"], stay["discharged_on"]) == ("2026-11-17", "2026-11-18")
+    entries = world.get(f"/v1/streams/{STAY}/timeline").json()["items"]
+    assert [e["occurred_on"] for e in entries] == ["2026-11-17", "2026-11-18"]
+    (owed, *_) = [o for e in world.get(f"/v1/members/{world.member}/explanation").json() for o in e["owed"] if "visit" in o["rule"]]
+    assert "2026-11-18" in [fact["occurred_on"] for fact in owed["because"]]
+    shown = [
+        give(world, "transitions").output, give(world, "timeline", STAY).output, give(world, "timeline", CIN).output,
+        give(world, "history", CIN).output, give(world, "explain", CIN, "--all").output,
+    ]  # fmt: skip
+    for text in shown:
+        told = [
+            line for line in text.splitlines() if any(w in line for w in ("Discharged", "Admitted", "discharged", "inpatient at"))
+        ]
+        assert "Wed 2026-11-18" in "".join(told) and "00:00" not in "".join(told), text

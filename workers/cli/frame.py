@@ -30,6 +30,7 @@ from typer.core import TyperGroup
 
 from domain.core import Refusal
 from domain.staff.decider import OFFICE_ZONE
+from domain.stay.facts import day_alone
 from eventlog.gateway import Accepted, Conflict, Outcome
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
@@ -304,6 +305,11 @@ def local(instant: datetime | None, *, due: bool = False) -> str:
     return f"{there:%a %Y-%m-%d %H:%M}"
 
 
+def when(at: datetime | None, on: date | None) -> str:
+    """An instant in the office's time; where only its day is known, that day and no time."""
+    return local(at) if on is None else f"{on:%a %Y-%m-%d}"
+
+
 def coloured(state: str) -> Text:
     """A verdict or a state in its colour, so that a miss is seen at once."""
     colours = {
@@ -368,4 +374,6 @@ def show_accepted(system: System, done: Accepted, *, json: bool) -> None:
         out.print(f"Already so. {done.stream} stays at version {done.version}.")
     else:
         for r in done.facts:
-            out.print(Text.assemble(("✓ ", "green"), f"{name_of(r.fact)}  {r.stream}  ", (local(r.occurred_at), "dim")))
+            out.print(
+                Text.assemble(("✓ ", "green"), f"{name_of(r.fact)}  {r.stream}  ", (when(r.occurred_at, day_alone(r)), "dim"))
+            )

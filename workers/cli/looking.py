@@ -240,8 +240,8 @@ def transitions(
                 t.member_name or f.short(t.member),
                 t.facility,
                 t.stay_class,
-                t.admitted_at,
-                t.discharged_at,
+                f.when(t.admitted_at, t.admitted_on),
+                f.when(t.discharged_at, t.discharged_on),
                 f"{t.items_met} of {t.items_met + t.items_open + t.items_missed}",
                 Text(str(t.items_missed), "bold red" if t.items_missed else "dim"),
                 f.local(t.next_due_at, due=True),
@@ -341,7 +341,7 @@ def timeline(
         who = queries.names([e.actor for e in page.items if e.actor.startswith("staff-")])
         rows = [
             (
-                e.occurred_at,
+                f.when(e.occurred_at, e.occurred_on),
                 _late(e.occurred_at, e.recorded_at),
                 Text(e.kind, "dim"),
                 _sentence(e),
@@ -436,7 +436,7 @@ def _show_then(then: MemberThen, called: Mapping[str, str]) -> None:
     for stay in then.stays:
         tree.add(
             f"{stay.stay_class} at {stay.facility or 'an unknown facility'}: {stay.status}, "
-            f"{f.local(stay.admitted_at) or '?'} – {f.local(stay.discharged_at)}".rstrip(" –")
+            f"{f.when(stay.admitted_at, stay.admitted_on) or '?'} – {f.when(stay.discharged_at, stay.discharged_on)}".rstrip(" –")
         )
     for explanation in then.owed:
         tree.add(_tree(explanation, None, called, everything=False))
@@ -451,7 +451,7 @@ def _add_tier(tree: Tree, said: TierThen) -> None:
     for ground in said.grounds:
         rule = branch.add(plain(ground.rule))
         for fact in ground.facts:
-            rule.add(Text(f"{fact.sentence} · {f.local(fact.occurred_at)} · {fact.event_id[:8]}", "dim"))
+            rule.add(Text(f"{fact.sentence} · {f.when(fact.occurred_at, fact.occurred_on)} · {fact.event_id[:8]}", "dim"))
 
 
 def _tree(told: Explanation, rule: str | None, called: Mapping[str, str], *, everything: bool) -> Tree:
@@ -495,7 +495,7 @@ def _add_owed(tree: Tree, owed: Owed, called: Mapping[str, str]) -> None:
     for said in filter(None, (owed.how and f"how: {owed.how}", owed.reason and f"because: {plain(owed.reason)}")):
         branch.add(said)
     for fact in owed.because:
-        branch.add(Text(f"{fact.sentence} · {f.local(fact.occurred_at)} · {fact.event_id[:8]}", "dim"))
+        branch.add(Text(f"{fact.sentence} · {f.when(fact.occurred_at, fact.occurred_on)} · {fact.event_id[:8]}", "dim"))
 
 
 _VARIANTS = {"default": "by the plan's own interval it would be due", "agreed": "as agreed with the member it is due"}

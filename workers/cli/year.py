@@ -325,7 +325,7 @@ def _add_grounds(tree: Tree, grounds: Iterable[GroundThen], called: Called, *, o
 
 def _fact(fact: Fact, called: Called) -> Text:
     by = f" · {_by(fact.actor, called)}" if fact.actor.startswith("staff-") else ""
-    return Text(f"{fact.sentence} · {f.local(fact.occurred_at)}{by} · {fact.event_id[:8]}", "dim")
+    return Text(f"{fact.sentence} · {f.when(fact.occurred_at, fact.occurred_on)}{by} · {fact.event_id[:8]}", "dim")
 
 
 def _cadence(said: CadenceThen, called: Called) -> Tree:
