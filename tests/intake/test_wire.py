@@ -1,4 +1,4 @@
-"""Cases 22 and 23, and mutual TLS: what senders and networks do to a listener that stores for real."""
+"""Case 22 and mutual TLS: what senders and networks do to a listener that stores for real."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -16,10 +15,8 @@ from cryptography.x509.oid import NameOID
 
 from intake.listening.mllp import FRAME_BYTES_MAX, framed
 from intake.senders.sources import Source, Sources
-from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
-from tests.intake.making import MARISOL, adt
-from workers.ground.postgres import FOR_TESTS, PostgresServer, ensure_database, with_database
+from tests.intake.making import adt
 
 
 async def answers(reader: asyncio.StreamReader, count: int) -> list[str]:
@@ -68,93 +65,6 @@ def test_a_long_message_is_stored_whole(world: World) -> None:
     assert "MSA|AA|C1" in answer
     (row,) = world.rows()
     assert world.door.inbox.raw(row.inbox_id) == (adt("A60") + note).encode()
-
-
-@pytest.mark.kills
-def test_23_nothing_is_acknowledged_while_the_database_is_away_and_nothing_is_lost(ground_folder: Path) -> None:
-    server = PostgresServer(ground_folder / "outage" / "postgres", settings=FOR_TESTS).start()
-    url = with_database(server.url(), "outage")
-    ensure_database(url)
-    ensure_database(url + "_keys")
-    world = open_world(url)
-    people = 50
-    discharges = [
-        adt("A03", control_id=f"D-{n}", visit=f"V-{n}", sent="20260310153500", discharged=f"2026031014{n:02d}00", disposition="01")
-        for n in range(people)
-    ]
-    try:
-        world.register(MARISOL)
-        server.kill()
-        assert not acknowledged_when_tried_once(world, discharges[:5])
-        down = asyncio.run(send_until_acknowledged(world, discharges, server))
-        assert down == 0
-        world.door.worker.work_off()
-        applied = [row for row in world.rows() if row.status is Status.APPLIED]
-        assert sorted(row.control_id for row in applied) == sorted(f"D-{n}" for n in range(people))
-        assert len(world.facts("stay-")) == people
-    finally:
-        world.door.close()
-        world.opened.close()
-        server.stop()
-
-
-def acknowledged_when_tried_once(world: World, messages: list[str]) -> list[str]:
-    async def talk() -> list[str]:
-        listener = world.door.listener()
-        await listener.start()
-        found = []
-        for message in messages:
-            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-            writer.write(framed(message.encode()))
-            try:
-                said = await asyncio.wait_for(reader.read(), 15)
-            except ConnectionError:
-                said = b""
-            if said:
-                found.append(said.decode())
-            writer.close()
-        await listener.stop()
-        return found
-
-    return asyncio.run(talk())
-
-
-async def send_until_acknowledged(world: World, messages: list[str], server: PostgresServer) -> int:
-    """A sender that resends on silence. The server comes back while it tries; how many were acknowledged before that."""
-    listener = world.door.listener()
-    await listener.start()
-    acknowledged_while_down = 0
-    back = asyncio.Event()
-
-    async def come_back() -> None:
-        await asyncio.sleep(2)
-        await asyncio.to_thread(server.start)
-        back.set()
-
-    returning = asyncio.create_task(come_back())
-
-    async def send(message: str) -> None:
-        nonlocal acknowledged_while_down
-        for _ in range(200):
-            up = back.is_set() or server.running
-            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-            writer.write(framed(message.encode()))
-            try:
-                said = await asyncio.wait_for(reader.readuntil(b"\x1c\r"), 15)
-                acknowledged_while_down += not (up or server.running)
-                assert b"MSA|AA|" in said
-                return
-            except (ConnectionError, asyncio.IncompleteReadError):
-                await asyncio.sleep(0.1)
-            finally:
-                writer.close()
-        raise AssertionError("never acknowledged")
-
-    for start in range(0, len(messages), 10):
-        await asyncio.gather(*(send(message) for message in messages[start : start + 10]))
-    await returning
-    await listener.stop()
-    return acknowledged_while_down
 
 
 def test_a_client_certificate_names_the_source_and_nobody_else_gets_in(database: str, tmp_path: Path) -> None:
