@@ -418,21 +418,32 @@ def _notices(sight: Sight) -> Iterator[Clock]:
 
 
 def _notice_alerts(sight: Sight) -> Iterator[Want]:
-    """To the lead care manager; to the supervisor where there is none, none present, no way through, or nobody has read it."""
+    """To the lead care manager; to the supervisor where there is none, none present, no way through, or nobody has read it. Of an
+    emergency visit that became an admission the lead hears once more: they were told of the visit (messages.md 6, case 16)."""
     for notice in _each_notice(sight):
         rule = notice.visit.policy.transition.admission_notice
         expires_at = notice.from_at + timedelta(days=MISS_ALERT_DAYS)
-        if notice.read_at is not None or notice.stop is not None or sight.alarm.reached(expires_at):
+        if notice.stop is not None or sight.alarm.reached(expires_at):
             continue
         about, policy = notice.visit.stay, notice.visit.policy.id
         to_lead = f"notice/{notice.key}/{sight.lead}"
         lead_present = sight.lead is not None and sight.to.owner == sight.lead
+        if lead_present and _became_admission(notice.visit):
+            yield alert(f"notice/{notice.key}/admitted/{sight.lead}", sight.to.owner, "admission_notice", about, expires_at, policy)
+        if notice.read_at is not None:
+            continue
         if lead_present:
             yield alert(to_lead, sight.to.owner, "admission_notice", about, expires_at, policy)
         unread = sight.alarm.reached(notice.from_at + timedelta(hours=rule.escalate_after_hours))
         if unread or not lead_present or _fallen(to_lead, sight.state.requests, sight.guard):
             to_boss = f"notice/{notice.key}/escalated/{sight.to.supervisor}"
             yield alert(to_boss, sight.to.supervisor, "admission_notice_escalated", about, expires_at, policy)
+
+
+def _became_admission(visit: Visit) -> bool:
+    """Whether a visit to the emergency department, of which somebody was told, went on as an admission."""
+    course = visit.course
+    return visit.policy.transition.emergency_visits and course.was_emergency and course.stay_class is StayClass.INPATIENT
 
 
 def _fallen(want: str, requests: Requests, policy: Policy) -> bool:
@@ -787,7 +798,8 @@ def _ending(sight: Sight, owed: bool) -> Iterator[Step]:
         return
     generation = sight.state.endings_ever
     if not owed and not sight.state.ended:
-        reason = sight.stop.reason if sight.stop is not None else "supported" if sight.visits else "no_stay"
+        supported = any(not visit.course.cancelled for visit in sight.visits)
+        reason = sight.stop.reason if sight.stop is not None else "supported" if supported else "no_stay"
         yield _carry(sight, f"ended/{generation}", TransitionalCareEnded(reason=reason))
     elif owed and sight.state.ended:
         yield _carry(sight, f"resumed/{generation}", TransitionalCareResumed(reason="owed_again"))

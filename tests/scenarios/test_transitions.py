@@ -25,7 +25,7 @@ from domain.requests import MessageRequested
 from domain.staff.decider import AnnounceAbsence, ShowLicence
 from domain.staff.facts import Licence
 from domain.stay.decider import EnterAdmission, EnterDischarge
-from domain.stay.facts import StayClass
+from domain.stay.facts import StayClass, VisitBecame
 from domain.transition.decider import (
     CompleteItem,
     RecordTransitionContact,
@@ -70,6 +70,21 @@ def test_46_the_lead_care_manager_is_told_within_24_hours_of_the_message() -> No
     assert story.due(NOTICE) == at("2026-11-19 10:00 PST")
     assert story.state(NOTICE) is MET
     assert story.state(READ) is OPEN and story.item(READ).owed_by == LEAD
+
+
+@pytest.mark.parametrize(("emergency_visits", "told"), [(True, 2), (False, 1)])
+def test_46_an_emergency_visit_that_becomes_an_admission_is_told_of_once_more(emergency_visits: bool, told: int) -> None:
+    story = HospitalStory("2026-11-02 09:00 PST", varied(transition__emergency_visits=emergency_visits))
+    story.admitted("2026-11-18 22:00 PST", as_=StayClass.EMERGENCY)
+    assert len(story.alerts("admission_notice", TRANSITION)) == told - 1
+    became = VisitBecame(
+        order="", received_at=at("2026-11-19 03:00 PST"), source="mercy", facility="mercy", stay_class=StayClass.INPATIENT,
+        changed_at=at("2026-11-19 03:00 PST"),
+    )  # fmt: skip
+    story.hears(STAY, "2026-11-19 03:00 PST", became, None, None)
+    story.described("2026-11-19 09:00 PST").on("2026-11-19 12:00 PST")
+    assert [a.recipient for a in story.alerts("admission_notice", TRANSITION)] == [LEAD] * told, "one each"
+    assert story.due(NOTICE) == at("2026-11-19 22:00 PST") if emergency_visits else True, "the clock of the first stands"
 
 
 def test_46_the_lateness_of_the_feed_is_kept_beside_the_notice() -> None:
@@ -186,7 +201,7 @@ def test_48_a_cancelled_admission_withdraws_everything_and_keeps_both_messages()
     assert story.state(READ) is WITHDRAWN
     assert story.state(NOTICE) is MET
     assert story.open_keys() == set()
-    assert story.said(TransitionalCareEnded)
+    assert story.said(TransitionalCareEnded) == [TransitionalCareEnded(reason="no_stay")], "nobody was supported"
     assert len(story.memory.facts(STAY)) == 2
 
 
