@@ -56,8 +56,8 @@ __all__ = ["BadFilter", "NotReady", "Page", "Queries", "QueryAway"]
 CANDIDATES_MAX = 5_000
 """Members with the same first letters of a name that one search unseals."""
 
-NOT_CHECKLIST = ("admission_notice", "admission_notice_read", "discharge_review", "contradiction", "support_review")
-"""Rules of transitional care that are promises, but no items of the checklist after a discharge."""
+NOT_CHECKLIST = ("notice", "notice_read")
+"""Rules of transitional care that set dues, but no items of the checklist after a discharge."""
 
 SUSPENDED, NOT_MISSED = "suspended", "not_missed"
 WORK_STATES = (*(s.value for s in ObligationState), SUSPENDED)

@@ -498,14 +498,18 @@ def test_the_transitions_board(programme: Programme) -> None:
     pen.write(stay, _discharged(left, "06"), at=left)
     for item, days in (("call", 2), ("visit", 7), ("medication_reconciliation", 30)):
         pen.write(process, due_set(f"{item}/{stay}", left + days * DAY, rule=f"transition.{item}"))
-    pen.write(process, due_set(f"notice/{stay}", NOON + DAY, rule="transition.admission_notice"))
+    for rule in ("notice", "notice_read"):
+        pen.write(process, due_set(f"{rule}/{stay}", NOON + DAY, rule=f"transition.{rule}"))
     programme.planned(
         process,
         ada,
         "sunrise",
         owed(f"call/{stay}", left + 2 * DAY, state=ObligationState.MET, rule="transition.call"),
         owed(f"visit/{stay}", left + 7 * DAY, rule="transition.visit"),
-        owed(f"notice/{stay}", NOON + DAY, state=ObligationState.MET, rule="transition.admission_notice"),
+        *(
+            owed(f"{rule}/{stay}", NOON + DAY, state=ObligationState.MET, rule=f"transition.{rule}")
+            for rule in ("notice", "notice_read")
+        ),
     )
     (row,) = programme.shown().transitions(now=left + DAY, plan="sunrise", care_manager="staff-1", status="in_care").items
     assert (row.status, row.disposition_class, row.discharged_at) == ("discharged", "home_health", left)
