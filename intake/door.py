@@ -35,7 +35,7 @@ from intake.reading.subscriptions import Subscriptions
 from intake.referrals.desk import ReferralDesk
 from intake.referrals.strangers import Strangers
 from intake.senders.feeds import FeedWatch
-from intake.senders.notices import Notices, Refusals
+from intake.senders.notices import Notices, Oddities, Refusals
 from intake.senders.sources import Sources
 from intake.store.inbox import Inbox, MonthlyKeys
 from intake.worker import Worker
@@ -150,7 +150,7 @@ def open_door(
     return FrontDoor(
         inbox=inbox,
         reception=Reception(inbox, clock, ring=bell.set),
-        worker=Worker(inbox, applier(gateway), files, referrals, index, sources, clock, bell),
+        worker=Worker(inbox, applier(gateway), files, referrals, index, sources, clock, Oddities(notices), bell),
         files=files,
         referrals=referrals,
         inquiries=Inquiries(inbox, gateway, identity, index, clock),

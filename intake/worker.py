@@ -26,6 +26,7 @@ from intake.files.roster import MemberFiles
 from intake.people.index import IdentityIndex
 from intake.referrals.desk import TRANSPORT as REFERRAL
 from intake.referrals.desk import ReferralDesk
+from intake.senders.notices import Oddities
 from intake.senders.sources import Sources
 from intake.store.claims import next_messages, next_of_files
 from intake.store.inbox import Inbox, Row, Settlement, Status
@@ -59,6 +60,7 @@ class Worker:
     index: IdentityIndex
     sources: Sources
     clock: Clock
+    odd: Oddities
     bell: threading.Event = field(default_factory=threading.Event)
 
     def run(self, stop: threading.Event) -> None:
@@ -152,6 +154,10 @@ class Worker:
         log.error("message_failed", inbox_id=str(inbox_id), failure=type(failure).__name__, status=status.value)
 
     def _tell(self, settled: Iterable[tuple[Row, Settlement]]) -> None:
+        settled = tuple(settled)
+        for row, to in settled:
+            if row.transport not in ("file", REFERRAL):
+                self.odd.look(row.source_id, to.reason, to.flags, self.clock.now())
         found = Counter(to.status for _, to in settled)
         if found:
             log.info(

@@ -133,6 +133,8 @@ _CLASSES: Final = {
     "B": "inpatient",
 }
 UNKNOWN_CLASS: Final = "unknown"
+_OF_NO_STAY: Final = frozenset({"P", "C", "N", "U"})
+"""Values of table 0004 that do not say what kind of stay it is; every other is somebody's own."""
 
 
 class VisitKeyBasis(StrEnum):
@@ -234,11 +236,12 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     zone = Zone(source.timezone, offset_of(msh.text(7)), source.ignore_offsets)
     class_said = pv1.text(2)
     stay_class = _stay_class(class_said, source)
+    odd_class = bool(class_said) and stay_class == UNKNOWN_CLASS and source.class_called(class_said) not in _OF_NO_STAY
     died, died_at = death_in(pid, zone, received_at)
     in_passing = trigger == "A04" and stay_class not in ("emergency", "observation")
     if in_passing and not died:
-        return Ignored("outpatient_registration")
-    if class_said and stay_class == UNKNOWN_CLASS:
+        return Ignored("registration_class_unknown" if odd_class else "outpatient_registration")
+    if odd_class:
         flags.append(FLAG_CLASS_UNKNOWN)
     if evn.text(1) and evn.text(1).upper() != trigger:
         flags.append(FLAG_TRIGGER_HINT_DIFFERS)

@@ -6,7 +6,7 @@ A notice has a kind, a source and a subject; while it is open, the same trouble 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +26,8 @@ Pool = ConnectionPool[Connection[TupleRow]]
 SUBJECT_CHARS_MAX: Final = 200
 LIST_MAX: Final = 1_000
 REFUSAL_SECONDS: Final = 60.0
+ODD_SECONDS: Final = 60.0
+"""What is odd about a source's messages is noted once a minute at most."""
 REFUSALS_MAX: Final = 200
 """The same refusal is noted once a minute, and so many different ones at most."""
 REFUSED_FOR: Final = timedelta(days=1)
@@ -39,6 +41,8 @@ class Kind(StrEnum):
     SILENT_FEED = "silent_feed"
     MISSED_EVENTS = "missed_events"
     REFUSED_SENDER = "refused_sender"
+    TEST_MESSAGES = "test_messages"
+    UNKNOWN_CODE = "unknown_code"
 
 
 REMEDIES: Final = {
@@ -48,7 +52,17 @@ REMEDIES: Final = {
     "this notice.",
     Kind.REFUSED_SENDER: "Is it a hospital of yours? Then put its certificate or address into the registry of sources. Else look"
     " at who may reach the port.",
+    Kind.TEST_MESSAGES: "Is the sender still testing? Nothing follows from these. When it goes live it has to send P in MSH-11.",
+    Kind.UNKNOWN_CODE: "`throughline inbox list --source` shows the messages with their flags. Ask the sender what it means, put"
+    " that into the registry of sources, then replay what came meanwhile.",
 }
+
+ODD_FLAGS: Final = {
+    "class_unknown": "a class (PV1-2)",
+    "disposition_unmapped": "a disposition (PV1-36)",
+    "facility_unknown": "a facility",
+}
+"""Codes of a source's own that somebody should put into the registry (messages.md, decision 3), by the messages' flags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,10 @@ class Notice:
                 return f"{self.source_id}: events are missing: {self.subject}"
             case Kind.REFUSED_SENDER:
                 return f"a sender was refused at the listener: {self.subject}"
+            case Kind.TEST_MESSAGES:
+                return f"{self.source_id} sends {self.subject}"
+            case Kind.UNKNOWN_CODE:
+                return f"{self.source_id} writes {self.subject} that the registry does not know"
 
 
 class Refusals:
@@ -107,6 +125,33 @@ class Refusals:
             self._notices.note(Kind.REFUSED_SENDER, "", subject, self._clock.now())
         except (psycopg.Error, PoolTimeout) as away:
             log.warning("refusal_not_noted", failure=type(away).__name__)
+
+
+class Oddities:
+    """Notes what is odd about a source's messages and is the registry's business: once, however many there are. Thread-safe."""
+
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
+        self._noted: dict[tuple[Kind, str, str], float] = {}
+
+    def look(self, source_id: str, reason: str, flags: Iterable[str], now: datetime) -> None:
+        """A message was settled."""
+        if reason == "not_production":
+            self._note(Kind.TEST_MESSAGES, source_id, "test messages (MSH-11 is T or D)", now)
+        if reason == "registration_class_unknown":
+            self._note(Kind.UNKNOWN_CODE, source_id, ODD_FLAGS["class_unknown"], now)
+        for flag in flags:
+            if flag in ODD_FLAGS:
+                self._note(Kind.UNKNOWN_CODE, source_id, ODD_FLAGS[flag], now)
+
+    def _note(self, kind: Kind, source_id: str, subject: str, now: datetime) -> None:
+        key, at = (kind, source_id, subject), time.monotonic()
+        if at - self._noted.get(key, -ODD_SECONDS) >= ODD_SECONDS:
+            self._noted[key] = at
+            try:
+                self._notices.note(kind, source_id, subject, now)
+            except (psycopg.Error, PoolTimeout) as away:
+                log.warning("oddity_not_noted", failure=type(away).__name__)
 
 
 class UnknownNotice(LookupError):

@@ -11,7 +11,7 @@ from intake.senders.notices import Kind, UnknownNotice
 from intake.senders.sources import Source, Sources
 from intake.store.inbox import Status
 from tests.intake.conftest import World
-from tests.intake.making import adt
+from tests.intake.making import MARISOL, adt
 
 
 def utc(*parts: int) -> datetime:
@@ -104,3 +104,19 @@ def test_a_person_ends_a_notice_and_old_refusals_end_by_themselves(world: World)
     assert notices.end_old_refusals(now + timedelta(hours=23)) == 0
     assert notices.end_old_refusals(now + timedelta(hours=25)) == 1
     assert notices.open() == ()
+
+
+def test_test_messages_and_codes_that_the_registry_does_not_know_are_noticed_once(world: World) -> None:
+    world.register(MARISOL)
+    rows = world.deliver(
+        adt("A01", control_id="T", processing="T"), adt("A01", control_id="D", processing="D"),
+        adt("A04", control_id="ER", stay_class="ER"), adt("A03", control_id="HM", discharged="20260310100000", disposition="HM"),
+        adt("A08", control_id="FF", stay_class="ff"),
+    )  # fmt: skip
+    assert [row.reason for row in rows[:3]] == ["not_production", "not_production", "registration_class_unknown"]
+    assert sorted(notice.said for notice in world.door.notices.open()) == [
+        "valley-general sends test messages (MSH-11 is T or D)",
+        "valley-general writes a class (PV1-2) that the registry does not know",
+        "valley-general writes a disposition (PV1-36) that the registry does not know",
+    ]
+    assert all(notice.times == 1 and notice.remedy for notice in world.door.notices.open())
