@@ -22,7 +22,9 @@ from intake.store.inbox import Row
 
 FHIR_TRANSPORT: Final = "fhir"
 
-GROUPED: Final = frozenset({"A17", "A18", "A34", "A36", "A40", "A41", "A44", "A45", "A47"})
+GROUPED: Final = frozenset({
+    "A17", "A18", "A30", "A34", "A35", "A36", "A39", "A40", "A41", "A42", "A44", "A45", "A46", "A47", "A49", "A50",
+})  # fmt: skip
 """Triggers whose messages may be about several people, or several numbers (messages.md 1.1)."""
 
 GROUPS_MAX: Final = 200

@@ -90,13 +90,17 @@ KINDS: Final = {
     "A26": Kind.CALLED_OFF,
     "A27": Kind.CALLED_OFF,
     "A38": Kind.CALLED_OFF,
+    "A35": Kind.RENUMBERED,
     "A41": Kind.RENUMBERED,
+    "A42": Kind.RENUMBERED,
     "A44": Kind.RENUMBERED,
     "A45": Kind.RENUMBERED,
+    "A49": Kind.RENUMBERED,
+    "A50": Kind.RENUMBERED,
 }
-"""What each trigger says of a stay (messages.md 1.1)."""
+"""What each trigger says of a stay (messages.md 1.1); A35, A42, A49 and A50 say of an account or a visit what A41 and A45 say."""
 
-ACCOUNTS: Final = ("A41", "A44")
+ACCOUNTS: Final = ("A35", "A41", "A44", "A49")
 """Accounts that become one, or go to another patient: where visits are known by their account, these are about a visit."""
 
 MOVES: Final = {

@@ -1,5 +1,5 @@
 """What a hospital says of a patient, and not of a visit: that two numbers are one person's, how the person is reached, that a
-record was deleted (messages.md 1.1: A18, A28, A29, A31, A34, A36, A40, A47).
+record was deleted (messages.md 1.1: A18, A28, A29, A31, A34, A36, A40, A47; A30, A39 and A46 of older senders say the same).
 
 Reads and normalises; looks nothing up and decides nothing.
 """
@@ -45,9 +45,12 @@ class PersonKind(StrEnum):
 
 KINDS: Final = {
     "A18": PersonKind.MERGED,
+    "A30": PersonKind.MERGED,
     "A34": PersonKind.MERGED,
     "A36": PersonKind.MERGED,
+    "A39": PersonKind.MERGED,
     "A40": PersonKind.MERGED,
+    "A46": PersonKind.MERGED,
     "A47": PersonKind.MERGED,
     "A28": PersonKind.TOLD,
     "A31": PersonKind.TOLD,

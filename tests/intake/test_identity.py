@@ -139,7 +139,7 @@ def test_17_a_retired_number_without_an_authority_is_of_the_same_one_as_the_pati
     assert (late.status, late.member) == (Status.APPLIED, world.member_of(MARISOL))
 
 
-@pytest.mark.parametrize("trigger", ["A18", "A34", "A36", "A40", "A47"])
+@pytest.mark.parametrize("trigger", ["A18", "A30", "A34", "A36", "A39", "A40", "A46", "A47"])
 def test_17_a_retired_number_finds_the_survivor(world: World, trigger: str) -> None:
     world.register(MARISOL)
     (row,) = world.deliver(merged((MARISOL, "MRN-OLD"), trigger=trigger))

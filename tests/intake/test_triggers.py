@@ -71,10 +71,11 @@ def test_16_in_every_order_of_arrival(world: World, order: tuple[int, ...]) -> N
     assert course.doubts == ()
 
 
-def test_a_visit_that_only_gets_another_number_goes_on(world: World) -> None:
+@pytest.mark.parametrize("trigger", ["A42", "A45", "A50"])
+def test_a_visit_that_only_gets_another_number_goes_on(world: World, trigger: str) -> None:
     world.register(MARISOL)
     first = adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", visit="V-1")
-    renumbered = adt("A45", control_id="B", sent="20260309090000", visit="V-2", prior_visit="V-1")
+    renumbered = adt(trigger, control_id="B", sent="20260309090000", visit="V-2", prior_visit="V-1")
     back = adt("A03", control_id="C", sent="20260310100500", discharged="20260310100000", visit="V-2", disposition="01", cin="")
     rows = world.deliver(first, renumbered, back)
     assert [row.status for row in rows] == [Status.APPLIED] * 3
