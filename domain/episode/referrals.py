@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import assert_never
 
-from domain.calendar import add_business_days, end_of_day, local_date
+from domain.calendar import NO_HOLIDAYS, add_business_days, end_of_day, local_date
 from domain.caseload.decider import policy_in_force
 from domain.core import Command, Context, Decision, EventId, Fact, Instant, Refusal, StreamId, personal
 from domain.episode.authorisations import (
@@ -250,7 +250,8 @@ def _faulty(command: ReceiveReferral) -> Refusal | None:
 
 def _answer_due(command: ReceiveReferral, book: PolicyBook, at: Instant) -> tuple[Instant | None, str]:
     """Until when the plan decides, and under which version: so many business days, or hours where it is expedited (G p104). Not
-    where the plan itself refers; nor where its holidays are not known so far ahead."""
+    where the plan itself refers. Where its holidays are not known so far ahead, every weekday counts: an early question to the plan
+    does less harm than none."""
     policy, rules = policy_in_force(book, command.plan, at), rules_of(book, command.plan, at)
     if policy is None or rules is None or command.source is ReferralSource.PLAN:
         return None, ""
@@ -258,7 +259,10 @@ def _answer_due(command: ReceiveReferral, book: PolicyBook, at: Instant) -> tupl
         return at + timedelta(hours=rules.decided_within_hours_expedited), policy.id
     today, holidays = local_date(at, policy.timezone), policy.calendar(rules.holiday_calendar)
     day = add_business_days(today, rules.decided_within_business_days, holidays)
-    return (end_of_day(day, policy.timezone), policy.id) if day is not None else (None, "")
+    if day is None:
+        day = add_business_days(today, rules.decided_within_business_days, NO_HOLIDAYS)
+    assert day is not None, "it reaches as far as anybody asks"
+    return end_of_day(day, policy.timezone), policy.id
 
 
 def decide(command: ReferralCommand, state: Episode, context: Context, book: PolicyBook, at: Instant, now: Instant) -> Decision:

@@ -109,6 +109,12 @@ def test_a_plan_that_says_nothing_has_missed_its_day_and_may_still_answer() -> N
     assert story.owed(ANSWER, YEAR).state is ObligationState.MET_LATE
 
 
+def test_where_the_holidays_are_not_known_so_far_ahead_the_plan_is_asked_by_weekdays() -> None:
+    story = Story("2031-11-21 10:00 PST")
+    story.do(referral())
+    assert story.facts(ReferralReceived, EPISODE)[0].answer_due_at == at("2031-11-28 24:00 PST"), "24, 25, 26, 27, 28"
+
+
 def test_the_plan_says_no_with_a_reason_and_the_last_day_of_appeal() -> None:
     story = referred().on("2026-11-24 15:00 PST")
     assert story.refused(answer(PlanAnswer.DENIED)) == "reason_missing"
