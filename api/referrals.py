@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from math import ceil
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -105,6 +106,10 @@ async def refer(
     plan's file, and where the match is doubtful it waits for a person. The same referral again is nothing new."""
     body, staff = await request.body(), caller.source is None
     by, source = (caller.by, BY_STAFF) if staff else ("", caller.source or "")
+    registered = services.sources.named(source)
+    if registered is not None and (wait := services.reception.throttle.wait_seconds(registered)):
+        retry = {"Retry-After": str(ceil(wait))}
+        raise Problem(429, "throttled", "Your source sent too many messages within a minute; send this one later.", headers=retry)
     try:
         taken = await run_in_threadpool(
             lambda: services.referrals.take(
@@ -183,6 +188,7 @@ async def receive_file(
                     "the Patient is neither contained nor in the Bundle",
                     "Lacks something",
                 ),
+                (429, "throttled", "", "too many in a minute; send this later", "Too many within a minute: later again"),
                 (503, "transient", "", "the referral could not be stored; send it again", "Could not be stored: send it again"),
             )
         },
@@ -203,7 +209,9 @@ async def service_request(
     source = services.sources.named(caller.source or "")
     headers = {name.lower(): value for name, value in request.headers.items()}
     headers["traceparent"] = current_traceparent() or ""
-    told = await run_in_threadpool(lambda: receive_service_request(services.referrals, body, headers, source))
+    told = await run_in_threadpool(
+        lambda: receive_service_request(services.referrals, services.reception.throttle, body, headers, source)
+    )
     return Response(told.body, told.status, told.headers)
 
 

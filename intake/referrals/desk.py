@@ -127,21 +127,31 @@ class ReferralDesk:
     # -- taking
 
     def take(
-        self, raw: bytes, *, source_id: str, control_id: str = "", kind: str = FORM_KIND, by: str = "", trace: str = ""
+        self,
+        raw: bytes,
+        *,
+        source_id: str,
+        control_id: str = "",
+        kind: str = FORM_KIND,
+        by: str = "",
+        trace: str = "",
+        at_once: bool = True,
     ) -> Taken:
-        """Store a referral and work it off. `by`: the member of staff who enters it. Raises CannotStore: then it is not taken."""
+        """Store a referral and work it off (`at_once`; else a worker does). `by`: the member of staff who enters it. Raises
+        CannotStore: then it is not taken."""
         now = self._clock.now()
         arrival = Arrival(raw=raw, source_id=source_id, transport=TRANSPORT, control_id=control_id, kind=kind, peer=by, trace=trace)
-        stored = self._inbox.store(arrival, now, due=now + TAKEOVER)
-        if stored.status is Status.RECEIVED:
+        stored = self._inbox.store(arrival, now, due=now + TAKEOVER if at_once else now)
+        if at_once and stored.status is Status.RECEIVED:
             self._index.catch_up(now)
             self.work_off(stored.inbox_id)
         return self.taken(stored.inbox_id, repeated=stored.repeated)
 
-    def keep_refused(self, raw: bytes, *, source_id: str, reason: str, trace: str = "") -> None:
-        """Store what cannot be a referral, as dead: nobody can say later that it was never sent. Raises CannotStore."""
+    def keep(self, raw: bytes, *, source_id: str, status: Status, reason: str, trace: str = "") -> None:
+        """Store what is no referral itself: what cannot be one, as dead, and a body whose requests are stored beside it. Nobody can
+        say later that it was never sent. Raises CannotStore."""
         arrival = Arrival(
-            raw=raw, source_id=source_id, transport=TRANSPORT, control_id="", kind=FHIR_KIND, trace=trace, status=Status.DEAD,
+            raw=raw, source_id=source_id, transport=TRANSPORT, control_id="", kind=FHIR_KIND, trace=trace, status=status,
             reason=reason,
         )  # fmt: skip
         self._inbox.store(arrival, self._clock.now())
@@ -237,7 +247,8 @@ class ReferralDesk:
         if isinstance(found, Refused) or source is None:
             where, remedy = (found.expression, found.remedy) if isinstance(found, Refused) else ("source", "register the source")
             return Faulty((RowProblem(0, where, "it cannot be read", remedy),))
-        number = int(row.control_id.rpartition("#")[2] or 0)
+        # A request that came with others is stored by itself; those that were kept before that have the whole body.
+        number = int(row.control_id.rpartition("#")[2] or 0) if len(found.requests) > 1 else 0
         return service_request.read_request(found, number, source, row.received_at, source.plan_of_referrals)
 
     def _lock(self, said: InboundReferral) -> str:

@@ -84,6 +84,42 @@ def read_requests(raw: bytes) -> Requests | Refused:
     return found
 
 
+def taken_apart(raw: bytes, requests: Requests) -> list[bytes]:
+    """Each request as a Bundle of its own, with what it refers to and the coverage of its patient, so that none of them holds what
+    is said of the others' patients; a body with one request as it came."""
+    if len(requests.requests) == 1:
+        return [raw]
+    return [_alone(requests, request) for request in requests.requests]
+
+
+def _alone(requests: Requests, request: dict[str, Any]) -> bytes:
+    patient = _resolved(requests, request, request.get("subject"))
+    coverages = (r for r in requests.resources.values() if r.get("resourceType") == "Coverage" and _covers(requests, r, patient))
+    wanted = [("", resource) for resource in {id(r): r for r in coverages}.values()]
+    seen: set[str] = set()
+    looking: list[object] = [request, *(resource for _, resource in wanted)]
+    while looking:
+        of = looking.pop()
+        if isinstance(of, list):
+            looking += of
+        elif isinstance(of, dict):
+            looking += of.values()
+            name = fhir.text_of(of, "reference")
+            resource = requests.resources.get(name)
+            if resource is not None and name not in seen and resource.get("resourceType") != SERVICE_REQUEST:
+                seen.add(name)
+                wanted.append((name, resource))
+                looking.append(resource)
+    entries = [{"resource": request}, *({"fullUrl": name, "resource": resource} for name, resource in wanted)]
+    said = {"resourceType": "Bundle", "id": requests.id, "type": "collection", "entry": entries}
+    return json.dumps(said, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _covers(requests: Requests, coverage: dict[str, Any], patient: dict[str, Any]) -> bool:
+    said = _resolved(requests, coverage, coverage.get("beneficiary"))
+    return not said or said is patient
+
+
 def external_id(requests: Requests, number: int) -> str:
     """The sender's own id of a request: its first identifier, or its id; empty where it has neither."""
     request = requests.requests[number]

@@ -24,7 +24,10 @@ from intake.files.tables import FileRefused
 from intake.reading.fhir import Refused
 from intake.referrals import service_request
 from intake.referrals.desk import FHIR_KIND, Taken
+from intake.referrals.receive import receive_service_request
 from intake.referrals.referral import EXAMPLE, Faulty, InboundReferral, read_form, read_rows
+from intake.senders.sources import Source
+from intake.senders.throttle import Throttle
 from intake.store.inbox import Status
 from tests.given import POLICIES
 from tests.intake.conftest import NOW, World
@@ -343,6 +346,13 @@ def test_a_request_is_taken_and_taken_back(world: World) -> None:
     assert fact.referral == taken.referral
     never = send_fhir(world, {**REQUEST, "identifier": [{"value": "SR-2"}], "status": "entered-in-error"})
     assert (never.status, never.reason) == (Status.IGNORED, "nothing_to_withdraw")
+
+
+def test_a_source_that_refers_too_often_is_slowed_down(world: World) -> None:
+    source, throttle = Source(name="harbor", transports=("http",), messages_per_minute=1), Throttle()
+    body = json.dumps(REQUEST).encode()
+    statuses = [receive_service_request(world.door.referrals, throttle, body, {}, source).status for _ in range(2)]
+    assert statuses == [201, 429]
 
 
 @pytest.mark.parametrize(

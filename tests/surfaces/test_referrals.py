@@ -94,6 +94,32 @@ def test_a_service_request_is_kept_and_answered_as_fhir_asks(world: World) -> No
     assert world.api.post(path, content="{}", headers={**world.as_role(Role.OPERATOR), **FHIR}).status_code == 403
 
 
+def test_requests_of_one_bundle_are_kept_one_by_one_each_with_its_own_patient(world: World) -> None:
+    entries: list[dict[str, Any]] = []
+    for n, (cin, family, plan) in enumerate((("97654321E", "Okafor", "valley-health"), ("98765432D", "Vega", "default"))):
+        patient = {"resourceType": "Patient", "id": f"p{n}", "identifier": [{"system": "CIN", "value": cin}],
+                   "name": [{"family": family, "given": ["Ines"]}], "birthDate": f"196{n}-07-09"}  # fmt: skip
+        named = {"reference": f"urn:uuid:p{n}"}
+        request = {**SERVICE_REQUEST_EXAMPLE, "identifier": [{"value": f"SR-{n}"}], "subject": named, "contained": []}
+        covered = {"resourceType": "Coverage", "id": f"c{n}", "beneficiary": named, "payor": [{"display": plan}]}
+        entries += [{"resource": request}, {"fullUrl": f"urn:uuid:p{n}", "resource": patient}, {"resource": covered}]
+    body = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    role = world.as_role(Role.HOSPITAL)
+    answer = world.api.post("/v1/fhir/ServiceRequest", content=body, headers={**role, **FHIR})
+    assert answer.status_code == 201, answer.text
+    assert world.api.post("/v1/fhir/ServiceRequest", content=body, headers={**role, **FHIR}).status_code == 200
+    rows = [row for row in world.door.inbox.find() if row.transport == "referral"]
+    stored = {row.control_id: world.door.inbox.raw(row.inbox_id) or b"" for row in rows}
+    assert stored[""] == body.encode() and len(stored) == 3
+    assert b"Vega" not in stored["SR-0#0"] and b"Okafor" not in stored["SR-1#1"]
+    world.door.worker.work_off()
+    known = [world.door.inbox.show(row.inbox_id).row.member or "" for row in rows if row.control_id]
+    members = [world.system.gateway.load(member).state for member in known]
+    assert {member.family_name for member in members} == {"Okafor", "Vega"}
+    plans = [world.system.gateway.load(member.episodes[-1]).state.plan for member in members]
+    assert sorted(plans) == ["default", "valley-health"]
+
+
 def test_a_file_of_referrals_over_http(world: World) -> None:
     sheet = f"source,last name,dob,cin\nfamily,{PLANTED_NAME},1959-04-03,{CIN}\nfamily,X,someday,\n".encode()
     told = world.api.post("/v1/referral-files?plan=default", content=sheet, headers=world.as_role(Role.OPERATOR)).json()
