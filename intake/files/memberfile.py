@@ -92,7 +92,6 @@ class RosterRow:
     authorized_on: date | None = None
     referral_source: str = "plan_file"
     term_reason: str = ""
-    plan_id: str = ""
     ends_on: date | None = None
     populations: tuple[str, ...] = ()
     notes: tuple[RowProblem, ...] = field(default=(), repr=False, compare=False)
@@ -223,6 +222,9 @@ class _Reading:
         for column in profile.required:
             if not cells.get(column):
                 self.wrong(column, "it is empty", f"fill in {column}")
+        codes = profile.codes.get("plan_id", {})
+        if codes and (whose := cells.get("plan_id", "")) and codes.get(whose.strip().casefold()) != profile.plan:
+            self.wrong("plan_id", "it is a row of another plan", "send it with that plan's file, or add the code to the profile")
         for column, cell in cells.items():
             if len(cell) > CELL_CHARS_MAX or cell.count("\n") > CELL_LINES_MAX:
                 because = f"it is longer than {CELL_CHARS_MAX} characters or {CELL_LINES_MAX} lines"
@@ -323,7 +325,6 @@ def read_row(number: int, cells: Mapping[str, str], profile: Profile, today: dat
         authorized_on=authorized_on,
         referral_source=profile.meaning("referral_source", cells.get("referral_source", "")) or "plan_file",
         term_reason=profile.meaning("term_reason", cells.get("term_reason", "")) or "",
-        plan_id=cells.get("plan_id", ""),
         ends_on=ends_on,
         populations=_populations(cells.get("pof", ""), profile),
         notes=tuple(row.notes),

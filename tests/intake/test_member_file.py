@@ -21,7 +21,7 @@ from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.files.lines import BATCH_MAX, Reading, Rows
 from intake.files.memberfile import RosterRow, read_date, read_row, read_sheet
-from intake.files.profiles import Profile, Profiles
+from intake.files.profiles import Profile, Profiles, profile_of
 from intake.files.roster import MemberFiles, Receipt
 from intake.files.tables import FileRefused
 from intake.store.inbox import Row, Settlement, Status
@@ -111,6 +111,16 @@ def test_a_bad_row_names_field_reason_and_remedy_and_no_value(cells: dict[str, s
 def test_a_file_without_the_columns_is_refused_with_a_remedy(raw: bytes) -> None:
     with pytest.raises(FileRefused, match=r"column|workbook|no text"):
         read_sheet(raw, PROFILE)
+
+
+def test_a_row_of_another_plan_is_rejected_where_the_profile_knows_how_its_plan_calls_itself() -> None:
+    profile = profile_of("harbor", '[codes.plan_id]\n"HH-305" = "harbor"\n', "harbor.toml")
+    cells = {"cin": "91234567A", "last_name": "Vega", "first_name": "Ana", "birth_date": "1961-04-12"}
+    for said in ("", "hh-305"):
+        assert isinstance(read_row(2, {**cells, "plan_id": said}, profile, TODAY), RosterRow)
+    problems = read_row(2, {**cells, "plan_id": "CC-1"}, profile, TODAY)
+    assert isinstance(problems, tuple) and [p.field for p in problems] == ["plan_id"]
+    assert isinstance(read_row(2, {**cells, "plan_id": "CC-1"}, PROFILE, TODAY), RosterRow), "nobody can say whose that is"
 
 
 def test_dates() -> None:
