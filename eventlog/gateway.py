@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 from opentelemetry import trace as otel
@@ -47,6 +47,7 @@ from domain.core import (
 from eventlog.clock import Clock
 from eventlog.codec import FIRST_PREVIOUS, SELF_SEALED, Meta
 from eventlog.erasure import ERASING_FACT
+from eventlog.ids import named_id
 from eventlog.keys import Erased
 from eventlog.log import Log, Tail
 from eventlog.recorder import Check, CommandRow, EventRow, Item, Known, LogAway, Moved, Remembered, Stored, Verdict
@@ -596,7 +597,7 @@ class _Work:
         trace = self._trace or order.trace
         for n, ((stream, fact), key_id, at) in enumerate(zip(placed, key_ids, happened, strict=True)):
             seen = self._seen[stream]
-            event_id = uuid5(order.command_id, str(n))
+            event_id = named_id(order.command_id, str(n))
             recorded = Recorded(
                 fact, str(event_id), stream, seen.version + 1, 0, at or command.occurred_at or recorded_at,
                 command.said_at, recorded_at, command.by, command.message_id,

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, cast
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from domain.core import StreamId
+from eventlog.ids import named_id
 from intake.reading.identifiers import name_key, phone_key
 
 _BLOCK_BYTES: Final = 64
@@ -75,21 +76,21 @@ class IdentityKeys:
 
     def member(self, cin: str) -> StreamId:
         """The stream of a person who is registered under this CIN for the first time: the same however often it is tried."""
-        return f"member-{uuid5(_NAMESPACE, 'member' + self.cin(cin).hex())}"
+        return f"member-{named_id(_NAMESPACE, 'member' + self.cin(cin).hex())}"
 
     def stay(self, scope: str, visit: str) -> StreamId:
         """The stream of one hospital stay."""
-        return f"stay-{uuid5(_NAMESPACE, 'stay' + self.digest('visit', scope, visit.strip().upper()).hex())}"
+        return f"stay-{named_id(_NAMESPACE, 'stay' + self.digest('visit', scope, visit.strip().upper()).hex())}"
 
     def contact_point(self, member: StreamId, kind: str, value: str) -> str:
         """The id of a contact point: the same for the same value of the same member."""
         plain = (phone_key(value) or value.strip()) if kind == "phone" else " ".join(value.split()).casefold()
-        return str(uuid5(_NAMESPACE, self.digest("contact", member, kind, plain).hex()))
+        return str(named_id(_NAMESPACE, self.digest("contact", member, kind, plain).hex()))
 
     def command(self, inbox_id: UUID, what: str) -> UUID:
         """The id of a command that a message leads to: the same at every attempt."""
-        return uuid5(inbox_id, what)
+        return named_id(inbox_id, what)
 
     def episode(self, inbox_id: UUID) -> StreamId:
         """The stream of the episode that a row of a file opens."""
-        return f"episode-{uuid5(inbox_id, 'episode')}"
+        return f"episode-{named_id(inbox_id, 'episode')}"
