@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from psycopg.adapt import AdaptersMap, Dumper
@@ -66,12 +67,22 @@ def _packer(oid: int, sized: Callable[[Any], bytes]) -> Callable[[Sequence[Any]]
     return pack
 
 
-def _text(text: str) -> bytes:
-    return _bytea(text.encode())
+def _packer_of_bytes(oid: int, plain: Callable[[Any], bytes] | None) -> Callable[[Sequence[Any]], Packed]:
+    """Packs arrays of a type whose values differ in length; `plain` gives the bytes of one, None: it is bytes already. Nothing of
+    ours is called for a single value: an append packs hundreds."""
+    empty = Packed(struct.pack("!iII", 0, 0, oid))
 
+    def pack(values: Sequence[Any]) -> Packed:
+        if not values:
+            return empty
+        if None in values:
+            found = [None if value is None else value if plain is None else plain(value) for value in values]
+            items = [_NULL if value is None else _LENGTH(len(value)) + value for value in found]
+            return Packed(_HEAD.pack(1, True, oid, len(values), 1) + b"".join(items))
+        items = [_LENGTH(len(value)) + value for value in (values if plain is None else map(plain, values))]
+        return Packed(_HEAD.pack(1, False, oid, len(values), 1) + b"".join(items))
 
-def _bytea(value: bytes) -> bytes:
-    return _LENGTH(len(value)) + value
+    return pack
 
 
 _SIZED_INTEGER = struct.Struct("!ii")
@@ -79,13 +90,13 @@ _SIZED_BIGINT = struct.Struct("!iq")
 
 integers = _packer(INTEGER, partial(_SIZED_INTEGER.pack, 4))
 bigints = _packer(BIGINT, partial(_SIZED_BIGINT.pack, 8))
-booleans = _packer(BOOLEAN, {False: _bytea(b"\x00"), True: _bytea(b"\x01")}.__getitem__)
-texts = _packer(TEXT, _text)
-uuids = _packer(UUID_, lambda id: _LENGTH(16) + id.bytes)
-packed_uuids = _packer(UUID_, _bytea)
+booleans = _packer(BOOLEAN, {False: _LENGTH(1) + b"\x00", True: _LENGTH(1) + b"\x01"}.__getitem__)
+texts = _packer_of_bytes(TEXT, str.encode)
+uuids = _packer_of_bytes(UUID_, attrgetter("bytes"))
+packed_uuids = _packer_of_bytes(UUID_, None)
 """Ids that are bytes already."""
 
-byteas = _packer(BYTEA, _bytea)
+byteas = _packer_of_bytes(BYTEA, None)
 timestamps = _packer(TIMESTAMPTZ, lambda at: _LENGTH(8) + timestamp(at))
 dates = _packer(DATE, lambda day: _SIZED_INTEGER.pack(4, day.toordinal() - _EPOCH_DAY))
 
