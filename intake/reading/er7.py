@@ -29,6 +29,8 @@ _WIDE_BYTES = 16
 
 _LINE_ENDS = re.compile("\r\n|\r|\n")
 _SEGMENT_ID_CHARS = 3
+_CHARSET_AT = 17
+"""Where MSH-18 stands in a header that is split: MSH-1 is the separator itself."""
 
 
 class Deleted(Enum):
@@ -136,7 +138,7 @@ class Segment:
         d = self._delimiters
         if d.repetition and d.repetition in whole:
             whole = next((part for said in whole.split(d.repetition) if (part := said.strip())), "")
-        return _nth(_nth(whole, d.component, component), d.subcomponent, subcomponent).strip()
+        return _part(whole, d, component, subcomponent)
 
     def value(self, number: int, component: int = 1) -> str | Deleted | None:
         """A value, `DELETED` where two quotes stand, None where nothing does."""
@@ -160,7 +162,7 @@ class Repetition:
     def value(self, component: int = 1, subcomponent: int = 1) -> str | Deleted | None:
         if self.raw == _TWO_QUOTES:
             return DELETED
-        part = _nth(_nth(self.raw, self._delimiters.component, component), self._delimiters.subcomponent, subcomponent).strip()
+        part = _part(self.raw, self._delimiters, component, subcomponent)
         if not part:
             return None
         if part == _TWO_QUOTES:
@@ -170,7 +172,7 @@ class Repetition:
     def text(self, component: int = 1, subcomponent: int = 1) -> str:
         d = self._delimiters
         if '"' not in self.raw and (not d.escape or d.escape not in self.raw):
-            return _nth(_nth(self.raw, d.component, component), d.subcomponent, subcomponent).strip()
+            return _part(self.raw, d, component, subcomponent)
         said = self.value(component, subcomponent)
         return said if isinstance(said, str) else ""
 
@@ -235,7 +237,8 @@ def read(raw: bytes, source_charset: str | None = None) -> Message | Unreadable:
     delimiters = delimiters_of(header)
     if delimiters is None:
         return Unreadable("the message does not begin with an MSH segment")
-    charset, text = decode(body, Segment(header, delimiters, "iso-8859-1").field(18), delimiters, source_charset)
+    said = header.split(delimiters.field, _CHARSET_AT + 1)
+    charset, text = decode(body, said[_CHARSET_AT].strip() if len(said) > _CHARSET_AT else "", delimiters, source_charset)
     lines: list[str] = []
     for line in text.split("\r") if b"\n" not in body else _LINE_ENDS.split(text):
         line = line.strip(" \t\v\x1c\x00")
@@ -360,6 +363,15 @@ def _meaning(sequence: str, delimiters: Delimiters, encoding: str) -> str | None
             return "\n" if sequence[1:3] in ("br", "sp") else "" if sequence[1:3] in ("in", "ti", "fi", "nf", "sk", "ce") else None
         case _:
             return None
+
+
+def _part(whole: str, delimiters: Delimiters, component: int, subcomponent: int) -> str:
+    """A subcomponent of a component."""
+    parts = whole.split(delimiters.component, component)
+    if component > len(parts):
+        return ""
+    part, mark = parts[component - 1], delimiters.subcomponent
+    return _nth(part, mark, subcomponent).strip() if subcomponent != 1 or (mark and mark in part) else part.strip()
 
 
 def _nth(text: str, separator: str, number: int) -> str:

@@ -129,8 +129,12 @@ def _of_er7(message: er7.Message) -> tuple[str, ...]:
     mark = message.delimiters.field
     parts = []
     for line in message.lines:
-        skipped = _MERELY_RESENT.get(line[:3])
-        parts.append(line if skipped is None else mark.join(f for n, f in enumerate(line.split(mark)) if n not in skipped))
+        if (skipped := _MERELY_RESENT.get(line[:3])) is not None:
+            fields = line.split(mark)
+            for n in reversed(skipped):
+                del fields[n : n + 1]
+            line = mark.join(fields)
+        parts.append(line)
     return tuple(parts)
 
 

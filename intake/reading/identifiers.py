@@ -20,6 +20,8 @@ _CIN = re.compile(r"9\d{7}[A-Z]")
 _CARD_TAIL = re.compile(r"\d(?:\d{4})?")
 _BLANKS = re.compile(r"[\s\-\u00a0]+")
 _ZIP = re.compile(r"(?<!\d)(\d{5})(?:-?\d{4})?$")
+_BEGINS_LIKE_CIN = re.compile(r"[\s\-\u00a0]*9").match
+_NOT_DIGITS = re.compile(r"\D")
 _NOT_LETTERS = re.compile(r"[^A-Z]+")
 _NOBODY: Final = ("UNK", "UNKNOWN")
 _SUFFIXES: Final = frozenset({"JR", "SR", "II", "III", "IV"})
@@ -52,7 +54,7 @@ def cin_of(text: str) -> str | CinProblem:
 
 def cin_in(text: str) -> str | None:
     """The CIN that a value of a message is; None for every other value, and for none at all."""
-    if len(text) < CIN_CHARS:  # most are
+    if len(text) < CIN_CHARS or _BEGINS_LIKE_CIN(text) is None:  # most are
         return None
     found = cin_of(text)
     return found if isinstance(found, str) else None
@@ -103,7 +105,7 @@ def _parts(name: str | None) -> set[str]:
 
 def phone_key(text: str | None) -> str:
     """A phone number for comparing: its last ten digits; empty where there are fewer."""
-    digits = re.sub(r"\D", "", text or "")
+    digits = _NOT_DIGITS.sub("", text or "")
     return digits[-10:] if len(digits) >= 10 else ""
 
 

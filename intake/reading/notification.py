@@ -298,7 +298,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     flags.extend(member_flags)
     facility, visit, visit_flags = _visit(message, source, member, began or occurred)
     flags.extend(visit_flags)
-    prior_facility, prior_visit = _prior(message, source, what, facility, visit)
+    prior_facility, prior_visit = _prior(message, source, trigger, what, facility, visit)
     if what is Kind.RENUMBERED and visit.basis is VisitKeyBasis.SYNTHETIC:
         return Ignored("no_visit_named")
     return Notification(
@@ -364,7 +364,9 @@ def facility_in(pv1: Segment, field: int) -> str:
     return pv1.text(field, 4) or pv1.first(field).text(4, 2)
 
 
-def _prior(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, VisitKey | None]:
+def _prior(
+    message: Message, source: Source, trigger: str, what: Kind, facility: str, visit: VisitKey
+) -> tuple[str, VisitKey | None]:  # fmt: skip
     """The number under which the visit ran before (MRG-5, else PV1-50), or the facility that the member was moved from (PV1-6.4;
     with a cancellation the one that the move had led to), with the visit's number there where one is said.
 
@@ -377,7 +379,7 @@ def _prior(message: Message, source: Source, what: Kind, facility: str, visit: V
         number = message.first("MRG").text(5) or pv1.text(50)
         basis = VisitKeyBasis.VISIT_NUMBER if number else visit.basis
         return left.id, VisitKey(f"facility:{left.id}", number or visit.value, basis)
-    if trigger_of(message)[1] in ACCOUNTS and visit.basis is VisitKeyBasis.ACCOUNT:
+    if trigger in ACCOUNTS and visit.basis is VisitKeyBasis.ACCOUNT:
         number = message.first("MRG").text(3)
         return "", VisitKey(visit.scope, number, visit.basis) if number and number != visit.value else None
     if what in (Kind.BECAME, Kind.RENUMBERED):
@@ -399,7 +401,7 @@ def record_number(said: Repetition, authority: str) -> tuple[str, str] | None:
 
 def means_a_record(number: str, kind: str) -> bool:
     """Whether an identifier of a type (table 0203) is one by which records are kept, and stands for somebody."""
-    stands_for_nobody = len(set(number)) < 2 or (not name_key(number) and not any(c.isdigit() for c in number))
+    stands_for_nobody = len(set(number)) < 2 or (not any(map(str.isdigit, number)) and not name_key(number))
     return not stands_for_nobody and kind.upper() not in NO_RECORD_NUMBERS
 
 

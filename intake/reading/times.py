@@ -141,12 +141,11 @@ def on_a_day(said: Time | None, flags: list[str]) -> Time | None:
 def _to_the_second(text: str, zone: Zone) -> Time | None:
     """The usual form, fourteen digits in the source's own zone; None where it is no such time, or an odd one."""
     try:
-        day = date(int(text[:4]), int(text[4:6]), int(text[6:8]))
-        naive = datetime.combine(day, time(int(text[8:10]), int(text[10:12]), int(text[12:])))
+        naive = datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
         at, doubt = local_instant(naive, zone.local)
     except (ValueError, OverflowError):
         return None
-    return Time(text, Precision.SECOND, day, at, ZoneBasis.SOURCE, doubt)
+    return Time(text, Precision.SECOND, naive.date(), at, ZoneBasis.SOURCE, doubt)
 
 
 def local_instant(naive: datetime, local: ZoneInfo) -> tuple[datetime, tuple[str, ...]]:
