@@ -35,12 +35,17 @@ POLL_SECONDS: Final = 0.05
 """Between two looks at an idle inbox; what this very process has stored is announced by the bell."""
 
 AWAY_SECONDS: Final = 1.0
-BATCH_MAX: Final = 64
+BATCH_MAX: Final = 128
 """Messages of one batch. What it costs beside the messages themselves is some twenty round trips and two commits."""
 
-CATCH_UP_EVERY: Final = 500
+CATCH_UP_LOOK: Final = 500
+CATCH_UP_BEHIND: Final = 1_000
+CATCH_UP_SECONDS_MAX: Final = 5.0
+"""Messages between two looks at what the log has gained: how much is taken in at once, and less than that after how long. Meanwhile
+everybody else who works messages off stands still."""
+
 CATCH_UP_SECONDS: Final = 0.1
-"""Messages between two looks at who became known; when idle, the time."""
+"""The time between two looks when idle."""
 
 log = structlog.get_logger("intake.worker")
 
@@ -65,13 +70,15 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Works until told to stop. Survives PostgreSQL's absence."""
-        since, looked_at = CATCH_UP_EVERY, 0.0
+        since, looked_at, late_at = CATCH_UP_LOOK, 0.0, 0.0
         while not stop.is_set():
             rung = self.bell.is_set()
             self.bell.clear()  # then look: whatever is stored from here on rings it again
             try:
-                if since >= CATCH_UP_EVERY:
-                    self.index.catch_up(self.clock.now())
+                if since >= CATCH_UP_LOOK:
+                    if self.index.is_behind(CATCH_UP_BEHIND if time.monotonic() < late_at else 1):
+                        self.index.catch_up(self.clock.now())
+                        late_at = time.monotonic() + CATCH_UP_SECONDS_MAX
                     since = 0
                 done = self.work_some() if rung or self.inbox.has_work(self.clock.now()) else 0
                 since += done

@@ -107,6 +107,16 @@ class IdentityIndex:
         """Whether the log has gained something since `catch_up` last looked from here: a cheap question. Raises LogAway."""
         return self._log.watermark() != self._taken_in
 
+    def is_behind(self, positions: int) -> bool:
+        """Whether the log has gained so much that the indexes have not taken in, whoever keeps them up: a cheap question. Raises
+        LogAway."""
+        incarnation = self._log.incarnation()
+        with self._inbox.pool.connection() as conn:
+            reached = conn.execute(
+                "SELECT position FROM intake.index_position WHERE name = %s AND incarnation = %s", (INDEX_NAME, incarnation)
+            ).fetchone()
+        return reached is None or self._log.watermark() - int(reached[0]) >= positions
+
     def called(self, conn: Connection[TupleRow], keys: Iterable[bytes]) -> dict[bytes, tuple[StreamId, ...]]:
         """The members who are found under each of some keys (of record numbers, hints), in one round trip."""
         wanted = list(dict.fromkeys(keys))
@@ -115,7 +125,7 @@ class IdentityIndex:
         rows = conn.execute(
             "SELECT k.key, l.member FROM unnest(%s::bytea[]) AS k (key), LATERAL"
             " (SELECT member FROM intake.member_lookup WHERE key = k.key ORDER BY member LIMIT %s) AS l",
-            (wanted, PROPOSED_MAX),
+            (byteas(wanted), PROPOSED_MAX),
         ).fetchall()
         found: dict[bytes, list[StreamId]] = {}
         for key, member in rows:
@@ -155,8 +165,7 @@ class IdentityIndex:
             f" LIMIT {BATCH}",
             (position, bound, texts(_NAMES)),
         )
-        self._log.codec.fetch_keys(rows)
-        return [self._log.codec.decode(row) for row in rows]
+        return self._log.codec.decode_all(rows)
 
     def _take_all(self, conn: Connection[TupleRow], facts: Sequence[Recorded]) -> list[bytes]:
         """The look-up keys under which members became known with these facts."""

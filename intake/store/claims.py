@@ -18,7 +18,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow, class_row
 
 from domain.core import StreamId
-from eventlog.arrays import bigints, byteas, texts, uuids
+from eventlog.arrays import bigints, byteas, texts, timestamps, uuids
 from intake.store.inbox import ROW_COLUMNS, TELL, Inbox, Row, Settlement, Status, settle_wholes
 
 RESEND_WITHIN: Final = timedelta(hours=72)
@@ -125,7 +125,7 @@ class Messages:
         columns = (
             uuids([q.row.inbox_id for q in questions]),
             byteas([q.semantic_hash for q in questions]),
-            [q.row.received_at for q in questions],
+            timestamps([q.row.received_at for q in questions]),
             texts([q.stay for q in questions]),
             byteas([q.statement_key for q in questions]),
         )
@@ -151,7 +151,7 @@ class Messages:
             " SELECT s, s, 0 FROM unnest(%s::text[]) AS s UNION ALL"
             " SELECT w.stay, c.continued_as, w.steps + 1 FROM way w JOIN intake.stay_continued c ON c.stay = w.at"
             " WHERE w.steps < %s) SELECT DISTINCT ON (stay) stay, at FROM way ORDER BY stay, steps DESC",
-            (list(stays), NUMBERS_MAX),
+            (texts(tuple(stays)), NUMBERS_MAX),
         ).fetchall()
         return {stay: at for stay, at in rows if stay != at}
 
@@ -177,8 +177,8 @@ class Messages:
         )
         rows = self.conn.execute(
             "UPDATE intake.inbox SET status = 'received', reason = 'stay_attributed', attempts = 0, next_attempt_at = %s,"
-            " settled_at = NULL WHERE status = 'unmatched' AND stay = ANY(%s) RETURNING inbox_id",
-            (now, list(members)),
+            " settled_at = NULL WHERE status = 'unmatched' AND stay = ANY(%s::text[]) RETURNING inbox_id",
+            (now, texts(tuple(members))),
         ).fetchall()
         self._tell([(inbox_id, now, Status.RECEIVED.value, "stay_attributed", "", "system") for (inbox_id,) in rows])
 
@@ -196,9 +196,9 @@ class Messages:
         doubts = [(stay, code) for stay, codes in standing.items() for code in codes]
         rows = self.conn.execute(
             "UPDATE intake.inbox SET status = 'applied', reason = 'settled_by_later_message', settled_at = %s"
-            " WHERE stay = ANY(%s) AND status = 'waiting' AND statement_key IS NOT NULL AND inbox_id <> ALL(%s)"
+            " WHERE stay = ANY(%s::text[]) AND status = 'waiting' AND statement_key IS NOT NULL AND inbox_id <> ALL(%s::uuid[])"
             " AND (stay, reason) NOT IN (SELECT * FROM unnest(%s::text[], %s::text[])) RETURNING inbox_id, part_of",
-            (now, list(standing), list(besides), [stay for stay, _ in doubts], [code for _, code in doubts]),
+            (now, texts(tuple(standing)), uuids(besides), texts([stay for stay, _ in doubts]), texts([code for _, code in doubts])),
         ).fetchall()
         self._tell([(inbox_id, now, Status.APPLIED.value, "settled_by_later_message", "", "system") for inbox_id, _ in rows])
         self.settle_wholes((whole for _, whole in rows if whole is not None), now)
