@@ -11,14 +11,16 @@ from tests.fuzz.loop import CRASHES, fuzz, smaller
 from tests.fuzz.targets import TARGETS
 
 FOLDER = Path(intake.__file__).parent
+EXECUTIONS = 500
+"""The same ones on every machine, however busy it is; `make fuzz` goes on by the clock."""
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_nothing_that_comes_in_breaks_what_reads_it(name: str) -> None:
     target, seeds = TARGETS[name]
-    found = fuzz(target, seeds, seed=20261122, seconds=2.0, folder=FOLDER, executions=2_000)
+    found = fuzz(target, seeds, seed=20261122, seconds=60.0, folder=FOLDER, executions=EXECUTIONS)
     assert [(type(failure).__name__, str(failure), raw) for raw, failure in found.crashes] == []
-    assert found.executions > 20 and found.corpus > 1
+    assert found.executions == EXECUTIONS and found.corpus > 1
 
 
 @pytest.mark.parametrize("file", sorted(CRASHES.glob("*.bin")), ids=lambda file: file.stem)
