@@ -28,7 +28,7 @@ from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
 from eventlog.traces import current_traceparent
 from intake.door import FrontDoor
-from intake.listening.mllp import LOOPBACK
+from intake.listening.mllp import LOOPBACK, Limits
 from intake.listening.tls import server_context
 from intake.senders.sources import Sources
 from projections.runner import Projector
@@ -126,6 +126,7 @@ async def _listening(shared: Shared) -> AsyncIterator[None]:
         plain_on_network=settings.throughline_hl7_plain,
         shared=settings.throughline_hl7_shared,
         plain_port=settings.throughline_hl7_loopback_port,
+        limits=Limits(idle_seconds_max=settings.throughline_hl7_idle_seconds),
     )
     port = await listener.start()
     shared.say(f"HL7 listener   {'mllps' if tls else 'mllp'}://{settings.throughline_host}:{port}")

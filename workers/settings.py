@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     throughline_hl7_plain: bool = False
     """Let the HL7 listener bind beyond the loopback without TLS: only where something in front of it has the certificates."""
 
+    throughline_hl7_idle_seconds: float | None = Field(default=None, gt=0)
+    """After so long without a message a sender's connection is ended; none: senders keep theirs open for days."""
+
     throughline_hl7_shared: bool = False
     """Let several listeners share the port: the system deals out connections among them. For one machine with more cores."""
 

@@ -67,3 +67,12 @@ def test_a_secret_may_be_a_file(bare: Path, monkeypatch: pytest.MonkeyPatch, tmp
     (tmp_path / "database_url").write_text("postgresql://somewhere/else")
     monkeypatch.setattr("workers.settings.SECRETS_FOLDER", tmp_path)
     assert load_settings().database_url == "postgresql://somewhere/else"
+
+
+def test_connections_may_idle_for_days_unless_somebody_says_how_long(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().throughline_hl7_idle_seconds is None
+    monkeypatch.setenv("THROUGHLINE_HL7_IDLE_SECONDS", "900")
+    assert load_settings().throughline_hl7_idle_seconds == 900
+    monkeypatch.setenv("THROUGHLINE_HL7_IDLE_SECONDS", "0")
+    with pytest.raises(SettingsError, match="THROUGHLINE_HL7_IDLE_SECONDS"):
+        load_settings()
