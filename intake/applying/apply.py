@@ -397,7 +397,7 @@ class Applier:
         occurred = said.occurred.text if said.occurred is not None else ""
         content = (
             said.stay_class, said.admitted, said.discharged, said.disposition, said.died, said.died_at, said.expected_discharge,
-            said.location, said.move, said.expected, said.prior_visit,
+            said.location, said.move, said.expected, said.prior_visit, said.kind,
         )  # fmt: skip
         return self._identity.digest("statement", stay, said.trigger, occurred, str(said.said_at), repr(content))
 

@@ -100,6 +100,19 @@ KINDS: Final = {
 }
 """What each trigger says of a stay (messages.md 1.1); A35, A42, A49 and A50 say of an account or a visit what A41 and A45 say."""
 
+_CANCELLED_BY_ZBE: Final = {
+    Kind.ADMITTED: Kind.ADMISSION_CANCELLED,
+    Kind.REGISTERED: Kind.ADMISSION_CANCELLED,
+    Kind.DISCHARGED: Kind.DISCHARGE_CANCELLED,
+    Kind.MOVED: Kind.MOVE_CANCELLED,
+    Kind.ANNOUNCED: Kind.CALLED_OFF,
+    Kind.ADMISSION_CANCELLED: Kind.ADMISSION_CANCELLED,
+    Kind.DISCHARGE_CANCELLED: Kind.DISCHARGE_CANCELLED,
+    Kind.MOVE_CANCELLED: Kind.MOVE_CANCELLED,
+    Kind.CALLED_OFF: Kind.CALLED_OFF,
+}
+"""What a trigger says where ZBE-4 cancels it; INSERT and UPDATE are what every statement is (messages.md 1.2)."""
+
 ACCOUNTS: Final = ("A35", "A41", "A44", "A49")
 """Accounts that become one, or go to another patient: where visits are known by their account, these are about a visit."""
 
@@ -261,6 +274,10 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     discharged = DELETED if left is DELETED else on_a_day(parse(left, zone), flags) if isinstance(left, str) else None
     died_at = on_a_day(died_at, flags)
     what = Kind.DESCRIBED if in_passing else KINDS[trigger]
+    if source.zbe and message.first("ZBE").text(4).upper() == "CANCEL":
+        if what not in _CANCELLED_BY_ZBE:
+            return Ignored("cancellation_not_modelled")
+        what = _CANCELLED_BY_ZBE[what]
     first = {Kind.ADMITTED: admitted, Kind.DISCHARGED: discharged if isinstance(discharged, Time) else None}.get(what)
     recorded = on_a_day(parse(evn.text(6), zone), flags) or on_a_day(parse(evn.text(2), zone), flags)
     occurred = first or recorded or on_a_day(sent, flags)

@@ -68,6 +68,7 @@ class Source(_Row):
     `application_acks_to`: host:port of its own MLLP listener, where it takes the application acknowledgements of enhanced mode.
     `messages_per_minute`: more over HTTP get 429; 0: no limit.
     `id_authorities` maps what messages call an assigning authority to the name that matching uses, `cin` for the state's.
+    `zbe`: a CANCEL in ZBE-4 takes back what the trigger says.
     `production` = False means that test messages are acted on too. `plan_of_referrals`: the health plan of
     referrals that name none. `inquiries_per_hour`: how often it may ask whether its patient is enrolled; 0: never.
 
@@ -99,6 +100,7 @@ class Source(_Row):
     class_aliases: dict[str, Literal["I", "E", "O", "OBS", "P", "R", "B", "C", "N", "U"]] = Field(default_factory=dict)
     disposition_aliases: dict[str, str] = Field(default_factory=dict)
     accept_other_types: bool = False
+    zbe: bool = False
     production: bool = True
     plan_of_referrals: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = "default"
     inquiries_per_hour: Annotated[int, Field(ge=0, le=10_000)] = 0

@@ -278,3 +278,16 @@ HOUSES = Source(name="two", facilities=(
 def test_a_house_is_known_by_its_oid_and_by_where_the_patient_was(said: dict[str, str]) -> None:
     found = notification(adt("A03", discharged="20260310153000", **said), HOUSES)  # type: ignore[arg-type]
     assert (found.facility, found.visit.scope) == ("north", "facility:north") and "facility_unknown" not in found.flags
+
+
+@pytest.mark.parametrize(
+    ("trigger", "kind"),
+    [("A01", Kind.ADMISSION_CANCELLED), ("A03", Kind.DISCHARGE_CANCELLED), ("A02", Kind.MOVE_CANCELLED), ("A16", Kind.CALLED_OFF),
+     ("A13", Kind.DISCHARGE_CANCELLED)],
+)  # fmt: skip
+def test_a_cancel_in_zbe_4_takes_back_what_the_trigger_says_where_the_source_writes_it(trigger: str, kind: Kind) -> None:
+    text = adt(trigger, discharged="20260310153000") + "ZBE|1|20260310153000||CANCEL|N\r"
+    source = Source(name="zbe", zbe=True)
+    found = notification(text, source)
+    assert found.kind is kind and found.discharged is None and found.disposition is None
+    assert notification(text.replace("CANCEL", "UPDATE"), source).kind is notification(text).kind, "said of no other source"
