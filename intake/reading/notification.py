@@ -300,6 +300,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
             discharged = None
         case _:
             admitted = discharged = None
+    for said in (admitted, discharged):
+        flags.extend(said.flags if isinstance(said, Time) else ())
     if admitted is not None and isinstance(discharged, Time) and discharged.ends(zone) < admitted.begins(zone):
         flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
 

@@ -291,3 +291,9 @@ def test_a_cancel_in_zbe_4_takes_back_what_the_trigger_says_where_the_source_wri
     found = notification(text, source)
     assert found.kind is kind and found.discharged is None and found.disposition is None
     assert notification(text.replace("CANCEL", "UPDATE"), source).kind is notification(text).kind, "said of no other source"
+
+
+def test_every_time_that_counts_is_flagged_where_its_hour_is_twice_or_never() -> None:
+    twice = notification(adt("A08", discharged="20251102013000"))
+    assert "repeated_hour" in twice.flags and twice.discharged.at == utc(2025, 11, 2, 8, 30)  # type: ignore[union-attr]
+    assert "missing_hour" in notification(adt("A03", admitted="20260308023000", discharged="20260310100000")).flags
