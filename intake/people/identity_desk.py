@@ -31,6 +31,7 @@ from domain.member.identity import (
     MoveStay,
     RecogniseMessage,
     RejectContactPoint,
+    ReplaceCin,
 )
 from eventlog.clock import Clock
 from eventlog.gateway import Accepted, Gateway, Order, Outcome
@@ -69,6 +70,7 @@ class Choice(StrEnum):
     ATTACH = "attach"
     KEEP_APART = "keep_apart"
     MERGE = "merge"
+    REPLACE_CIN = "replace_cin"
     WITHDRAW_DEATH = "withdraw_death"
     DEATH_STANDS = "death_stands"
     ACCEPT = "accept"
@@ -158,10 +160,52 @@ class IdentityDesk:
         question = self.question(id, unseal=False)
         if choice not in question.choices:
             raise NoSuchChoice(f"decision: {choice} is none here; choose {', '.join(question.choices)}")
-        command = _command(Sight(self._gateway), question, choice, by, reason, member)
+        command = self._command(question, choice, by, reason, member)
         if isinstance(command, RecogniseMessage) and (refusal := self._may_not_move(id, command)) is not None:
             return refusal
         return self._gateway.handle(command, command_id=command_id)
+
+    def _command(self, question: Question, choice: Choice, by: str, reason: str, member: StreamId | None) -> Command:
+        match choice:
+            case Choice.MERGE if len(question.members) == 2:
+                survivor = member or question.members[0]
+                if survivor not in question.members:
+                    raise NoSuchChoice(f"member: name who goes on, one of {', '.join(question.members)}")
+                (retired,) = (m for m in question.members if m != survivor)
+                return MergeMembers(stream=survivor, by=by, retired=retired, evidence=question.pair, reason=reason)
+            case Choice.MERGE:
+                one, other = _two_of(question, member)
+                return MergeMembers(stream=one, by=by, retired=other, evidence=question.pair, reason=reason)
+            case Choice.KEEP_APART if question.pair and len(question.members) > 1:
+                one, other = _two_of(question, member)
+                return KeepMembersApart(stream=one, by=by, other=other, evidence=question.pair, reason=reason)
+            case Choice.ATTACH | Choice.KEEP_APART:
+                whose = member or (question.members[0] if len(question.members) == 1 else None)
+                if whose is None:
+                    raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
+                kind = RecogniseMessage if choice is Choice.ATTACH else DisownMessage
+                return kind(stream=whose, by=by, message=str(question.id), reason=reason)
+            case Choice.WITHDRAW_DEATH:
+                (whose,) = question.members
+                standing = Sight(self._gateway).member(whose).death()
+                if standing is None:
+                    raise NoSuchChoice(
+                        "decision: nobody says any more that this member died; what waited for it is taken up by itself"
+                    )
+                return WithdrawDeathReport(stream=whose, by=by, report=standing[0], reason=reason)
+            case Choice.DEATH_STANDS:
+                return RecogniseMessage(stream=question.members[0], by=by, message=str(question.id), reason=reason)
+            case Choice.REPLACE_CIN:
+                whose = question.members[0]
+                said, known = self._of_message(question.id), Sight(self._gateway).member(whose).cins()
+                cin = next((cin for cin in (said.cins if said is not None else ()) if cin not in known), None)
+                if cin is None:
+                    raise NoSuchChoice("decision: the message cannot be read any more, or names no other CIN")
+                return ReplaceCin(stream=whose, by=by, cin_claim=self._identity.cin_claim(cin), cin=cin, reason=reason)
+            case Choice.ACCEPT:
+                return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
+            case Choice.REJECT:
+                return RejectContactPoint(stream=question.members[0], by=by, point=question.subject, reason=reason)
 
     def _may_not_move(self, message: UUID, command: RecogniseMessage) -> Refusal | None:
         """Why somebody may not attach a message that takes its stay along from another member: said at once, where the message
@@ -317,47 +361,13 @@ def _choices(row: Row) -> tuple[Choice, ...]:
         return (Choice.MERGE, Choice.KEEP_APART)
     if row.reason == DEATH_TAKEN_BACK:
         return (Choice.WITHDRAW_DEATH, Choice.DEATH_STANDS)
+    if row.reason == Reason.NEW_CIN:
+        return (Choice.REPLACE_CIN, Choice.ATTACH, Choice.KEEP_APART)
     return (Choice.ATTACH, Choice.KEEP_APART)
 
 
 def _settled(sight: Sight, one: StreamId, other: StreamId, found: Likely) -> bool:
     return set(evidence_of(found)) <= sight.member(one).identity.apart.get(other, frozenset())
-
-
-def _command(
-    sight: Sight, question: Question, choice: Choice, by: str, reason: str, member: StreamId | None
-) -> Command:  # fmt: skip
-    match choice:
-        case Choice.MERGE if len(question.members) == 2:
-            survivor = member or question.members[0]
-            if survivor not in question.members:
-                raise NoSuchChoice(f"member: name who goes on, one of {', '.join(question.members)}")
-            (retired,) = (m for m in question.members if m != survivor)
-            return MergeMembers(stream=survivor, by=by, retired=retired, evidence=question.pair, reason=reason)
-        case Choice.MERGE:
-            one, other = _two_of(question, member)
-            return MergeMembers(stream=one, by=by, retired=other, evidence=question.pair, reason=reason)
-        case Choice.KEEP_APART if question.pair and len(question.members) > 1:
-            one, other = _two_of(question, member)
-            return KeepMembersApart(stream=one, by=by, other=other, evidence=question.pair, reason=reason)
-        case Choice.ATTACH | Choice.KEEP_APART:
-            whose = member or (question.members[0] if len(question.members) == 1 else None)
-            if whose is None:
-                raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
-            kind = RecogniseMessage if choice is Choice.ATTACH else DisownMessage
-            return kind(stream=whose, by=by, message=str(question.id), reason=reason)
-        case Choice.WITHDRAW_DEATH:
-            (whose,) = question.members
-            standing = sight.member(whose).death()
-            if standing is None:
-                raise NoSuchChoice("decision: nobody says any more that this member died; what waited for it is taken up by itself")
-            return WithdrawDeathReport(stream=whose, by=by, report=standing[0], reason=reason)
-        case Choice.DEATH_STANDS:
-            return RecogniseMessage(stream=question.members[0], by=by, message=str(question.id), reason=reason)
-        case Choice.ACCEPT:
-            return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
-        case Choice.REJECT:
-            return RejectContactPoint(stream=question.members[0], by=by, point=question.subject, reason=reason)
 
 
 def _two_of(question: Question, other: StreamId | None) -> tuple[StreamId, StreamId]:

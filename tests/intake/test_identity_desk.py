@@ -338,3 +338,34 @@ def test_a_death_that_is_true_though_a_hospital_took_it_back_stands(world: World
     assert world.member(MARISOL).death() is not None
     assert world.door.inbox.show(question.id).row.status is Status.APPLIED
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+# --- a CIN that a hospital gave up -----------------------------------------------------------------------------------------------
+
+
+def test_5_a_hospital_s_new_cin_of_a_member_is_taken_once_somebody_found_that_the_state_gave_it(world: World) -> None:
+    world.register(MARISOL)
+    newer = replace(MARISOL, cin="97654321E", mrn="MRN-NEW")
+    message = merged((newer, MARISOL.cin))
+    world.deliver(message)
+    question, member = only(world, Kind.MESSAGE), world.member_of(MARISOL)
+    assert (question.reason, question.members) == ("new_cin_unknown", (member,))
+    refused = world.door.desk.decide(
+        question.id, Choice.REPLACE_CIN, by=world.staff(Role.CARE_MANAGER), command_id=uuid4(), reason="?"
+    )
+    assert isinstance(refused, Refusal) and refused.code == "not_authorised"
+    decide(world, question, Choice.REPLACE_CIN, world.staff(Role.SUPERVISOR))
+    assert world.member(MARISOL).cins() == (newer.cin, MARISOL.cin)
+    assert world.row_of(message).status is Status.APPLIED and world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    (row,) = world.deliver(adt("A01", person=newer, visit="V-5"))
+    assert (row.status, row.member) == (Status.APPLIED, member)
+
+
+def test_a_former_cin_that_nobody_has_is_looked_at(world: World) -> None:
+    world.register(MARISOL)
+    message = merged((MARISOL, "97654321E"))
+    world.deliver(message)
+    question = only(world, Kind.MESSAGE)
+    assert (question.reason, question.choices) == ("former_cin_unknown", (Choice.ATTACH, Choice.KEEP_APART))
+    decide(world, question, Choice.ATTACH, world.staff(Role.CARE_MANAGER))
+    assert world.row_of(message).status is Status.APPLIED and world.door.desk.questions(kind=Kind.MESSAGE) == ()
