@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import example, settings
 from hypothesis import given as for_all
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from domain.clocks import DueWithdrawn
@@ -17,6 +17,7 @@ from domain.core import Command, ProcessRef, Refusal
 from domain.episode.closing import CloseEpisode
 from domain.episode.decider import ReceiveAssignment
 from domain.episode.facts import ClosureReason
+from domain.episode.state import claim_on_open_episode
 from domain.member import identity
 from domain.member.decider import AttributeStay, Member, OptOut, ReportDeath
 from domain.member.facts import Channel, DeathReported, DeathReportWithdrawn, StayAttributed, StayDetached
@@ -290,12 +291,18 @@ def test_a_death_that_was_corrected_since_goes_with_its_stay_and_one_that_was_ta
 
 
 @settings(max_examples=20, deadline=None)
-@for_all(st.lists(st.sampled_from(("merge", "stay", "day", "opt_out")), min_size=1, max_size=6))
-def test_merge_then_separate_restores_both_whatever_happens_beside_it(steps: list[str]) -> None:
-    """With and without a merge that was taken back: the same obligations, the same members."""
+@for_all(st.lists(st.sampled_from(("merge", "stay", "day", "opt_out")), min_size=1, max_size=6), st.booleans())
+@example(["merge", "stay"], False)
+@example(["merge", "stay", "day", "merge", "stay"], True)
+def test_merge_then_separate_restores_both_whatever_happens_beside_it(steps: list[str], assigned: bool) -> None:
+    """With and without a merge that was taken back: the same obligations, the same members; the other one with or without an
+    episode of their own, which their stays concern."""
 
     def lived(merged: bool) -> HospitalStory:
         story, day, joined = two_members(), 18, False
+        if assigned:
+            plan = {"plan": "valley", "received_at": story.memory.now}
+            story.do(ReceiveAssignment(stream="episode-2", by="source:plan", member=TWIN, **plan))
         for step in steps:
             match step:
                 case "merge" if merged:
@@ -305,7 +312,10 @@ def test_merge_then_separate_restores_both_whatever_happens_beside_it(steps: lis
                     story.on(f"2026-11-{day} 09:00 PST")
                     stay = f"stay-{day}"
                     story.admitted(f"2026-11-{day} 09:30 PST", stay=stay, attributed=False)
-                    story.do(AttributeStay(stream=TWIN, by=FEED, stay=stay, episode=None, evidence="cin+name"))
+                    own = story.memory.load(claim_on_open_episode(TWIN)).state.holder
+                    assert (own == "episode-2") is assigned
+                    story.do(AttributeStay(stream=TWIN, by=FEED, stay=stay, episode=own, evidence="cin+name"))
+                    story.discharged(f"2026-11-{day} 20:00 PST", stay=stay, attributed=False)
                 case "opt_out":
                     story.do(OptOut(stream=TWIN, by=LEAD, channel=Channel.TEXT))
                 case "day":
@@ -318,9 +328,12 @@ def test_merge_then_separate_restores_both_whatever_happens_beside_it(steps: lis
     for stream in (MEMBER, TWIN):
         one, other = with_it.memory.load(stream).state, without.memory.load(stream).state
         assert replace(one, stays={}, allowed=()) == replace(other, stays={}, allowed=())  # their events have other ids
-        assert one.stays.keys() == other.stays.keys()
+        assert {stay: a.episode for stay, a in one.stays.items()} == {stay: a.episode for stay, a in other.stays.items()}
         assert [e.fact for e in one.allowed] == [e.fact for e in other.allowed]
     assert owed(with_it) == owed(without)
+    if assigned:
+        both = [story.memory.plan(ProcessRef.of("transition-2")).obligations for story in (with_it, without)]
+        assert [(o.key, o.state, o.window.due) for o in both[0]] == [(o.key, o.state, o.window.due) for o in both[1]]
     outreach = ProcessRef.of("outreach-1")
     assert with_it.memory.plan(outreach).waiting_for == without.memory.plan(outreach).waiting_for
 
