@@ -14,7 +14,7 @@ from api.problems import Problem
 from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
-from intake.applying.replays import DISCARDABLE, Rehearsed, Selection, discard_chosen, replay_chosen
+from intake.operating.replays import DISCARDABLE, Rehearsed, Selection, discard_chosen, replay_chosen
 from intake.store.inbox import Shown, Status, UnknownMessage
 
 router = APIRouter(prefix="/inbox", tags=["Inbox"])

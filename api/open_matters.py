@@ -20,9 +20,9 @@ from api.offers import OFFERS
 from api.security import READERS
 from domain.core import StreamId
 from domain.staff.facts import Role
-from intake.applying.heaps import Heap, heaps
 from intake.door import FrontDoor
 from intake.files.roster import plan_of
+from intake.operating.heaps import Heap, heaps
 from intake.people.identity_desk import QUESTIONS_MAX, Choice, Question
 from intake.people.identity_desk import Kind as QuestionKind
 from intake.referrals.strangers import Stranger

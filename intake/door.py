@@ -22,12 +22,12 @@ from eventlog.opening import PolicyShelf
 from intake.answering.application_acks import ApplicationAcks
 from intake.answering.inquiries import Inquiries
 from intake.applying.apply import Applier
-from intake.applying.replays import Rehearsal
 from intake.files.roster import MemberFiles
 from intake.listening.arrivals import COMMITS_AT_ONCE, Arrivals
 from intake.listening.loop_connection import soon_noticed
 from intake.listening.mllp import Limits, Listener
 from intake.listening.receive import Reception
+from intake.operating.replays import Rehearsal
 from intake.people.identity import IdentityKeys
 from intake.people.identity_desk import IdentityDesk
 from intake.people.index import IdentityIndex

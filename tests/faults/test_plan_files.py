@@ -19,7 +19,10 @@ from tests.intake.making import Person
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = 5 * BATCH_MAX
-PEOPLE = [Person(cin=f"9{n:07d}A", family=f"Family{chr(65 + n % 26)}{chr(97 + n // 26)}", phone=f"661-555-{1000 + n}") for n in range(ROWS)]
+PEOPLE = [
+    Person(cin=f"9{n:07d}A", family=f"Family{chr(65 + n % 26)}{chr(97 + n // 26)}", phone=f"661-555-{1000 + n}")
+    for n in range(ROWS)
+]
 IMPORTER = """
 import os, sys
 from tests.faults.test_plan_files import PEOPLE

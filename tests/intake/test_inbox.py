@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from intake.applying.apply import Applier
-from intake.applying.replays import Selection, replay_chosen
+from intake.operating.replays import Selection, replay_chosen
 from intake.people import recognising
 from intake.store.inbox import ATTEMPTS_MAX, Arrival, CannotStore, Status, UnknownMessage, uuid7
 from intake.worker import Away

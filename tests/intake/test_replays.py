@@ -13,7 +13,7 @@ import pytest
 from domain.staff.facts import Role
 from domain.stay.facts import MemberDischarged
 from intake.applying import apply
-from intake.applying.replays import Rehearsal, Selection, chosen, discard_chosen, replay_chosen
+from intake.operating.replays import Rehearsal, Selection, chosen, discard_chosen, replay_chosen
 from intake.reading import forms
 from intake.referrals.desk import FORM_KIND
 from intake.referrals.referral import EXAMPLE

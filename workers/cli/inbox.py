@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from intake.applying.replays import DISCARDABLE, Rehearsed, Selection, discard_chosen, replay_chosen
+from intake.operating.replays import DISCARDABLE, Rehearsed, Selection, discard_chosen, replay_chosen
 from intake.senders.notices import UnknownNotice
 from intake.senders.sources import load_sources
 from intake.store.inbox import Shown, Status
