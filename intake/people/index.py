@@ -9,6 +9,7 @@ person decided about who somebody is or that nobody died, and that care for a pl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 from uuid import UUID
@@ -170,31 +171,33 @@ class IdentityIndex:
     def _take_all(self, conn: Connection[TupleRow], facts: Sequence[Recorded]) -> list[bytes]:
         """The look-up keys under which members became known with these facts."""
         learned: list[bytes] = []
-        members: dict[StreamId, StreamId] = {}
+        news = _News()
         states = self._gateway.load_many(r.stream for r in facts if isinstance(r.fact, MemberRegistered | IdentityCorrected))
         for recorded in facts:
             match recorded.fact:
                 case MemberRegistered() | IdentityCorrected():
-                    learned += self._named(conn, recorded, states[recorded.stream].state)
+                    learned += self._named(news, recorded, states[recorded.stream].state)
+                case ContactPointLearned(point=point, kind=kind, value=value):
+                    news.answered.append((recorded.stream, point))
+                    if kind is PointKind.PHONE and value:
+                        news.keep(recorded, HINT, self._identity.hints("", "", None, (value,)))
+                        news.more[recorded.stream] = recorded.recorded_at
                 case StayAttributed(stay=stay):
-                    members[stay] = recorded.stream
+                    news.stays[stay] = recorded.stream
                 case StayDetached(stay=stay):
-                    _attribute(conn, members)
-                    members = {}
+                    news.write(conn)
                     conn.execute("DELETE FROM intake.stay_member WHERE stay = %s AND member = %s", (stay, recorded.stream))
+                case ContactPointProposed() | PersonalDataErased() | MembersMerged() | MembersSeparated() | MembersKeptApart():
+                    news.write(conn)
+                    self._take(conn, recorded)
                 case _:
                     learned += self._take(conn, recorded)
-        _attribute(conn, members)
+        news.write(conn)
         return learned
 
     def _take(self, conn: Connection[TupleRow], recorded: Recorded) -> list[bytes]:
         """The look-up keys under which a member became known with this fact."""
         match recorded.fact:
-            case ContactPointLearned(point=point, kind=kind, value=value):
-                _close(conn, POINT, recorded.stream, point)
-                if kind is PointKind.PHONE and value:
-                    _keep(conn, recorded, HINT, self._identity.hints("", "", None, (value,)))
-                    _pair(conn, recorded)
             case ContactPointProposed(point=point):
                 _open(conn, POINT, recorded.stream, point, recorded.recorded_at)
             case ContactPointProposalRejected(point=point):
@@ -204,7 +207,7 @@ class IdentityIndex:
                 _close(conn, PAIR, *sorted((survivor, retired)))
             case MembersSeparated(survivor=survivor, retired=retired):
                 _close(conn, LINK, survivor, retired)
-                _pair(conn, recorded)
+                _pair(conn, {recorded.stream: recorded.recorded_at})
             case MembersKeptApart(other=other):
                 _close(conn, PAIR, *sorted((recorded.stream, other)))
             case RecordNumberLearned(key=key) | RecordNumberRetired(key=key):
@@ -222,17 +225,14 @@ class IdentityIndex:
                 conn.execute("INSERT INTO intake.stay_continued VALUES (%s, %s) ON CONFLICT DO NOTHING", (recorded.stream, stay))
         return []
 
-    def _named(self, conn: Connection[TupleRow], recorded: Recorded, member: Member) -> list[bytes]:
+    def _named(self, news: _News, recorded: Recorded, member: Member) -> list[bytes]:
         """Somebody is registered, or called otherwise now."""
-        stream = recorded.stream
         born = date.fromisoformat(member.birth_date) if member.birth_date else None
-        conn.execute("DELETE FROM intake.member_lookup WHERE member = %s AND kind IN (%s, %s)", (stream, NAME, ALIKE))
         hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())
         keys = [] if not member.family_name or born is None else [self._identity.name_and_birth_date(member.family_name, born)]
-        conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND (member = %s OR subject = %s)", (PAIR, stream, stream))
-        _keep(conn, recorded, NAME, keys)
-        _keep(conn, recorded, ALIKE, hints)
-        _pair(conn, recorded)
+        news.called[recorded.stream] = recorded.recorded_at
+        news.keep(recorded, NAME, keys)
+        news.keep(recorded, ALIKE, hints)
         return [*keys, *map(self._identity.cin, member.cins())]
 
     def _decided(self, conn: Connection[TupleRow], recorded: Recorded, now: datetime) -> int:
@@ -280,14 +280,53 @@ class IdentityIndex:
         return woken + self._inbox.wake_rows(conn, people(begun), NOT_ASSIGNED, now)
 
 
-def _attribute(conn: Connection[TupleRow], members: Mapping[StreamId, StreamId]) -> None:
-    """Whose stays are; those that were attributed when their message was applied are known already."""
-    if members:
-        conn.execute(
-            "INSERT INTO intake.stay_member SELECT * FROM unnest(%s::text[], %s::text[])"
-            " ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member WHERE stay_member.member <> EXCLUDED.member",
-            (texts(tuple(members)), texts(tuple(members.values()))),
-        )
+@dataclass(slots=True)
+class _News:
+    """What many facts add to the indexes, written together. `called`: whose former names go; `more`: of whom something more is
+    known; `answered`: contact points that wait for nobody any more; `stays`: whose they are."""
+
+    called: dict[StreamId, datetime] = field(default_factory=dict)
+    more: dict[StreamId, datetime] = field(default_factory=dict)
+    lookups: dict[tuple[bytes, StreamId], tuple[str, datetime]] = field(default_factory=dict)
+    answered: list[tuple[StreamId, str]] = field(default_factory=list)
+    stays: dict[StreamId, StreamId] = field(default_factory=dict)
+
+    def keep(self, recorded: Recorded, kind: str, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            self.lookups.setdefault((key, recorded.stream), (kind, recorded.recorded_at))
+
+    def write(self, conn: Connection[TupleRow]) -> None:
+        if self.called:
+            conn.execute(
+                "DELETE FROM intake.member_lookup WHERE member = ANY(%s) AND kind IN (%s, %s)", (list(self.called), NAME, ALIKE)
+            )
+            conn.execute(
+                "DELETE FROM intake.identity_open WHERE kind = %s AND (member = ANY(%s) OR subject = ANY(%s))",
+                (PAIR, list(self.called), list(self.called)),
+            )
+        if self.lookups:
+            conn.execute(
+                "INSERT INTO intake.member_lookup (key, member, kind, since)"
+                " SELECT * FROM unnest(%s::bytea[], %s::text[], %s::text[], %s::timestamptz[]) ON CONFLICT DO NOTHING",
+                (
+                    byteas([key for key, _ in self.lookups]), texts([member for _, member in self.lookups]),
+                    texts([kind for kind, _ in self.lookups.values()]), [since for _, since in self.lookups.values()],
+                ),
+            )  # fmt: skip
+        if self.answered:
+            conn.execute(
+                "DELETE FROM intake.identity_open o USING unnest(%s::text[], %s::text[]) AS p (member, subject)"
+                " WHERE o.kind = %s AND o.member = p.member AND o.subject = p.subject",
+                (texts([member for member, _ in self.answered]), texts([point for _, point in self.answered]), POINT),
+            )
+        if self.stays:  # those that were attributed when their message was applied are known already
+            conn.execute(
+                "INSERT INTO intake.stay_member SELECT * FROM unnest(%s::text[], %s::text[])"
+                " ON CONFLICT (stay) DO UPDATE SET member = EXCLUDED.member WHERE stay_member.member <> EXCLUDED.member",
+                (texts(tuple(self.stays)), texts(tuple(self.stays.values()))),
+            )
+        _pair(conn, {**self.called, **self.more})
+        self.called, self.more, self.lookups, self.answered, self.stays = {}, {}, {}, [], {}
 
 
 def _keep(conn: Connection[TupleRow], recorded: Recorded, kind: str, keys: Iterable[bytes]) -> None:
@@ -306,15 +345,17 @@ def _close(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str
     conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND member = %s AND subject = %s", (kind, member, subject))
 
 
-def _pair(conn: Connection[TupleRow], recorded: Recorded) -> None:
-    """Something more is known of a member: whoever has the same last name and birth date may be the same person."""
-    conn.execute(
-        "INSERT INTO intake.identity_open SELECT %s, least(own.member, other.member), greatest(own.member, other.member), %s"
-        " FROM intake.member_lookup own, LATERAL (SELECT l.member FROM intake.member_lookup l WHERE l.key = own.key"
-        " AND l.kind = own.kind AND l.member <> own.member ORDER BY l.member LIMIT %s) AS other"
-        " WHERE own.member = %s AND own.kind = %s ON CONFLICT DO NOTHING",
-        (PAIR, recorded.recorded_at, PAIRED_MAX, recorded.stream, NAME),
-    )
+def _pair(conn: Connection[TupleRow], members: Mapping[StreamId, datetime]) -> None:
+    """Something more is known of members, since when: whoever has the same last name and birth date may be the same person."""
+    if members:
+        conn.execute(
+            "INSERT INTO intake.identity_open SELECT %s, least(own.member, other.member), greatest(own.member, other.member),"
+            " min(news.since) FROM unnest(%s::text[], %s::timestamptz[]) AS news (member, since)"
+            " JOIN intake.member_lookup own ON own.member = news.member AND own.kind = %s, LATERAL"
+            " (SELECT l.member FROM intake.member_lookup l WHERE l.key = own.key AND l.kind = own.kind AND l.member <> own.member"
+            " ORDER BY l.member LIMIT %s) AS other GROUP BY 2, 3 ON CONFLICT DO NOTHING",
+            (PAIR, list(members), list(members.values()), NAME, PAIRED_MAX),
+        )
 
 
 NAME, ALIKE, NUMBER, HINT = "name", "alike", "number", "hint"
