@@ -59,6 +59,11 @@ ATTEMPTS_MAX = 12
 PAUSE_SECONDS_MAX = 0.1
 FACTS_PER_DECISION_MAX = 200
 ORDERS_MAX = 64
+"""Of commands that may touch four streams each, as many as one append locks."""
+
+ORDERS_OF_FEW_STREAMS_MAX = 256
+"""Of commands of which several go to each stream: whoever gives them sees to it that they touch `LOCKS_MAX` streams at most."""
+
 STATES_CACHED_MAX = 4_000
 STATE_CACHE_SECONDS = 60.0
 """How long a folded state may be kept: no longer than a key, because it may hold what was unsealed with it."""
@@ -222,7 +227,7 @@ class Gateway:
 
     def handle_many(self, orders: Sequence[Order], *, now: Instant | None = None) -> tuple[Accepted, ...] | Refusal | Conflict:
         """Carry out several commands as one: all are recorded or none. Each sees what those before it decided."""
-        assert 0 < len(orders) <= ORDERS_MAX and len({o.command_id for o in orders}) == len(orders)
+        assert 0 < len(orders) <= ORDERS_OF_FEW_STREAMS_MAX and len({o.command_id for o in orders}) == len(orders)
         first = orders[0]
         with _span("gateway.handle", first.trace, command=type(first.command).__name__, stream=first.command.stream) as span:
             outcome = self._handle(orders, now)

@@ -24,9 +24,9 @@ from domain.episode.rosters import MissOnRoster
 from domain.episode.state import claim_on_open_episode
 from domain.member.decider import Member
 from eventlog.clock import Clock
-from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
+from eventlog.gateway import ORDERS_MAX, ORDERS_OF_FEW_STREAMS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
-from eventlog.recorder import LogAway
+from eventlog.recorder import LOCKS_MAX, LogAway
 from intake.applying.apply import Busy
 from intake.files import grants, listing, returns
 from intake.files.lines import (
@@ -57,6 +57,15 @@ from intake.store.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownM
 
 TAKEOVER: Final = timedelta(minutes=10)
 """When a worker goes on with a file whose importer is gone."""
+
+STREAMS_OF_A_ROW_MAX: Final = 8
+"""The member, the claims on their CIN and open episode, the episode; those of other members who are the same person, the episode of
+another plan, whoever let the row go on."""
+ROWS_AT_ONCE: Final = LOCKS_MAX // STREAMS_OF_A_ROW_MAX
+"""In one append."""
+
+INDEXED_ROWS: Final = 4 * BATCH_MAX
+"""After so many rows the index takes in whom they made known, while their streams still are at hand."""
 
 FILE_KIND: Final = "member_file"
 FULL_ROSTER_KIND: Final = "full_roster"
@@ -219,10 +228,13 @@ class MemberFiles:
 
     def _work_off(self, file_id: UUID, rows: int, progress: Progress) -> None:
         open_ = self._lines.counts(file_id).get(Status.RECEIVED, 0)
-        done, after = rows - open_, 0
+        done, after, news = rows - open_, 0, 0
         while taken := self._batch(file=file_id, after=after):
-            done, after = done + len(taken), taken[-1].line or 0
+            done, after, news = done + len(taken), taken[-1].line or 0, news + len(taken)
             progress(min(done, rows), rows)
+            if news >= INDEXED_ROWS:
+                self._index.catch_up(self._clock.now())
+                news = 0
 
     def _profile_of(self, row: Row) -> tuple[Profile, bool]:
         """How a file, or a row of one, is read, and whether it is a full roster."""
@@ -721,11 +733,11 @@ def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
 
 
 def _together(work: Iterable[Asked]) -> Iterator[list[Asked]]:
-    """Parts that one append can take: a command locks four streams at most."""
+    """Parts that one append can take: most of a row's commands go to its member."""
     group: list[Asked] = []
     orders = 0
     for one in work:
-        if group and orders + len(one.orders) > ORDERS_MAX:
+        if group and (len(group) == ROWS_AT_ONCE or orders + len(one.orders) > ORDERS_OF_FEW_STREAMS_MAX):
             yield group
             group, orders = [], 0
         group.append(one)
