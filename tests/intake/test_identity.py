@@ -26,6 +26,7 @@ from domain.member.identity import (
     RecordNumberRetired,
     ReplaceCin,
     SeparateMembers,
+    WithdrawCinReplacement,
 )
 from domain.staff.facts import Role
 from domain.stay.facts import MemberAdmitted, MemberMoved
@@ -416,6 +417,14 @@ def test_5_both_cins_are_one_member_and_taking_it_back_restores_both(world: Worl
     )
     assert both.status is Status.APPLIED
     assert len(world.member(MARISOL).stays) == 3
+    do(world, WithdrawCinReplacement(stream=member, by=office, cin_claim=claim, cin=newer.cin, reason="another person's"))
+    nobody, still = world.deliver(
+        adt("A01", person=replace(newer, mrn=""), control_id="NEW-2", visit="V-8"),
+        adt("A01", person=replace(MARISOL, mrn=""), control_id="OLD-2", visit="V-9"),
+    )
+    assert (nobody.status, nobody.reason) == (Status.UNMATCHED, "no_member_with_this_cin")
+    assert (still.status, still.member) == (Status.APPLIED, member)
+    assert world.member(MARISOL).cins() == (MARISOL.cin,) and len(world.member(MARISOL).stays) == 4
 
 
 def test_merge_and_separation_leave_matching_as_it_was(world: World) -> None:
