@@ -116,7 +116,7 @@ class IdentityIndex:
             reached = conn.execute(
                 "SELECT position FROM intake.index_position WHERE name = %s AND incarnation = %s", (INDEX_NAME, incarnation)
             ).fetchone()
-        return reached is None or self._log.watermark() - int(reached[0]) >= positions
+        return self._log.watermark() - (0 if reached is None else int(reached[0])) >= positions
 
     def called(self, conn: Connection[TupleRow], keys: Iterable[bytes]) -> dict[bytes, tuple[StreamId, ...]]:
         """The members who are found under each of some keys (of record numbers, hints), in one round trip."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from domain.staff.facts import Role
 from domain.stay.facts import StayClass
 from eventlog.gateway import Conflict, Gateway
 from eventlog.recorder import LogRecorder
 from intake.reading import notification
 from intake.store.inbox import Status
 from intake.worker import BATCH_MAX
-from tests.intake.conftest import World
+from tests.intake.conftest import World, open_world
 from tests.intake.making import MARISOL, TOMAS, Person, adt
 
 PEOPLE = tuple(
@@ -93,3 +94,14 @@ def test_a_batch_costs_hardly_more_round_trips_than_a_message(world: World, monk
     alone, together = of(PEOPLE[0]), of(*PEOPLE)
     assert {row.status for row in world.rows()} == {Status.APPLIED}
     assert (alone, together) == (5, 5), "claims, people, memory and streams, append, courses"
+
+
+def test_whoever_catches_up_the_index_does_so_for_all_processes(world: World) -> None:
+    index = world.door.index
+    world.staff(Role.OPERATOR)
+    assert index.is_behind(1) and not index.is_behind(100)
+    elsewhere = open_world(world.url, create=False)
+    elsewhere.door.index.catch_up(world.clock.now())
+    elsewhere.door.close()
+    elsewhere.opened.close()
+    assert not index.is_behind(1)
