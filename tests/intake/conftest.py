@@ -132,10 +132,19 @@ def open_world(url: str, sources: Sources | None = None, *, create: bool = True)
     return World(url, opened, gateway, clock, door)
 
 
+def assert_kept_as_told(world: World) -> None:
+    """What the gateway keeps of its own appends is what the log says of them."""
+    streams = {stored.recorded.stream for stored in world.opened.log.all()}
+    kept = world.gateway.load_many(streams)
+    world.gateway.forget()
+    assert world.gateway.load_many(streams) == kept
+
+
 @pytest.fixture
 def world(database: str) -> Iterator[World]:
     world = open_world(database)
     yield world
+    assert_kept_as_told(world)
     world.door.close()
     world.opened.close()
 
