@@ -29,7 +29,6 @@ from domain.stay.facts import (
     MoveCancelled,
     StayClass,
     StayStatement,
-    order_of,
 )
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.traces import context_of, traceparent_of
@@ -43,7 +42,7 @@ from intake.reading.er7 import DELETED
 from intake.reading.forms import NotRead, Parts, read_stored
 from intake.reading.notification import Ignored, Kind, Notification
 from intake.reading.persons import PersonNotice
-from intake.reading.statements import occurred_at_of, statements_of
+from intake.reading.statements import occurred_at_of, rank_of, statements_of
 from intake.senders.sources import Source, Sources
 from intake.store.claims import NUMBERS_MAX, Heard, Messages
 from intake.store.inbox import DEATH_TAKEN_BACK, PARTS_OPEN, REPLAYED, Row, Settlement, Status
@@ -235,7 +234,7 @@ class Applier:
         if reading.renumbered is not None:
             join = JoinStay(stream=stay, by=feed, other=reading.renumbered, source=source.name, trigger=said.trigger, **told)
             yield reading.order(self._identity, "join", join)
-        order, which = _order_of(said, row), f"|{anew}" if anew else ""
+        order, which = rank_of(said, row), f"|{anew}" if anew else ""
         order += f"|~{anew:04d}" if anew else ""  # ranks right above what this message was understood to say before
         for n, statement in enumerate(statements_of(said, source, row.received_at, order)):
             record = RecordStatement(stream=stay, by=feed, statement=statement, **told)
@@ -405,7 +404,7 @@ class Applier:
         """Which reading of this message the present one is: 0 for the first, or where it says what the first said. A parser or a
         registry that has learned since makes another, which corrects the earlier; nothing is taken back."""
         assert reading.stay is not None
-        state, order = sight.of(reading.stay), _order_of(said, reading.row)
+        state, order = sight.of(reading.stay), rank_of(said, reading.row)
         assert isinstance(state, Stay)
         heard = [s.fact for s in state.said if s.fact.order.startswith(order)]
         if not heard:
@@ -518,10 +517,6 @@ _WHERE_TO: Final = (MemberMoved, MoveCancelled, MemberDischarged)
 
 _ABOUT_A_STAY_ONLY: Final = (Kind.DESCRIBED, Kind.ADMISSION_CANCELLED, Kind.DISCHARGE_CANCELLED)
 """Of an outpatient visit that we never took up, these say nothing that anybody needs."""
-
-
-def _order_of(said: Notification, row: Row) -> str:
-    return order_of(said.said_at, row.received_at, row.control_id, row.sha256.hex())
 
 
 def _actor(person: str, source: Source) -> str:

@@ -23,11 +23,13 @@ from domain.stay.facts import (
     StayDescribed,
     StayStatement,
     VisitBecame,
+    order_of,
 )
 from intake.reading.er7 import DELETED
 from intake.reading.notification import UNKNOWN_CLASS, Kind, Notification
 from intake.reading.times import Precision, Time
 from intake.senders.sources import Source
+from intake.store.inbox import Row
 
 _EXPIRED: Final = ("20", "40", "41", "42")
 
@@ -37,6 +39,12 @@ def occurred_at_of(said: Notification, received_at: Instant) -> Instant:
     if said.occurred is None:
         return received_at
     return said.occurred.ends(said.zone) if said.kind is Kind.DISCHARGED else said.occurred.begins(said.zone)
+
+
+def rank_of(said: Notification, row: Row) -> str:
+    """Which of two messages about a stay was said later (domain.stay.facts.order_of). A message that came inside another has a
+    control id of its own, and there the sender's counting goes on."""
+    return order_of(said.said_at, row.received_at, said.control_id or row.control_id, row.sha256.hex())
 
 
 def statements_of(said: Notification, source: Source, received_at: Instant, order: str) -> Iterator[StayStatement]:

@@ -27,7 +27,6 @@ from domain.member.circumstances import Circumstances, CountyLearned
 from domain.member.decider import Attribution, Member
 from domain.policy import DEFAULT_PLAN
 from domain.stay.course import Course, Said, course_of
-from domain.stay.facts import order_of
 from domain.timeline import Entry
 from eventlog.clock import Clock
 from eventlog.opening import PolicyShelf
@@ -35,7 +34,7 @@ from intake.people.identity import IdentityKeys
 from intake.reading.forms import Read, read_stored
 from intake.reading.identifiers import name_key
 from intake.reading.notification import MemberKeys, Notification
-from intake.reading.statements import occurred_at_of, statements_of
+from intake.reading.statements import occurred_at_of, rank_of, statements_of
 from intake.referrals.desk import BY_STAFF, ReferralDesk, Taken
 from intake.senders.sources import Sources
 from intake.store.claims import these_messages
@@ -218,7 +217,7 @@ class Strangers:
         notification = read.said
         if notification.member.birth_date is None or not notification.member.family_name:
             return None
-        order = order_of(notification.said_at, row.received_at, row.control_id, row.sha256.hex())
+        order = rank_of(notification, row)
         at = occurred_at_of(notification, row.received_at)
         statements = statements_of(notification, source, row.received_at, order)
         said = (Said(s, f"{row.inbox_id}/{n}", at, row.received_at, f"source:{source.name}") for n, s in enumerate(statements))

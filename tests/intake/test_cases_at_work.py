@@ -442,7 +442,8 @@ def test_7_the_offset_of_the_header_counts_unless_the_source_s_are_ignored(runni
 
 def test_10_a_cancelled_discharge_stops_the_clock_and_the_next_one_starts_a_new_one(running: AtWork) -> None:
     who = person(10)
-    running.send(a01(who), a03(who))
+    running.send(a01(who))
+    running.send(a03(who))
     running.quiet(who)
     assert {"transition.call", "transition.visit"} <= running.open_dues(who)
     running.send(told(who, "A13"))

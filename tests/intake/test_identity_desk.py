@@ -36,10 +36,10 @@ def decide(world: World, question: Question, choice: Choice, by: str, **more: st
     return outcome
 
 
-def registered_twice(world: World) -> None:
+def registered_twice(world: World, one: Person = MARISOL, other: Person = DOUBLE) -> None:
     """A supervisor lets the row under the other CIN be taken as it is."""
-    world.register(MARISOL)
-    (row,) = world.door.inbox.find(part_of=world.register(DOUBLE).file_id)
+    world.register(one)
+    (row,) = world.door.inbox.find(part_of=world.register(other).file_id)
     world.door.inbox.release(row.inbox_id, by=world.staff(Role.SUPERVISOR), now=world.clock.now())
     world.door.worker.work_off()
 
@@ -93,13 +93,13 @@ def test_a_pair_that_was_kept_apart_hides_none_and_is_asked_again_once_more_agre
 ) -> None:
     monkeypatch.setattr(identity_desk, "PAGE", 1)
     other_phone = replace(DOUBLE, phone="(661) 555-0177")
-    world.register(MARISOL, other_phone)
+    registered_twice(world, MARISOL, other_phone)
     carer, pair = world.staff(Role.CARE_MANAGER), {world.member_of(MARISOL), world.member_of(DOUBLE)}
     decide(world, only(world, Kind.PAIR), Choice.KEEP_APART, carer)
     world.register(replace(other_phone, phone="(661) 555-0178"))  # more is known of one; nothing more agrees
     assert world.door.desk.questions(kind=Kind.PAIR) == ()
     brother = replace(TOMAS, cin="96543217A", mrn="MRN-4004", phone="(661) 555-0190")
-    world.register(TOMAS, brother)
+    registered_twice(world, TOMAS, brother)
     behind = only(world, Kind.PAIR)
     assert set(behind.members) == {world.member_of(TOMAS), world.member_of(brother)}
     world.register(replace(other_phone, phone=MARISOL.phone))

@@ -181,7 +181,7 @@ def test_spans_say_nothing_personal(world: World, spans: InMemorySpanExporter) -
 
 
 def test_without_a_recorded_span_the_trace_that_came_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventlog.gateway._traceparent", lambda: None)
+    monkeypatch.setattr("eventlog.gateway.current_traceparent", lambda: None)
     member = world.member(consents=False)
     came = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     world.do(toy.GiveConsent(stream=member, by="system"), trace=came)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import uuid4
@@ -96,14 +96,12 @@ def left(who: Person, visit: str, at: datetime, *, to: str = "01", **more: str) 
 class Programme(AtWork):
     """The running programme, with the API in front of it."""
 
-    api: str = ""
-    token: dict[Role, str] = field(default_factory=dict)
     lead: str = ""
 
     # --- over HTTP ---
 
     def asked(self, method: str, path: str, role: Role, **sent: Any) -> Any:
-        headers = {"Authorization": f"Bearer {self.token[role]}", "Idempotency-Key": str(uuid4())}
+        headers = {"Authorization": f"Bearer {self.bearer[role]}", "Idempotency-Key": str(uuid4())}
         told = httpx.request(method, f"{self.api}/v1{path}", headers=headers | sent.pop("headers", {}), timeout=30.0, **sent)
         assert told.status_code < 300, told.text
         return told.json()
@@ -147,7 +145,7 @@ class Programme(AtWork):
         """What is owed after a stay, by the checklist's item."""
         return {key.removesuffix(f"/{stay}"): item for key, item in self.owed(who).items() if key.endswith(f"/{stay}")}
 
-    def stays(self, who: Person) -> list[str]:
+    def stay_ids(self, who: Person) -> list[str]:
         return list(self.world.system.gateway.load(self.member(who)).state.stays)
 
     def skip_to(self, process: ProcessRef, instant: datetime) -> None:
@@ -188,10 +186,10 @@ def programme(module_database: str, temporal_address: str, tmp_path_factory: pyt
         projector_of(system).create()
         world = asyncio.run(world_of(system, post))
         door = door_of(system)
-        there = Programme(world, door, hl7_port, FRIDAY, f"http://127.0.0.1:{api_port}")
+        there = Programme(world, door, hl7_port, f"http://127.0.0.1:{api_port}", [])
         boss, there.lead = world.staff(Role.SUPERVISOR, Role.OPERATOR), world.staff(Role.CARE_MANAGER)
         for role, subject in ((Role.SUPERVISOR, boss), (Role.OPERATOR, boss), (Role.CARE_MANAGER, there.lead)):
-            _, there.token[role] = tokens.mint(
+            _, there.bearer[role] = tokens.mint(
                 system.pool, role=role, subject=subject, now=system.clock.now(), life=timedelta(days=30)
             )
         with at_work(system, *ROLES):
@@ -229,7 +227,7 @@ def test_53_a_transfer_to_a_nursing_facility_goes_on_and_only_the_way_home_from_
         came(who, "S53", friday(9, day=-1)),
         left(who, "S53", friday(10), to="03"),
     )
-    (hospital,) = programme.stays(who)
+    (hospital,) = programme.stay_ids(who)
     after = programme.of_stay(who, hospital)
     assert {item: after[item]["due_at"] for item in ("visit", "synchronous_interaction", "medication_reconciliation")} == {
         "visit": shown(end_of(day=7)), "synchronous_interaction": shown(end_of(day=7)),
@@ -259,7 +257,7 @@ def test_53_a_transfer_to_another_hospital_of_which_nothing_is_heard_is_asked_ab
         came(who, "T53", friday(9, day=-1)),
         left(who, "T53", friday(10), to="02"),
     )
-    (first,) = programme.stays(who)
+    (first,) = programme.stay_ids(who)
     assert f"placement_review/{first}/0" in programme.owed(who) and not set(AT_HOME) & set(programme.of_stay(who, first))
     asked = programme.get("/worklist/front-door", Role.CARE_MANAGER, kind="decision")["items"]
     (look,) = (matter for matter in asked if matter["key"] == f"placement_review/{first}/0")
@@ -271,7 +269,7 @@ def test_53_a_transfer_to_another_hospital_of_which_nothing_is_heard_is_asked_ab
     programme.send(
         came(who, "T53-B", friday(12), facility="ST BRENDAN", location="2N^210^B^ST BRENDAN"),
     )
-    (_, second) = programme.stays(who)
+    (_, second) = programme.stay_ids(who)
     owed = programme.owed(who)
     assert f"placement_review/{first}/0" not in owed and f"discharge_review/{second}/0" in owed
     assert programme.workflows(who).count("RUNNING") == 1
@@ -287,7 +285,7 @@ def an_emergency(programme: Programme, who: Person, visit: str) -> str:
             visit=visit, stay_class="E"),
         left(who, visit, friday(2), stay_class="E"),
     )  # fmt: skip
-    (stay,) = programme.stays(who)
+    (stay,) = programme.stay_ids(who)
     return stay
 
 
@@ -345,7 +343,7 @@ def out_of_psychiatry(programme: Programme, who: Person, visit: str) -> str:
         came(who, visit, friday(9, day=-1), location="PSY^12^A^VALLEYGEN"),
         left(who, visit, friday(11, day=-1), location="PSY^12^A^VALLEYGEN"),
     )
-    (stay,) = programme.stays(who)
+    (stay,) = programme.stay_ids(who)
     return stay
 
 
@@ -388,7 +386,7 @@ def test_56_who_wants_no_contact_in_hospital_is_left_alone_and_the_liaison_goes_
     papers = ("discharge_document", "discharge_risk_assessment", "follow_up_appointment")
     programme.send(came(who, "L56", friday(9, day=-1)))
     programme.quiet(who)
-    (stay,) = programme.stays(who)
+    (stay,) = programme.stay_ids(who)
     transition = f"/transitions/{programme.transition(who).stream}"
     programme.record(f"{transition}/attempts", interaction="in_person", outcome="refused", occurred_at=friday(14, day=-1))
     assert f"discharge_review/{stay}/0" in programme.owed(who), "somebody still looks after the stay"
@@ -441,7 +439,7 @@ def test_58_a_message_that_fits_two_members_starts_nothing_until_somebody_says_w
         left(nobody, "W58", friday(10)),
     )
     assert {row.status for row in rows} == {Status.UNMATCHED}
-    assert (programme.stays(one), programme.stays(other)) == ([], []), "no clock runs for either"
+    assert (programme.stay_ids(one), programme.stay_ids(other)) == ([], []), "no clock runs for either"
     waiting = [
         q
         for q in programme.get("/identity/questions", kind="message")
@@ -459,9 +457,9 @@ def test_58_a_message_that_fits_two_members_starts_nothing_until_somebody_says_w
         return all(programme.door.inbox.show(row.inbox_id).row.status is Status.APPLIED for row in rows)
 
     asyncio.run(until(applied, WAIT_SECONDS))  # the other one with it: the hospital's number is known now
-    (stay,) = programme.stays(other)
+    (stay,) = programme.stay_ids(other)
     assert programme.of_stay(other, stay)["call"]["due_at"] == shown(end_of(day=4)), "from the discharge, not from the decision"
-    assert programme.stays(one) == []
+    assert programme.stay_ids(one) == []
 
 
 # --- 5, 9: what plans and the state say ------------------------------------------------------------------------------------------
@@ -477,11 +475,11 @@ def test_5_under_the_older_and_the_newer_cin_it_is_one_member_with_one_transitio
         left(newer, "C5", friday(10)),
     )
     assert programme.member(newer) == member
-    (stay,) = programme.stays(who)
+    (stay,) = programme.stay_ids(who)
     assert programme.of_stay(who, stay)["call"]["due_at"] == shown(end_of(day=4))
     programme.record(f"/members/{member}/cin-withdrawals", Role.SUPERVISOR, cin="95550014A", reason="another person's")
     state = programme.world.system.gateway.load(member).state
-    assert state.cin == who.cin and state.cins() == (who.cin,) and programme.stays(who) == [stay]
+    assert state.cin == who.cin and state.cins() == (who.cin,) and programme.stay_ids(who) == [stay]
     assert programme.world.system.gateway.load(programme.door.identity.cin_claim("95550014A")).state.holder is None
 
 
@@ -499,7 +497,7 @@ def test_9_whom_the_plans_full_list_leaves_out_is_asked_about_and_nobody_is_ende
 
     asyncio.run(until(asked, WAIT_SECONDS))
     state = programme.world.system.gateway.load(programme.episode(absent)).state
-    assert state.closure(programme.now) is None
+    assert state.closure(FRIDAY) is None
     programme.record(
         f"/episodes/{programme.episode(absent)}/roster-absences", Role.SUPERVISOR, assignment="stands", reason="left out by mistake"
     )
