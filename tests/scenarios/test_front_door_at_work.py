@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -127,6 +127,9 @@ class Programme(AtWork):
     def enrolled(self, who: Person, *, plan: str = "default") -> Person:
         """Listed by the plan, led, and enrolled on Thursday morning."""
         assert self.load(row_of(who), plan=plan)["accepted"] == 1
+        return self.led_and_enrolled(who)
+
+    def led_and_enrolled(self, who: Person) -> Person:
         episode = self.episode(who)
         self.record(f"/episodes/{episode}/lead-care-managers", Role.SUPERVISOR, staff=self.lead)
         self.record(f"/episodes/{episode}/enrolments", agreed="verbal", occurred_at=friday(8, day=-1))
@@ -248,7 +251,7 @@ def test_53_a_transfer_to_a_nursing_facility_goes_on_and_only_the_way_home_from_
         "medicines_obtained": shown(end_of(day=7)), "medicines_understood": shown(end_of(day=7)),
         "side_effects_asked": shown(end_of(day=14)),
     }  # fmt: skip
-    assert programme.workflows(who).count("RUNNING") == 1, "one process for both stays"
+    assert programme.runs(who).count("RUNNING") == 1, "one process for both stays"
 
 
 def test_53_a_transfer_to_another_hospital_of_which_nothing_is_heard_is_asked_about(programme: Programme) -> None:
@@ -272,7 +275,7 @@ def test_53_a_transfer_to_another_hospital_of_which_nothing_is_heard_is_asked_ab
     (_, second) = programme.stay_ids(who)
     owed = programme.owed(who)
     assert f"placement_review/{first}/0" not in owed and f"discharge_review/{second}/0" in owed
-    assert programme.workflows(who).count("RUNNING") == 1
+    assert programme.runs(who).count("RUNNING") == 1
 
 
 # --- 54: the emergency room ------------------------------------------------------------------------------------------------------
@@ -431,8 +434,12 @@ def test_57_an_admission_of_somebody_who_declined_is_kept_and_offered_to_a_perso
 def test_58_a_message_that_fits_two_members_starts_nothing_until_somebody_says_whose_it_is(programme: Programme) -> None:
     one = Person(cin="95550011A", mrn="MRN-58", family="Jessamy", given="Ottilie", born="19710905")
     other = replace(one, cin="95550012A", mrn="MRN-59")
-    for who in (one, other):
-        programme.enrolled(who)
+    programme.enrolled(one)
+    assert programme.load(row_of(other), plan="default")["accepted"] == 0, "whoever is of one name and birth date is asked about"
+    (asked,) = [q for q in programme.get("/identity/questions", kind="message") if q["members"] == [programme.member(one)]]
+    programme.record(f"/identity/questions/{asked['id']}/decisions", decision="keep_apart", reason="two people: spoke with both")
+    asyncio.run(until(lambda: programme.door.inbox.show(UUID(asked["id"])).row.status is Status.APPLIED, WAIT_SECONDS))
+    programme.led_and_enrolled(other)
     nobody = replace(one, cin="", mrn="MRN-NEW")
     rows = programme.send(
         came(nobody, "W58", friday(9, day=-1)),
