@@ -56,7 +56,7 @@ def receive_bundle(
             control_id=read.control_id if isinstance(read, fhir.Bundle) else "",
             kind=read.event[:KIND_CHARS_MAX] if isinstance(read, fhir.Bundle) else "",
             status=Status.RECEIVED if refused is None else Status.DEAD,
-            reason="" if refused is None else f"fhir_{refused.code.replace('-', '_')}",
+            reason="" if refused is None else refused.as_reason,
         )
     except CannotStore as trouble:
         log.error("message_not_stored", source=source.name, failure=str(trouble))
@@ -90,7 +90,7 @@ def receive_notification(
         return _outcome(429, "throttled", "", "too many in a minute; send this one later", {"Retry-After": str(ceil(wait))})
     read = subscriptions_in(body)
     refused = read if isinstance(read, fhir.Refused) else None
-    status, reason = (Status.DEAD, f"fhir_{refused.code.replace('-', '_')}") if refused else _standing(read)
+    status, reason = (Status.DEAD, refused.as_reason) if refused else _standing(read)
     received = Received(body, source, FHIR_TRANSPORT, peer=peer, trace=headers.get("traceparent", ""))
     try:
         receipt = reception.keep(

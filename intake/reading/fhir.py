@@ -96,6 +96,11 @@ class Refused:
     expression: str
     remedy: str
 
+    @property
+    def as_reason(self) -> str:
+        """As the inbox has it, whether it was found at the door or when the message was read again."""
+        return f"fhir_{self.code.replace('-', '_')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:

@@ -75,14 +75,14 @@ def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
         if row.part_of is None and row.kind.startswith("subscription-"):
             notified = subscriptions.read(raw)
             if isinstance(notified, fhir.Refused):
-                return NotRead("not_fhir", fhir.PARSER_VERSION)
+                return NotRead(notified.as_reason, fhir.PARSER_VERSION)
             if notified.bundles:
                 return Parts(notified.bundles, fhir.PARSER_VERSION)
             why = PAYLOAD_NOT_SENT if notified.type == subscriptions.EVENT_NOTIFICATION else notified.type
             return Read(Ignored(why), fhir.PARSER_VERSION, (row.sha256.hex(),))
         bundle = fhir.read(raw)
         if isinstance(bundle, fhir.Refused):
-            return NotRead("not_fhir", fhir.PARSER_VERSION)
+            return NotRead(bundle.as_reason, fhir.PARSER_VERSION)
         return Read(fhir.normalise(bundle, source, row.received_at), fhir.PARSER_VERSION, _of_bundle(raw))
     charset = row.charset or source.charset or None
     message = er7.read(raw, charset)

@@ -48,7 +48,7 @@ def receive_service_request(
     found = service_request.read_requests(body)
     try:
         if isinstance(found, Refused):
-            because = f"fhir_{found.code.replace('-', '_')}"
+            because = found.as_reason
             desk.keep(body, source_id=source.name, status=Status.DEAD, reason=because, trace=trace)
             return _refused(found.status, found.code, found.expression, found.remedy)
         parts = service_request.taken_apart(body, found)

@@ -15,6 +15,7 @@ from domain.stay.facts import StayClass
 from intake.listening.mllp import FRAME_BYTES_MAX
 from intake.listening.receive_fhir import receive_bundle
 from intake.reading import fhir
+from intake.reading.forms import NotRead, read_stored
 from intake.reading.notification import Ignored, Kind, Notification, VisitKeyBasis
 from intake.senders.sources import Facility, Source
 from intake.store.inbox import CannotStore, Status
@@ -220,6 +221,8 @@ def test_what_is_refused_is_kept_and_says_what_is_missing(world: World, body: ob
     assert outcome["issue"][0]["diagnostics"]
     (row,) = world.rows()
     assert row.status is Status.DEAD and world.door.inbox.raw(row.inbox_id) == (body if isinstance(body, bytes) else raw(body))
+    again = read_stored(world.door.inbox.raw(row.inbox_id), row, SOURCE)
+    assert again == NotRead(row.reason, fhir.PARSER_VERSION), "as at the door"
 
 
 def test_faults_of_the_transport_keep_nothing(world: World) -> None:
