@@ -651,8 +651,8 @@ WITH stored AS (
         sealed, flags, received_at, key_id, next_attempt_at, settled_at)
     SELECT a.id, o.source[a.o], o.transport[a.o], o.peer[a.o], a.control, o.kind[a.o], o.status[a.o], o.reason[a.o],
         coalesce(a.trace, ''), o.charset[a.o], a.sha, a.sealed,
-        CASE WHEN a.reused OR a.control <> '' AND EXISTS (SELECT FROM intake.inbox i WHERE i.source_id = o.source[a.o]
-                AND i.control_id = a.control AND i.sha256 <> a.sha)
+        CASE WHEN a.reused OR a.control <> '' AND o.transport[a.o] <> 'file' AND EXISTS (SELECT FROM intake.inbox i
+                WHERE i.source_id = o.source[a.o] AND i.control_id = a.control AND i.sha256 <> a.sha)
             THEN ARRAY[o.reused] ELSE '{}'::text[] END,
         o.now, o.key, o.due, CASE WHEN o.status[a.o] <> 'received' THEN o.now END
     FROM unnest(%b::uuid[], %b::text[], %b::bytea[], %b::bytea[], %b::integer[], %b::text[], %b::boolean[])

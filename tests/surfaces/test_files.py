@@ -103,6 +103,7 @@ def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: N
     short = tmp_path / "CC_MIF_202612.xlsx"
     short.write_bytes(workbook(COAST_HEADER, [coast(n) for n in range(4)]))
     stopped = call("files", "load", str(short), status=1)
+    assert "control_id_reused" not in call("files", "list", "--json").stdout, "another file of a plan's is nothing odd"
     assert "6 of 10 members" in " ".join(stopped.stderr.split())
     (waiting,) = json.loads(call("files", "list", "--waiting", "--json").stdout)
     confirmed = json.loads(
