@@ -11,6 +11,7 @@ import ipaddress
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import time
 from enum import StrEnum
@@ -249,7 +250,8 @@ class Sources:
         self._issuers = issuers
         self._by_name = {row.name: row for row in rows}
         if len(self._by_name) != len(rows):
-            raise SourcesInvalid("two sources have one name; give each its own")
+            twice = next(name for name, many in Counter(row.name for row in rows).items() if many > 1)
+            raise SourcesInvalid(f"name: two sources have one name, {twice}; give each its own")
         clients = [row.client_id for row in rows if row.client_id]
         if len(set(clients)) != len(clients):
             raise SourcesInvalid("two sources have one client_id: nobody could say whose a token is; give each its own")
