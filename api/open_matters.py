@@ -191,7 +191,7 @@ def _of_heap(heap: Heap) -> Matter:
         case "unmatched":
             why = f"{many} of which nobody was found to be meant" + (f": {said}" if said else "")
         case _:
-            why = f"{many} that wait" + (f": {said}" if said else "")
+            why = f"{many} that {'waits' if heap.messages == 1 else 'wait'}" + (f": {said}" if said else "")
     return Matter(
         kind=_HEAPED[heap.status], id=str(heap.first if heap.file is None else heap.file), why=why, since=heap.since,
         count=heap.messages, source=source, todo=tuple(_unheap(heap)),
@@ -203,7 +203,7 @@ def _unheap(heap: Heap) -> Iterator[ToDo]:
     if heap.status == "received":
         yield ToDo("see whether the intake worker runs", "throughline doctor", "GET /readyz", {}, OPERATIONS)
         return
-    if heap.file is not None:
+    if heap.file is not None and heap.what == "row":
         report = f"throughline files report {heap.file} --remarkable"
         yield ToDo("send the report to the plan", report, f"GET /v1/files/{heap.file}/report")
     asked = {"status": heap.status, "source": heap.source_id, "reason": heap.reason}

@@ -24,7 +24,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from eventlog import database
-from intake.senders.notices import REMEDIES, Kind
+from intake.senders.notices import Kind, remedy_of
 from intake.senders.sources import SourcesInvalid, load_sources
 from workers.ground.child import GroundError, port_is_free
 from workers.ground.postgres import PostgresServer, packaged_binaries, postgres_folder, without_password
@@ -319,7 +319,7 @@ def _front_door(settings: Settings) -> Iterator[Check]:
         return  # not set up yet, or away: another check says so
     for kind, source, subject, since in found:
         said = f"{str(kind).replace('_', ' ')} {source}: {subject}, since {since:%Y-%m-%d %H:%M} UTC"
-        yield Check("front door", Status.WARN, said, REMEDIES[Kind(str(kind))])
+        yield Check("front door", Status.WARN, said, remedy_of(Kind(str(kind)), str(source)))
     if not found:
         yield Check("front door", Status.OK, "no feed is silent, no sender refused, no event missed")
 

@@ -5,6 +5,7 @@ A notice has a kind, a source and a subject; while it is open, the same trouble 
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -53,9 +54,15 @@ REMEDIES: Final = {
     Kind.REFUSED_SENDER: "Is it a hospital of yours? Then put its certificate or address into the registry of sources. Else look"
     " at who may reach the port.",
     Kind.TEST_MESSAGES: "Is the sender still testing? Nothing follows from these. When it goes live it has to send P in MSH-11.",
-    Kind.UNKNOWN_CODE: "`throughline inbox list --source` shows the messages with their flags. Ask the sender what it means, put"
-    " that into the registry of sources, then replay what came meanwhile.",
+    Kind.UNKNOWN_CODE: "`throughline inbox list --source {source}` shows the messages with their flags. Ask the sender what it"
+    " means, put that into the registry of sources, then replay what came meanwhile.",
 }
+
+
+def remedy_of(kind: Kind, source_id: str) -> str:
+    """What to do about a notice of a source, with commands that can be pasted."""
+    return REMEDIES[kind].format(source=shlex.quote(source_id))
+
 
 ODD_FLAGS: Final = {
     "class_unknown": "a class (PV1-2)",
@@ -82,7 +89,7 @@ class Notice:
 
     @property
     def remedy(self) -> str:
-        return REMEDIES[Kind(self.kind)]
+        return remedy_of(Kind(self.kind), self.source_id)
 
     @property
     def said(self) -> str:

@@ -113,6 +113,11 @@ def test_a_silent_feed_and_other_notices_come_first(terminal: World) -> None:
     _, missed = left(world)
     for todo in missed["todo"]:
         carried_out(world, todo)
+    world.door.notices.note(NoticeKind.UNKNOWN_CODE, "county-exchange", "a facility", now)
+    assert "`throughline inbox list --source county-exchange`" in left(world)[1]["todo"][0]["what"]
+    shown = typed("worklist").stdout
+    assert "Front door: 2 notices" in shown and ".: throughline" not in shown
+    carried_out(world, left(world)[1]["todo"][1])
     assert len(left(world)) == 1
     assert left(world, role=Role.CARE_MANAGER) == []
 

@@ -20,7 +20,7 @@ from domain.staff.decider import OFFICE_ZONE
 from intake.senders.notices import Notices
 from intake.senders.sources import SourcesInvalid
 from projections.answers import Deadline, Page
-from projections.words import listed, plain, promise, waited
+from projections.words import listed, plain, promise, several, waited
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.people import staff_of, stream_of
@@ -30,6 +30,8 @@ from workers.services import door_of, projector_of, queries_of
 PANEL = "Looking"
 UNLED_COUNTED_MAX = 1_000
 URGENT = (MatterKind.NOTICE, MatterKind.STALLED, MatterKind.DEAD_LETTER)
+COUNTED = (MatterKind.NOTICE, MatterKind.DEAD_LETTER, MatterKind.FILE, MatterKind.DECISION, MatterKind.STRANGER)
+"""Kinds whose names are nouns."""
 NOBODY_CALLED: Mapping[str, str] = {}
 """Where no names are shown."""
 
@@ -145,7 +147,9 @@ def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None) -> No
     if not matters:
         f.out.print("Nothing waits at the front door." if plan is None else f"Nothing of {plan} waits at the front door.")
         return
-    many = ", ".join(f"{count} {plain(kind)}" for kind, count in counted(matters).items())
+    many = ", ".join(
+        several(count, plain(kind)) if kind in COUNTED else f"{count} {plain(kind)}" for kind, count in counted(matters).items()
+    )
     tree = Tree(Text(f"Front door: {many}", "bold"))
     for m in matters[:limit]:
         about = [m.source] if m.source and m.source not in m.why else []
@@ -156,7 +160,7 @@ def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None) -> No
             Text.assemble(named, f"  since {f.local(m.since)}  {m.why}", (f"  {', '.join(about)}" if about else "", "dim"))
         )
         for todo in m.todo:
-            branch.add(Text.assemble((f"{todo.what}: ", "dim"), todo.command))
+            branch.add(Text.assemble((f"{todo.what.removesuffix('.')}: ", "dim"), todo.command))
     f.tree(tree)
     if len(matters) > limit:
         f.err.print(Text(f"{len(matters) - limit} more with a higher --limit", style="dim"))
