@@ -37,7 +37,9 @@ NOBODY_CALLED: Mapping[str, str] = {}
 
 Plan = Annotated[str | None, typer.Option(help="Only of this health plan.")]
 CareManager = Annotated[str | None, typer.Option("--care-manager", help="Only theirs: a staff id or mail address.")]
-Kind = Annotated[str | None, typer.Option(help=f"Only of this kind: {listed(PROCESSES)}.")]
+Kind = Annotated[
+    str | None, typer.Option(help=f"Only of this kind: {listed(PROCESSES)}.", callback=lambda kind: _of_a_process(kind))
+]
 Rule = Annotated[str | None, typer.Option(help="Only rules that begin so, such as initial_contact.")]
 About = Annotated[str | None, typer.Option("--member", help="Only about this member: an id or a CIN.")]
 DueAfter = Annotated[str | None, typer.Option("--due-after", help="Due on this day (or instant) or later.")]
@@ -141,6 +143,12 @@ def _matters(system: System, plan: str | None, *, names: bool) -> tuple[Matter, 
         return open_matters(door, queries_of(system), system.clock.now(), plan=plan, names=names)
     finally:
         door.close()
+
+
+def _of_a_process(kind: str | None) -> str | None:
+    if kind is not None and kind not in PROCESSES:
+        raise Stop(f"there is no kind {kind}.", field="--kind", remedy=f"write one of {', '.join(PROCESSES)}", status=f.USAGE)
+    return kind
 
 
 def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None) -> None:
