@@ -164,6 +164,7 @@ def test_the_same_command_key_again_changes_nothing(call: Call) -> None:
         (("history", CIN, "--as-of", "soon"), 2, "--as-of"),
         (("worklist", "--cursor", "bm9wZQ"), 1, "cursor"),
         (("worklist", "--kind", "nope"), 2, "--kind: there is no kind nope"),
+        (("inbox", "show", "1234"), 2, "inbox_id: that is no id"),
         (("policy", "show", "default@1900"), 1, "never adopted"),
         (("projections", "rebuild", "nothing"), 1, "no read model"),
         (("inbox", "show", "00000000-0000-7000-8000-000000000000"), 1, "no message"),

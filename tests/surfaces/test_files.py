@@ -104,6 +104,8 @@ def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: N
     short.write_bytes(workbook(COAST_HEADER, [coast(n) for n in range(4)]))
     stopped = call("files", "load", str(short), status=1)
     assert "control_id_reused" not in call("files", "list", "--json").stdout, "another file of a plan's is nothing odd"
+    named = call("files", "report", "CC_MIF_202611.xlsx", status=2).stderr
+    assert "file_id: that is no id" in named and "throughline files list" in named
     assert "6 of 10 members" in " ".join(stopped.stderr.split())
     (waiting,) = json.loads(call("files", "list", "--waiting", "--json").stdout)
     confirmed = json.loads(

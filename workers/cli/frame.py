@@ -57,6 +57,8 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="At most so many rows.
 Cursor = Annotated[str | None, typer.Option(help="Go on where the last page ended (its next_cursor).")]
 Names = Annotated[bool, typer.Option("--names/--no-names", help="Show people's names (they are unsealed for this page only).")]
 
+_NO_ID = "should be a valid UUID"
+"""What the parser says of an id that is none: it means nothing to the person who typed it."""
 _UNAVAILABLE = (
     GroundError, LogAway, psycopg.OperationalError, PoolTimeout, TemporalAway, RPCError, ConnectionError, ProjectorAway,
     CannotStore, CannotUnwrap, TelemetryMissing,
@@ -139,6 +141,8 @@ def tell(error: Exception, *, json: bool) -> int:
                 return OK
             hint = f"see `{context.command_path} --help`" if context else "see `throughline --help`"
             stop = Stop(said, remedy=hint, code="usage", status=USAGE)
+            if _NO_ID in said and (about := getattr(error, "param", None)) is not None:
+                stop = Stop("that is no id.", field=about.name, remedy=about.help, code="usage", status=USAGE)
         case ValidationError():
             first = error.errors()[0]
             named = ".".join(str(part) for part in first["loc"])

@@ -17,7 +17,7 @@ from intake.operating.replays import DISCARDABLE, Rehearsed, Selection, discard_
 from intake.senders.notices import UnknownNotice
 from intake.senders.sources import load_sources
 from intake.store.inbox import Shown, Status
-from projections.words import plain
+from projections.words import plain, several
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Stop
 from workers.cli.looking import day
@@ -155,7 +155,7 @@ def release(inbox_id: InboxId, by: As = None, json: Json = False) -> None:
 
 @app.command("replay")
 def replay(
-    inbox_id: Annotated[UUID | None, typer.Argument(help="A message's id.")] = None,
+    inbox_id: Annotated[UUID | None, typer.Argument(help="A message's id; see `throughline inbox list`.")] = None,
     status: Annotated[list[Filter] | None, typer.Option(help="All in this status; may be given several times.")] = None,
     source: Annotated[str | None, typer.Option(help="All from this source.")] = None,
     trigger: Annotated[str | None, typer.Option(help="All of this trigger, such as A03.")] = None,
@@ -292,7 +292,7 @@ def sources(
         return
     for row in rows:
         tree = Tree(Text(row.name, "bold"))
-        known_by = [f"{len(row.certificate_sha256)} certificates"] if row.certificate_sha256 else []
+        known_by = [several(len(row.certificate_sha256), "certificate")] if row.certificate_sha256 else []
         known_by += [f"the name {name} of its authority" for name in row.certificate_names]
         known_by += [f"address {address}" for address in row.addresses]
         known_by += [f"client {row.client_id} for {' '.join(row.scopes)}"] if row.client_id else []
@@ -325,11 +325,14 @@ def sources(
 @app.command("discard")
 def discard(
     reason: Annotated[str, typer.Option(help="Why, as a code in small letters, such as not_our_member.")],
-    inbox_id: Annotated[UUID | None, typer.Argument(help="A message's id.")] = None,
+    inbox_id: Annotated[UUID | None, typer.Argument(help="A message's id; see `throughline inbox list`.")] = None,
     status: Annotated[list[Filter] | None, typer.Option(help="All in this status; may be given several times.")] = None,
     source: Annotated[str | None, typer.Option(help="All from this source.")] = None,
     left_for: Annotated[str | None, typer.Option("--left-for", help="All that are there for this reason, such as not_hl7.")] = None,
-    file: Annotated[UUID | None, typer.Option(help="All rows of this file; else no rows of files are meant.")] = None,
+    file: Annotated[
+        UUID | None,
+        typer.Option(help="All rows of this file, by its id (`throughline files list`); else no rows of files are meant."),
+    ] = None,
     by: As = None,
     json: Json = False,
 ) -> None:
