@@ -117,6 +117,8 @@ def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: N
     call("files", "new-contact-points", "--plan", "coast-care", "--to", str(back))
     assert back.read_text().startswith("MCP Identifier,")
     call("files", "load", str(short), "--plan", "x y", status=1)
+    meant = call("files", "load", str(file), "--plan", "coast-car", "--dry-run", status=1).stderr.split()
+    assert "coast-car has no profile and no policy" in " ".join(meant) and "coast-care," in meant
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/files/previews"])
