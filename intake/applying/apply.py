@@ -30,6 +30,7 @@ from domain.stay.facts import (
     StayClass,
     StayStatement,
 )
+from domain.timeline import Entry
 from eventlog.gateway import ORDERS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.traces import context_of, traceparent_of
 from intake.people import person_orders
@@ -377,6 +378,8 @@ class Applier:
             caused += self._report_death(reading, course, holder, reading.said)
             doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
             taken_back = (holder,) if self._death_stands_alone(stay, holder) else ()
+        elif isinstance(reading.said, PersonNotice) and reading.said.alive and self._said_to_live(reading, w.member):
+            taken_back = (w.member,)
         mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), DEATH_TAKEN_BACK if taken_back else "")
         return reading.settled(
             Status.WAITING if mine and not row.released_by else Status.APPLIED,
@@ -461,9 +464,20 @@ class Applier:
             return False
         state = self._gateway.load(member).state
         assert isinstance(state, Member)
-        standing, stated = state.death(), stay.instants()
-        return standing is not None and any(
-            entry.event_id == standing[0] and entry.at in stated and entry.fact.source == "hospital" for entry in state.deaths
+        report, stated = _standing_report(state), stay.instants()
+        return report is not None and report.at in stated
+
+    def _said_to_live(self, reading: Reading, member: StreamId) -> bool:
+        """Whether the member is reported dead on the word of the very hospital that says otherwise since."""
+        said = reading.said
+        assert isinstance(said, PersonNotice)
+        state = self._gateway.load(member).state
+        assert isinstance(state, Member)
+        report = _standing_report(state)
+        return (
+            report is not None
+            and report.actor == f"source:{reading.source.name}"
+            and (said.said_at or reading.row.received_at) >= report.at
         )
 
 
@@ -510,6 +524,13 @@ def _spans(rows: Sequence[Row]) -> Iterator[list[str]]:
 
 def _span(row: Row) -> otel.Span:
     return _tracer.start_span("intake.apply", context=context_of(row.trace), attributes={"throughline.inbox_id": str(row.inbox_id)})
+
+
+def _standing_report(member: Member) -> Entry | None:
+    """The report of death that stands, where it is a hospital's."""
+    standing = member.death()
+    found = (entry for entry in member.deaths if standing is not None and entry.event_id == standing[0])
+    return next((entry for entry in found if entry.fact.source == person_orders.FROM_HOSPITAL), None)
 
 
 _WHERE_TO: Final = (MemberMoved, MoveCancelled, MemberDischarged)

@@ -61,7 +61,8 @@ KINDS: Final = {
 @dataclass(frozen=True, slots=True)
 class PersonNotice:
     """One message's word about a patient. `retired` are numbers, `retired_cins` CINs that were given up for those of `member`.
-    `points` are how the hospital reaches the patient: (kind, value). `died_at`: when the patient died, if it says so."""
+    `points` are how the hospital reaches the patient: (kind, value). `died_at`: when the patient died, if it says so; `alive`: it
+    says that the patient has not."""
 
     kind: PersonKind
     trigger: str
@@ -73,6 +74,7 @@ class PersonNotice:
     retired_cins: tuple[str, ...] = ()
     points: tuple[tuple[PointKind, str], ...] = ()
     died_at: Instant | None = None
+    alive: bool = False
     flags: tuple[str, ...] = ()
 
 
@@ -115,6 +117,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
         retired_cins=tuple(cin for cin in retired_cins if cin not in member.cins),
         points=tuple(_points(pid))[:POINTS_MAX] if kind is PersonKind.TOLD else (),
         died_at=died_at if died else None,
+        alive=died is False,
         flags=tuple(dict.fromkeys(flags)),
     )
 

@@ -284,6 +284,28 @@ def test_13g_a_death_that_an_update_takes_back_is_somebody_s_to_withdraw(world: 
     assert world.course(MARISOL).death is None
 
 
+@pytest.mark.parametrize("told", [adt("A31", death="Y"), a08(death="Y"), a03(disposition="20")], ids=["A31", "A08", "A03"])
+@pytest.mark.parametrize("said", ["N", '""'])
+def test_13h_a_death_that_a_word_about_the_person_takes_back_is_somebody_s_to_withdraw(
+    world: World, told: str, said: str
+) -> None:
+    world.register(MARISOL)
+    first, second = world.deliver(told, adt("A31", control_id="BACK", sent="20260310161000", death=said))
+    assert first.status is Status.APPLIED
+    assert (second.status, second.reason) == (Status.WAITING, "death_taken_back")
+    assert second.proposed == [world.member_of(MARISOL)]
+    assert world.member(MARISOL).death() is not None
+
+
+def test_13i_a_person_who_never_was_reported_dead_lives_without_anybody_s_look(world: World) -> None:
+    world.register(MARISOL)
+    before, died = world.deliver(
+        adt("A31", control_id="LIVES", death="N"), adt("A31", control_id="DIED", sent="20260310161000", death="Y")
+    )
+    (late,) = world.deliver(adt("A31", control_id="LATE", sent="20260310155000", death="N"))
+    assert [row.status for row in (before, died, late)] == [Status.APPLIED] * 3
+
+
 def test_14_still_a_patient_is_no_discharge_but_something_to_look_at(world: World) -> None:
     world.register(MARISOL)
     _, row = world.deliver(a01(), a03(disposition="30"))
