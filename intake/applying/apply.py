@@ -19,7 +19,7 @@ from domain.core import Instant, Recorded, Refusal, StreamId
 from domain.episode.state import Episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.identity import MoveStay
-from domain.stay.course import Course
+from domain.stay.course import Course, course_of
 from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import (
     MOVED_AWAY,
@@ -313,7 +313,7 @@ class Applier:
             whose = {goes_on[stay]: member for stay, member in whose.items()} | whose
             batch.renumber({stay: goes_on[stay] for stay in joined})
             wanted = [w.on(goes_on) for w in wanted]
-        settled = [(w.reading.row, self._settled(w, outcomes[w.reading.row.inbox_id], known, whose)) for w in wanted]
+        settled = [(w.reading.row, self._settled(batch, w, outcomes[w.reading.row.inbox_id], known, whose)) for w in wanted]
         if stays:
             standing = {stay: tuple(doubt.code for doubt in it.course().doubts) for stay, it in known.items()}
             batch.settle_doubts(standing, [w.reading.row.inbox_id for w in done], now)
@@ -358,7 +358,7 @@ class Applier:
         return found
 
     def _settled(
-        self, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, stays: Mapping[StreamId, Stay],
+        self, batch: Messages, w: Wanted, outcome: tuple[Accepted, ...] | Refusal, stays: Mapping[StreamId, Stay],
         whose: Mapping[StreamId, StreamId],
     ) -> Settlement:  # fmt: skip
         reading, row = w.reading, w.reading.row
@@ -377,9 +377,15 @@ class Applier:
             course = stay.course()
             caused += self._report_death(reading, course, holder, reading.said)
             doubts = {doubt.event_id: doubt.code for doubt in course.doubts}
-            taken_back = (holder,) if self._death_stands_alone(stay, holder) else ()
-        elif isinstance(reading.said, PersonNotice) and reading.said.alive and self._said_to_live(reading, w.member):
-            taken_back = (w.member,)
+            report = self._death_stands_alone(stay, holder)
+            if report is not None and (
+                row.released_by or _took_back(stay, caused) or not self._stands(batch, reading, holder, report)
+            ):
+                taken_back = (holder,)
+        elif isinstance(reading.said, PersonNotice) and reading.said.alive:
+            report = self._said_to_live(reading, w.member)
+            if report is not None and (row.released_by or not self._stands(batch, reading, w.member, report)):
+                taken_back = (w.member,)
         mine = next((doubts[r.event_id] for r in caused if r.event_id in doubts), DEATH_TAKEN_BACK if taken_back else "")
         return reading.settled(
             Status.WAITING if mine and not row.released_by else Status.APPLIED,
@@ -458,27 +464,31 @@ class Applier:
             raise Busy
         return () if isinstance(outcome, Refusal) else tuple(r for accepted in outcome for r in accepted.facts)
 
-    def _death_stands_alone(self, stay: Stay, member: StreamId) -> bool:
-        """Whether the member is reported dead on this stay's word, and the stay does not say so any more."""
+    def _stands(self, batch: Messages, reading: Reading, member: StreamId, report: Entry) -> bool:
+        """Whether somebody found before that the report stands although this stay, or this hospital, takes it back."""
+        state = self._gateway.load(member).state
+        assert isinstance(state, Member)
+        recognised = [UUID(message) for message, theirs in state.identity.messages.items() if theirs]
+        return batch.released(DEATH_TAKEN_BACK, reading.row.source_id, recognised, reading.stay, report.recorded_at)
+
+    def _death_stands_alone(self, stay: Stay, member: StreamId) -> Entry | None:
+        """The report that the member died, where it is on this stay's word, and the stay does not say so any more."""
         if stay.course().death is not None or not stay.told_of_death():
-            return False
+            return None
         state = self._gateway.load(member).state
         assert isinstance(state, Member)
         report, stated = _standing_report(state), stay.instants()
-        return report is not None and report.at in stated
+        return report if report is not None and report.at in stated else None
 
-    def _said_to_live(self, reading: Reading, member: StreamId) -> bool:
-        """Whether the member is reported dead on the word of the very hospital that says otherwise since."""
+    def _said_to_live(self, reading: Reading, member: StreamId) -> Entry | None:
+        """The report that the member died, where it is on the word of the very hospital that says otherwise since."""
         said = reading.said
         assert isinstance(said, PersonNotice)
         state = self._gateway.load(member).state
         assert isinstance(state, Member)
-        report = _standing_report(state)
-        return (
-            report is not None
-            and report.actor == f"source:{reading.source.name}"
-            and (said.said_at or reading.row.received_at) >= report.at
-        )
+        report, said_at = _standing_report(state), said.said_at or reading.row.received_at
+        theirs = report is not None and report.actor == f"source:{reading.source.name}" and said_at >= report.at
+        return report if theirs else None
 
 
 def _apart(readings: Sequence[Reading]) -> tuple[list[Reading], list[Reading]]:
@@ -531,6 +541,12 @@ def _standing_report(member: Member) -> Entry | None:
     standing = member.death()
     found = (entry for entry in member.deaths if standing is not None and entry.event_id == standing[0])
     return next((entry for entry in found if entry.fact.source == person_orders.FROM_HOSPITAL), None)
+
+
+def _took_back(stay: Stay, caused: Sequence[Recorded]) -> bool:
+    """Whether the stay told of a death until these statements came."""
+    mine = {recorded.event_id for recorded in caused}
+    return course_of(said for said in stay.said if said.event_id not in mine).death is not None
 
 
 _WHERE_TO: Final = (MemberMoved, MoveCancelled, MemberDischarged)

@@ -168,6 +168,17 @@ class Messages:
         found = {stay: known.get(at) or known.get(stay) for stay, at in counts.items()}
         return {stay: member for stay, member in found.items() if member is not None}
 
+    def released(self, reason: str, source: str, ids: Sequence[UUID], stay: StreamId | None, since: datetime) -> bool:
+        """Whether somebody released since then a message that waited for this reason: of the stay, or of the source among `ids`."""
+        row = self.conn.execute(
+            "SELECT EXISTS (SELECT FROM intake.inbox i WHERE (i.stay = %s OR i.inbox_id = ANY(%s) AND i.source_id = %s)"
+            " AND i.status = 'applied' AND i.reason = %s AND i.released_by <> '' AND i.settled_at >= %s"
+            " AND EXISTS (SELECT FROM intake.transitions t WHERE t.inbox_id = i.inbox_id AND t.status = 'waiting'"
+            " AND t.reason = i.reason))",
+            (stay, list(ids), source, reason, since),
+        ).fetchone()
+        return row is not None and bool(row[0])
+
     def attribute(self, members: Mapping[StreamId, StreamId], now: datetime) -> None:
         """Whose each stay is, from now on. Messages of these stays for which nobody was found are tried again."""
         self.conn.execute(

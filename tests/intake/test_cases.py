@@ -286,9 +286,7 @@ def test_13g_a_death_that_an_update_takes_back_is_somebody_s_to_withdraw(world: 
 
 @pytest.mark.parametrize("told", [adt("A31", death="Y"), a08(death="Y"), a03(disposition="20")], ids=["A31", "A08", "A03"])
 @pytest.mark.parametrize("said", ["N", '""'])
-def test_13h_a_death_that_a_word_about_the_person_takes_back_is_somebody_s_to_withdraw(
-    world: World, told: str, said: str
-) -> None:
+def test_13h_a_death_that_a_word_about_the_person_takes_back_is_somebody_s_to_withdraw(world: World, told: str, said: str) -> None:
     world.register(MARISOL)
     first, second = world.deliver(told, adt("A31", control_id="BACK", sent="20260310161000", death=said))
     assert first.status is Status.APPLIED

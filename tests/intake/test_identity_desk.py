@@ -340,6 +340,23 @@ def test_a_death_that_is_true_though_a_hospital_took_it_back_stands(world: World
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
 
 
+def test_whoever_found_that_a_death_stands_is_not_asked_for_the_same_word_again(world: World) -> None:
+    decide(world, died_and_taken_back(world), Choice.DEATH_STANDS, world.staff(Role.CARE_MANAGER))
+    world.clock.advance(timedelta(hours=1))
+    rows = world.deliver(
+        adt("A08", control_id="BED", sent="20260310123000", location="4W^402^B^VALLEYGEN"),
+        adt("A13", control_id="BACK-2", sent="20260310124000", occurred="20260310113000"),
+        adt("A31", control_id="LIVES", sent="20260310125000", death="N"),
+    )
+    assert [row.status for row in rows] == [Status.APPLIED] * 3
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    world.deliver(
+        adt("A08", control_id="DIED", sent="20260310130000", death="Y"),
+        adt("A08", control_id="LIVED", sent="20260310131000", death="N"),
+    )
+    assert only(world, Kind.MESSAGE).reason == "death_taken_back", "a death that was said anew is taken back anew"
+
+
 # --- a CIN that a hospital gave up -----------------------------------------------------------------------------------------------
 
 
