@@ -28,6 +28,7 @@ _OF_THE_MESSAGE: Final = {
     "tracking_only": "Nothing follows from this trigger event; you need not send it.",
     "not_production": "MSH-11 says that it is a test (T or D). Send P for what is to be acted on.",
     "outpatient_registration": "An outpatient registration; nothing follows from it.",
+    "inpatient_registration": "An A04 of an inpatient class; nothing follows from it. Send an A01 for each admission.",
     "registration_class_unknown": "PV1-2 is no class that we know. Tell the programme what it means: is it an emergency?",
     "outpatient_visit": "An outpatient visit; nothing follows from it.",
     "fhir_invalid": "It is no FHIR message bundle; the answer said what was wrong.",

@@ -257,7 +257,9 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
     died, died_at = death_in(pid, zone, received_at)
     in_passing = trigger == "A04" and stay_class not in ("emergency", "observation")
     if in_passing and not died:
-        return Ignored("registration_class_unknown" if odd_class else "outpatient_registration")
+        if odd_class:
+            return Ignored("registration_class_unknown")
+        return Ignored("inpatient_registration" if stay_class == "inpatient" else "outpatient_registration")
     if odd_class:
         flags.append(FLAG_CLASS_UNKNOWN)
     if evn.text(1) and evn.text(1).upper() != trigger:

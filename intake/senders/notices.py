@@ -44,6 +44,7 @@ class Kind(StrEnum):
     REFUSED_SENDER = "refused_sender"
     TEST_MESSAGES = "test_messages"
     UNKNOWN_CODE = "unknown_code"
+    INPATIENT_REGISTRATIONS = "inpatient_registrations"
 
 
 REMEDIES: Final = {
@@ -56,6 +57,8 @@ REMEDIES: Final = {
     Kind.TEST_MESSAGES: "Is the sender still testing? Nothing follows from these. When it goes live it has to send P in MSH-11.",
     Kind.UNKNOWN_CODE: "`throughline inbox list --source {source}` shows the messages with their flags. Ask the sender what it"
     " means, put that into the registry of sources, then replay what came meanwhile.",
+    Kind.INPATIENT_REGISTRATIONS: "Are these admissions? Nothing follows from an A04 of an inpatient class. Ask the sender to send"
+    " an A01 for each, or put what its class means into the registry of sources.",
 }
 
 
@@ -105,6 +108,8 @@ class Notice:
                 return f"{self.source_id} sends {self.subject}"
             case Kind.UNKNOWN_CODE:
                 return f"{self.source_id} writes {self.subject} that the registry does not know"
+            case Kind.INPATIENT_REGISTRATIONS:
+                return f"{self.source_id} registers inpatients: {self.subject}"
 
 
 class Refusals:
@@ -147,6 +152,8 @@ class Oddities:
             self._note(Kind.TEST_MESSAGES, source_id, "test messages (MSH-11 is T or D)", now)
         if reason == "registration_class_unknown":
             self._note(Kind.UNKNOWN_CODE, source_id, ODD_FLAGS["class_unknown"], now)
+        if reason == "inpatient_registration":
+            self._note(Kind.INPATIENT_REGISTRATIONS, source_id, "an A04 with an inpatient class (PV1-2)", now)
         for flag in flags:
             if flag in ODD_FLAGS:
                 self._note(Kind.UNKNOWN_CODE, source_id, ODD_FLAGS[flag], now)

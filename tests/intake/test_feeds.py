@@ -111,10 +111,11 @@ def test_test_messages_and_codes_that_the_registry_does_not_know_are_noticed_onc
     rows = world.deliver(
         adt("A01", control_id="T", processing="T"), adt("A01", control_id="D", processing="D"),
         adt("A04", control_id="ER", stay_class="ER"), adt("A03", control_id="HM", discharged="20260310100000", disposition="HM"),
-        adt("A08", control_id="FF", stay_class="ff"),
+        adt("A08", control_id="FF", stay_class="ff"), adt("A04", control_id="IN", stay_class="I"),
     )  # fmt: skip
     assert [row.reason for row in rows[:3]] == ["not_production", "not_production", "registration_class_unknown"]
     assert sorted(notice.said for notice in world.door.notices.open()) == [
+        "valley-general registers inpatients: an A04 with an inpatient class (PV1-2)",
         "valley-general sends test messages (MSH-11 is T or D)",
         "valley-general writes a class (PV1-2) that the registry does not know",
         "valley-general writes a disposition (PV1-36) that the registry does not know",

@@ -65,6 +65,7 @@ def test_a_registration_counts_for_the_emergency_class_only() -> None:
     assert notification(adt("A04", stay_class="OBS")).stay_class == "observation"
     assert ignored(adt("A04", stay_class="O")) == "outpatient_registration"
     assert ignored(adt("A04", stay_class="")) == ignored(adt("A04", stay_class="P")) == "outpatient_registration"
+    assert ignored(adt("A04", stay_class="I")) == "inpatient_registration", "nobody else says so, where no A01 follows"
     assert ignored(adt("A04", stay_class="ER")) == "registration_class_unknown", "it may be an emergency: somebody has to say"
 
 
