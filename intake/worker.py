@@ -26,6 +26,7 @@ from intake.files.roster import MemberFiles
 from intake.people.index import IdentityIndex
 from intake.referrals.desk import TRANSPORT as REFERRAL
 from intake.referrals.desk import ReferralDesk
+from intake.senders import measured
 from intake.senders.notices import Oddities
 from intake.senders.sources import Sources
 from intake.store.claims import next_messages, next_of_files
@@ -165,6 +166,7 @@ class Worker:
         for row, to in settled:
             if row.transport not in ("file", REFERRAL):
                 self.odd.look(row.source_id, to.reason, to.flags, self.clock.now())
+                measured.applied(row.source_id, (recorded for recorded, _ in to.caused))
         found = Counter(to.status for _, to in settled)
         if found:
             log.info(

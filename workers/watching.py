@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Final
+
+from intake.store.inbox import id_at
 from projections.runner import Projector
 from workers.composition import System
 from workers.telemetry.metrics import Readings
+
+A_MINUTE: Final = timedelta(minutes=1)
 
 _PROCESSES = """
 SELECT count(*) FILTER (WHERE NOT done), count(*) FILTER (WHERE NOT done AND wake_at < %(now)s),
@@ -12,8 +18,16 @@ SELECT count(*) FILTER (WHERE NOT done), count(*) FILTER (WHERE NOT done AND wak
 FROM process_state"""
 
 _INBOX = """
-SELECT count(*) FILTER (WHERE status = 'unmatched'), count(*) FILTER (WHERE status = 'dead')
+SELECT count(*) FILTER (WHERE status = 'unmatched'), count(*) FILTER (WHERE status = 'dead'),
+       extract(epoch FROM %(now)s - min(received_at) FILTER (WHERE status = 'unmatched'))::float8,
+       extract(epoch FROM %(now)s - min(received_at) FILTER (WHERE status = 'dead'))::float8
 FROM intake.inbox WHERE status IN ('unmatched', 'dead')"""
+
+_CAME = """
+SELECT f.source_id, coalesce(c.messages, 0) FROM intake.feeds f LEFT JOIN (
+    SELECT source_id, count(*) AS messages FROM intake.inbox
+    WHERE inbox_id >= %(since)s AND part_of IS NULL AND transport <> 'file' GROUP BY source_id
+) AS c USING (source_id)"""
 
 _NOTICES = """
 SELECT count(*) FILTER (WHERE kind = 'silent_feed'), count(*) FROM intake.notices WHERE ended_at IS NULL"""
@@ -31,7 +45,8 @@ def readings(system: System, projector: Projector) -> Readings:
         processes = conn.execute(_PROCESSES, {"now": now}).fetchone()
         routed = conn.execute("SELECT min(position) FROM router_tracking").fetchone()
         parked = conn.execute("SELECT count(*) FROM router_parked").fetchone()
-        inbox = conn.execute(_INBOX).fetchone()
+        inbox = conn.execute(_INBOX, {"now": now}).fetchone()
+        came = conn.execute(_CAME, {"since": id_at(now - A_MINUTE)}).fetchall()
         noticed = conn.execute(_NOTICES).fetchone()
         passed = conn.execute(_RECONCILED).fetchone()
     stale, rescued, age_seconds, missing, orphaned = passed or (None,) * 5
@@ -47,6 +62,9 @@ def readings(system: System, projector: Projector) -> Readings:
         parked=int(parked[0]) + sum(model.parked for model in models),
         unmatched=int(inbox[0]),
         dead=int(inbox[1]),
+        unmatched_age=inbox[2],
+        dead_age=inbox[3],
+        messages=dict(came),
         feeds_silent=int(noticed[0]),
         notices=int(noticed[1]),
         reconcile_missing=missing,

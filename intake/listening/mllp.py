@@ -18,6 +18,7 @@ from typing import Final, cast
 import structlog
 
 from intake.listening.tls import Handshake, named, secured
+from intake.senders.measured import answered
 from intake.senders.sources import Source, Sources
 
 START_BLOCK: Final = 0x0B
@@ -256,6 +257,7 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._timer: asyncio.TimerHandle | None = None
         self._work: asyncio.Future[Answers] | None = None
+        self._handed_over_at = 0.0
         self._too_late: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._rest: asyncio.TimerHandle | None = None
@@ -358,7 +360,9 @@ class Connection(asyncio.Protocol):
         self._listener.counts.frames += len(frames)
         if pause := self._listener.took(self._source, len(frames)):
             self._rest = asyncio.get_running_loop().call_later(pause, self._rested)
-        self._too_late = asyncio.get_running_loop().call_later(self._limits.answer_seconds_max, self._give_up)
+        loop = asyncio.get_running_loop()
+        self._handed_over_at = loop.time()
+        self._too_late = loop.call_later(self._limits.answer_seconds_max, self._give_up)
         self._work = asyncio.ensure_future(self._listener.handle(frames, self._source, self._peer))
         self._work.add_done_callback(self._answer)
 
@@ -388,10 +392,11 @@ class Connection(asyncio.Protocol):
         if failure is not None:
             self._unanswered(type(failure).__name__)
             return
-        assert self._transport is not None
+        assert self._transport is not None and self._source is not None
         answers = [answer for answer in work.result() if answer is not None]
         if answers:
             self._transport.write(framed(BETWEEN_FRAMES.join(answers)))
+        answered(self._source.name, asyncio.get_running_loop().time() - self._handed_over_at)
         self._hand_over()
 
     def _give_up(self) -> None:

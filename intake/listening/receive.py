@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -22,6 +23,7 @@ from eventlog.traces import context_of, traceparent_of
 from intake.listening.acks import Forms, Seen, Verdict, stamp_of
 from intake.listening.mllp import FRAME_BYTES_MAX
 from intake.senders.charsets import known_charset
+from intake.senders.measured import answered
 from intake.senders.sources import AckMode, Source
 from intake.senders.throttle import Throttle
 from intake.store.inbox import CONTROL_ID_MAX, Arrival, CannotStore, Inbox, Status
@@ -94,7 +96,10 @@ class Reception:
 
     def receive(self, received: Received) -> Answered:
         """Store a message and say what to answer. Raises CannotStore: then no answer may be sent."""
-        return self.receive_all((received,))[0]
+        begun_at = time.monotonic()
+        (told,) = self.receive_all((received,))
+        answered(received.source.name, time.monotonic() - begun_at)
+        return told
 
     def receive_all(self, received: Sequence[Received]) -> tuple[Answered, ...]:
         """Store messages in one commit and say what to answer to each. Raises CannotStore: then none may be answered."""
@@ -148,6 +153,7 @@ class Reception:
 
     def keep(self, received: Received, *, control_id: str, kind: str, status: Status, reason: str) -> UUID:
         """Store a message whose header the transport has read itself; its receipt. Raises CannotStore: then there is none."""
+        begun_at = time.monotonic()
         spans, (trace,) = _spans((received,))
         arrival = Arrival(
             raw=received.raw, source_id=received.source.name, transport=received.transport, control_id=control_id, kind=kind,
@@ -163,6 +169,7 @@ class Reception:
         killpoints.passing(killpoints.STORE_ACKNOWLEDGE)
         for span in spans:
             span.end()
+        answered(received.source.name, time.monotonic() - begun_at)
         log.info("messages_stored", count=1, repeated=int(stored.repeated), rejected=int(status is Status.DEAD))
         return stored.inbox_id
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from intake.senders import measured
 from intake.senders.feeds import FeedWatch, expected_between
 from intake.senders.notices import Kind, UnknownNotice
 from intake.senders.sources import Source, Sources
 from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, adt
+from workers.telemetry.metrics import as_numbers
 
 
 def utc(*parts: int) -> datetime:
@@ -121,3 +125,19 @@ def test_test_messages_and_codes_that_the_registry_does_not_know_are_noticed_onc
         "valley-general writes a disposition (PV1-36) that the registry does not know",
     ]
     assert all(notice.times == 1 and notice.remedy for notice in world.door.notices.open())
+
+
+def test_how_soon_a_source_is_answered_and_how_late_it_tells_are_metrics(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = InMemoryMetricReader()
+    meter = MeterProvider([reader]).get_meter("test")
+    monkeypatch.setattr(measured, "_acks", meter.create_histogram("acks"))
+    monkeypatch.setattr(measured, "_lags", meter.create_histogram("lags"))
+    world.register(MARISOL)
+    world.deliver(
+        adt("A01", control_id="IN", admitted="20260310160000"), adt("A03", control_id="OUT", discharged="20260310162955"),
+        adt("A60", control_id="NO-STAY"),
+    )  # fmt: skip
+    numbers = as_numbers(reader.get_metrics_data())
+    said = f"{{source={world.source.name}}}"
+    assert numbers[f"acks.count{said}"] == 3 and 0 < numbers[f"acks.sum{said}"] < 30
+    assert (numbers[f"lags.count{said}"], numbers[f"lags.sum{said}"]) == (2, 1_805), "half an hour, and five seconds"

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from eventlog.traces import current_traceparent
+from intake.store.inbox import Arrival, Status
 from tests.surfaces.conftest import World
 from workers.services import projector_of
 from workers.telemetry import TelemetryTargets, continued, start_telemetry
@@ -145,3 +147,17 @@ def test_what_reconcile_found_and_how_long_ago_are_metrics(world: World, monkeyp
     over()
     assert 90 <= found.pop("age") < 300
     assert found == {"missing": 3, "orphaned": 2, "stale": 5, "rescued": 5}, "visibility was asked in the pass before the last"
+
+
+def test_how_many_messages_come_and_how_long_some_wait_are_metrics(world: World) -> None:
+    projector = projector_of(world.system)
+    projector.create()
+    source, now = world.door.sources.rows[0], world.clock.now()
+    world.door.feeds.look(now)
+    found = readings(world.system, projector)
+    assert (found.messages[source.name], found.unmatched_age, found.dead_age) == (0, None, None)
+    for n, before in enumerate((timedelta(hours=3), timedelta(seconds=30))):
+        told = Arrival(b"junk %d" % n, str(n), source.name, "mllp", status=Status.DEAD)
+        world.door.inbox.store(told, now - before)
+    found = readings(world.system, projector)
+    assert (found.messages[source.name], found.unmatched_age, found.dead_age) == (1, None, 10_800.0)

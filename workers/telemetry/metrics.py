@@ -1,5 +1,5 @@
-"""Metrics: how many appends and how slow, how far each reader is behind, what is open, overdue, stuck, parked and unmatched,
-and what reconcile found."""
+"""Metrics: how many appends and how slow, how far each reader is behind, what is open, overdue, stuck, parked and unmatched
+and since when, how many messages come, and what reconcile found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Readings:
     """The state of the system as numbers. `lag`: positions behind the log's head, by reader.
 
     Reconcile's are those of its last pass, missing and orphaned of the last one that asked visibility; None, and then not
-    published, where there was none: a zero would say that somebody had looked.
+    published, where there was none: a zero would say that somebody had looked. `messages`: those of the last minute, by source;
+    `unmatched_age` and `dead_age`: seconds since the receipt of the oldest, None where there is none.
     """
 
     lag: Mapping[str, int] = field(default_factory=dict)
@@ -45,6 +46,9 @@ class Readings:
     parked: int = 0
     unmatched: int = 0
     dead: int = 0
+    unmatched_age: float | None = None
+    dead_age: float | None = None
+    messages: Mapping[str, int] = field(default_factory=dict)
     feeds_silent: int = 0
     notices: int = 0
     reconcile_missing: int | None = None
@@ -102,8 +106,13 @@ def watch(read: Callable[[], Readings]) -> Callable[[], None]:
 
         return observe
 
+    def came(options: CallbackOptions) -> Iterable[Observation]:
+        readings = None if over.is_set() else last.get("readings")
+        return [] if readings is None else [Observation(n, {"source": source}) for source, n in readings.messages.items()]
+
     meter = metrics.get_meter("throughline")
     meter.create_observable_gauge("throughline.reader.lag", [lag], unit="{event}", description="Behind the head of the log")
+    meter.create_observable_gauge("throughline.messages", [came], unit="{message}/min", description="Received in the last minute")
     for name, unit, description in (
         ("processes_open", "1", "Processes that owe or wait for something"),
         ("processes_overdue", "1", "Processes whose wake-up has passed"),
@@ -111,6 +120,8 @@ def watch(read: Callable[[], Readings]) -> Callable[[], None]:
         ("parked", "1", "Rows of read models, and processes, that were set aside"),
         ("unmatched", "1", "Messages that a person has to match"),
         ("dead", "1", "Messages that could not be read"),
+        ("unmatched_age", "s", "Since the oldest message that a person has to match was received"),
+        ("dead_age", "s", "Since the oldest message that could not be read was received"),
         ("feeds_silent", "1", "Sources that were not heard of when they should have been"),
         ("notices", "1", "Open notices about the front door: silent feeds, missed events, refused senders"),
         ("reconcile_missing", "1", "Processes that are open by the log and do not run"),
