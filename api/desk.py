@@ -102,6 +102,7 @@ class ReplayRequest(BaseModel):
     source: str | None = Field(default=None, max_length=64)
     trigger: str | None = Field(default=None, max_length=40, description="Such as A03")
     reason: str | None = Field(default=None, max_length=60)
+    flag: str | None = Field(default=None, max_length=60, description="Such as facility_unknown")
     received_from: AwareDatetime | None = None
     received_until: AwareDatetime | None = None
     dry_run: bool = Field(default=False, description="Change nothing; show what would become of each (of 200 at most)")
@@ -179,7 +180,7 @@ class Replayed(BaseModel):
 @router.post("/replays", status_code=202, summary="Take all messages that fit up again, or show what would become of them")
 def replay_all(services: Use, caller: Worker, said: ReplayRequest) -> Replayed:
     selection = Selection(
-        statuses=tuple(said.statuses), source=said.source, trigger=said.trigger, reason=said.reason,
+        statuses=tuple(said.statuses), source=said.source, trigger=said.trigger, reason=said.reason, flag=said.flag,
         received_from=said.received_from, received_until=said.received_until,
     )  # fmt: skip
     if selection.empty or Status.RECEIVED in selection.statuses:

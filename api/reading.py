@@ -78,6 +78,7 @@ DESCRIBED = {
     "received_before": "Received before this instant",
     "source": "From this source",
     "reason": "For this reason",
+    "flag": "Only messages with this flag, such as facility_unknown",
     "stuck": "Only those that are stuck, or only the others",
     "failing": "Only those that fail at present, or only the others",
     "done": "Only those that ended, or only the others; left out: only the others",

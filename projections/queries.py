@@ -480,6 +480,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         source: str | None = None,
         kind: str | None = None,
         reason: str | None = None,
+        flag: str | None = None,
         member: StreamId | None = None,
         received_after: datetime | None = None,
         received_before: datetime | None = None,
@@ -494,6 +495,7 @@ class Queries(FollowUpQueries, CaseloadQueries, CarePaperQueries, ReferralQuerie
         ask.equal("i.status", status).equal("i.source_id", source).equal("i.reason", reason)
         ask.one_of("i.member", self._person(member))
         ask.starts("i.kind", kind)
+        ask.if_given("%s = ANY(i.flags)", flag)
         ask.if_given("i.received_at >= %s", received_after).if_given("i.received_at < %s", received_before)
         ask.order("i.received_at", "i.inbox_id", newest_first=True).page(limit, cursor)
         return ask.paged(self._rows(*ask.sql()), _inbox_row)

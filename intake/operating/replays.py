@@ -45,6 +45,7 @@ class Selection:
     source: str | None = None
     trigger: str | None = None
     reason: str | None = None
+    flag: str | None = None
     received_from: datetime | None = None
     received_until: datetime | None = None
     file: UUID | None = None
@@ -53,8 +54,8 @@ class Selection:
     @property
     def empty(self) -> bool:
         """Whether it leaves everything that ever came: nobody means that."""
-        told = (self.statuses, self.source, self.trigger, self.reason, self.received_from, self.received_until, self.file)
-        return not any(told)
+        told = (self.source, self.trigger, self.reason, self.flag, self.received_from, self.received_until, self.file)
+        return not self.statuses and not any(told)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +123,17 @@ def chosen(inbox: Inbox, selection: Selection) -> tuple[UUID, ...]:
         conditions.append("(kind = %(trigger)s OR split_part(kind, '^', 2) = upper(%(trigger)s))")
     if selection.reason is not None:
         conditions.append("reason = %(reason)s")
+    if selection.flag is not None:
+        conditions.append("%(flag)s = ANY(flags)")
     if selection.received_from is not None:
         conditions.append("received_at >= %(received_from)s")
     if selection.received_until is not None:
         conditions.append("received_at < %(received_until)s")
     values = {
         "statuses": [s.value for s in selection.statuses or REPLAYABLE if s is not Status.RECEIVED], "source": selection.source,
-        "trigger": selection.trigger, "reason": selection.reason, "received_from": selection.received_from,
-        "received_until": selection.received_until, "file": selection.file, "limit": min(selection.limit, REPLAY_MAX),
+        "trigger": selection.trigger, "reason": selection.reason, "flag": selection.flag,
+        "received_from": selection.received_from, "received_until": selection.received_until, "file": selection.file,
+        "limit": min(selection.limit, REPLAY_MAX),
     }  # fmt: skip
     with inbox.pool.connection() as conn:
         rows = conn.execute(

@@ -116,11 +116,12 @@ def test_messages_are_chosen_by_source_trigger_reason_state_and_time(world: Worl
     assert found(statuses=(Status.UNMATCHED,)) == {"DIS-1"}
     assert found(statuses=(Status.UNMATCHED, Status.IGNORED), trigger="a04") == {"OUT"}
     assert found(reason="trigger_not_modelled") == {"ALG"}
+    assert found(flag="disposition_unmapped") == {"DIS-1"}
     assert found(received_from=world.clock.now()) == {"ALG"}
     assert found(received_until=world.clock.now()) == {"DIS-1", "OUT"}
     assert found(source="another") == set()
     assert found(limit=1) == {"DIS-1"}
-    assert Selection().empty and not Selection(trigger="A03").empty
+    assert Selection().empty and not Selection(trigger="A03").empty and not Selection(flag="class_unknown").empty
 
     learn(world, class_aliases={"O": "OBS"})
     rehearsed = {r.control_id: r for r in world.door.rehearsal.all_of(Selection(statuses=(Status.IGNORED,)), world.clock.now())}

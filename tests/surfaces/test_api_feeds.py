@@ -99,6 +99,11 @@ def test_messages_are_rehearsed_and_replayed_by_filter(world: World) -> None:
     taken = world.post("/v1/inbox/replays", {"statuses": ["applied", "unmatched"]}, role=Role.OPERATOR)
     assert (taken.status_code, taken.json()) == (202, {"taken_up": 2, "rehearsed": []})
     assert world.door.worker.work_off() == 2
+    sent(world, message(world, disposition="HM"))
+    world.door.worker.work_off()
+    (odd,) = world.get("/v1/inbox", role=Role.OPERATOR, flag="disposition_unmapped").json()["items"]
+    flagged = world.post("/v1/inbox/replays", {"flag": "disposition_unmapped", "dry_run": True}, role=Role.OPERATOR).json()
+    assert [one["inbox_id"] for one in flagged["rehearsed"]] == [odd["inbox_id"]]
     assert world.post("/v1/inbox/replays", {}, role=Role.OPERATOR).json()["code"] == "filter_missing"
     assert world.post("/v1/inbox/replays", {"statuses": ["received"]}, role=Role.OPERATOR).status_code == 422
     assert world.post("/v1/inbox/replays", body, role=Role.AUDITOR).status_code == 403

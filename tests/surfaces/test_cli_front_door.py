@@ -38,6 +38,8 @@ def test_messages_are_rehearsed_replayed_and_notices_are_shown_and_ended(termina
     assert "no difference" in shown.stdout and "nothing was changed" in shown.stdout
     assert typed("inbox", "replay", "--trigger", "A03", "--as", terminal.supervisor).stdout.startswith("1 taken up again")
     assert typed("inbox", "replay", "--dry-run").exit_code == frame.USAGE
+    assert json.loads(typed("inbox", "list", "--flag", "class_unknown", "--json").stdout)["items"] == []
+    assert json.loads(typed("inbox", "replay", "--flag", "class_unknown", "--dry-run", "--json").stdout) == []
 
     terminal.door.notices.note(Kind.MISSED_EVENTS, "valley-general", "events 5 to 6 of s-1", terminal.clock.now())
     feeds = typed("inbox", "feeds")

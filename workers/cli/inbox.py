@@ -45,6 +45,7 @@ def list_messages(
     status: Annotated[Filter | None, typer.Option(help="Only in this status.")] = None,
     source: Annotated[str | None, typer.Option(help="Only from this source.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only for this reason.")] = None,
+    flag: Annotated[str | None, typer.Option(help="Only with this flag, such as facility_unknown.")] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
     json: Json = False,
@@ -58,7 +59,7 @@ def list_messages(
     with f.opened() as system:
         queries, now = queries_of(system), system.clock.now()
         page = queries.inbox(
-            now=now, status=status.value if status else None, source=source, reason=reason, limit=limit, cursor=cursor
+            now=now, status=status.value if status else None, source=source, reason=reason, flag=flag, limit=limit, cursor=cursor
         )
         counts = queries.inbox_counts(now=now)
         if json:
@@ -160,6 +161,7 @@ def replay(
     source: Annotated[str | None, typer.Option(help="All from this source.")] = None,
     trigger: Annotated[str | None, typer.Option(help="All of this trigger, such as A03.")] = None,
     reason: Annotated[str | None, typer.Option(help="All for this reason.")] = None,
+    flag: Annotated[str | None, typer.Option(help="All with this flag, such as facility_unknown.")] = None,
     since: Annotated[str | None, typer.Option("--from", help="Received on this day (or instant) or later.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Received before the end of this day, or this instant.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would become of each.")] = False,
@@ -175,7 +177,7 @@ def replay(
         throughline inbox replay --status dead --source st-brendan --trigger A03 --from 2026-11-01
     """
     selection = Selection(
-        statuses=tuple(Status(s.value) for s in status or ()), source=source, trigger=trigger, reason=reason,
+        statuses=tuple(Status(s.value) for s in status or ()), source=source, trigger=trigger, reason=reason, flag=flag,
         received_from=day(since, "--from"), received_until=day(until, "--until"),
     )  # fmt: skip
     if (inbox_id is None) == selection.empty or Status.RECEIVED in selection.statuses:
