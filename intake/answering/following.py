@@ -36,6 +36,7 @@ _OF_THE_MESSAGE: Final = {
     "fhir_not_found": "A reference of the bundle leads nowhere; the answer said which.",
     "gave_up": "It failed again and again on our side; the programme has been told.",
     "still_a_patient": "An A03 with disposition 30 is no discharge. Send the A03 again when the patient has left.",
+    "house_unclear": "Several of your houses have a visit of this number. Say in PV1-3.4, or PV1-6.4 of a move, which one it is.",
     "payload_not_sent": "Only that something happened was sent, not what. Send full resources, so that nobody has to fetch them.",
     "handshake": "The subscription's handshake.",
     "heartbeat": "The subscription's heartbeat.",

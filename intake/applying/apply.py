@@ -41,12 +41,12 @@ from intake.people.readings import Reading, Sight, Wanted
 from intake.people.recognising import Asked, Recogniser, Seen
 from intake.reading.er7 import DELETED
 from intake.reading.forms import NotRead, Parts, read_stored
-from intake.reading.notification import Ignored, Kind, Notification
+from intake.reading.notification import Ignored, Kind, Notification, VisitKey
 from intake.reading.persons import PersonNotice
 from intake.reading.statements import occurred_at_of, rank_of, statements_of
 from intake.senders.sources import Source, Sources
 from intake.store.claims import NUMBERS_MAX, Heard, Messages
-from intake.store.inbox import DEATH_TAKEN_BACK, PARTS_OPEN, REPLAYED, Row, Settlement, Status
+from intake.store.inbox import DEATH_TAKEN_BACK, HOUSE_UNCLEAR, PARTS_OPEN, REPLAYED, Row, Settlement, Status
 
 FLAG_PROBABLE_RESEND: Final = "probable_resend"
 FLAG_DISCHARGE_TIME_DELETED: Final = "discharge_time_deleted"
@@ -112,9 +112,9 @@ class Applier:
         said, semantic = found.said, self._identity.digest("message", *found.content)
         if not isinstance(said, Notification):
             return Reading(row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace)
-        stay, renumbered, left = self._identity.stay(said.visit.scope, said.visit.value), None, None
+        stay, renumbered, left = self._stay_of(said.visit), None, None
         if said.prior_visit is not None:
-            prior = self._identity.stay(said.prior_visit.scope, said.prior_visit.value)
+            prior = self._stay_of(said.prior_visit)
             if said.prior_facility:
                 left = prior
             else:
@@ -122,24 +122,38 @@ class Applier:
         return Reading(
             row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace, stay=stay,
             statement_key=self._statement_key(stay, said), renumbered=renumbered, left=left,
+            houses=tuple((house, self._stay_of(said.in_house(house))) for house in said.houses),
         )  # fmt: skip
 
     def _continued(self, batch: Messages, readings: Sequence[Reading]) -> list[Reading]:
         """The messages with the stays for which they count: a hospital may have given a visit another number. Where this is not
         known yet, the log writes a message to the stay that goes on by itself."""
-        goes_on = batch.continued({stay for r in readings for stay in (r.stay, r.left) if stay is not None})
+        asked = {stay for r in readings for stay in (r.stay, r.left, *(stay for _, stay in r.houses)) if stay is not None}
+        goes_on = batch.continued(asked)
         if not goes_on:
             return list(readings)
         return [
-            replace(r, stay=r.stay and goes_on.get(r.stay, r.stay), left=r.left and goes_on.get(r.left, r.left)) for r in readings
-        ]
+            replace(
+                r, stay=r.stay and goes_on.get(r.stay, r.stay), left=r.left and goes_on.get(r.left, r.left),
+                houses=tuple((house, goes_on.get(stay, stay)) for house, stay in r.houses),
+            )
+            for r in readings
+        ]  # fmt: skip
 
     def _wave(self, batch: Messages, wave: Sequence[Reading], now: Instant) -> list[tuple[Row, Settlement]]:
         """Messages of which none bears on another."""
+        settled: list[tuple[Row, Settlement]] = []
+        housed: list[Reading] = []
+        for reading in wave:
+            at = self._in_its_house(reading)
+            if isinstance(at, Settlement):
+                settled.append((reading.row, at))
+            else:
+                housed.append(at)
+        wave = housed
         heard = batch.heard([r.question for r in wave])
         owners = batch.owners({stay for r in wave for stay in r.besides})
         seen = self._seen(batch, wave, heard)
-        settled: list[tuple[Row, Settlement]] = []
         wanted: list[Wanted] = []
         for reading in wave:
             found = self._asked(seen, reading, heard[reading.row.inbox_id], owners)
@@ -150,6 +164,38 @@ class Applier:
         if wanted:
             settled += self._carried_out(batch, wanted, now)
         return settled
+
+    def _stay_of(self, visit: VisitKey) -> StreamId:
+        return self._identity.stay(visit.scope, visit.value)
+
+    def _in_its_house(self, reading: Reading) -> Reading | Settlement:
+        """The message as being about the visit in the one house that has it; it waits where several have, and nobody has looked.
+
+        What was said before it decides who has the visit open, however late it comes. Of a visit that is over everywhere a
+        message is where it was, but for an admission: that begins one."""
+        said = reading.said
+        if not reading.houses:
+            return reading
+        assert isinstance(said, Notification) and reading.stay is not None
+        order, here = _order_of(said, reading.row), reading.stay
+        loaded = self._gateway.load_many((here, *(stay for _, stay in reading.houses)))
+        states = {stream: it.state for stream, it in loaded.items()}
+        known = [(house, stay) for house, stay in reading.houses if states[stay].said and states[stay].continued_as is None]
+        open_ = [(house, stay) for house, stay in known if _is_open(states[stay], order)]
+        if said.facility_known:
+            meant = [] if _is_open(states[here], order) else open_
+        else:
+            meant = open_ or ([] if said.kind in (Kind.ADMITTED, Kind.REGISTERED) else known)
+        if len(meant) > 1 and not reading.row.released_by:
+            return reading.settled(Status.WAITING, HOUSE_UNCLEAR, said.flags)
+        if len(meant) != 1:
+            return replace(reading, houses=())
+        ((house, stay),) = meant
+        if said.facility_known:
+            said = replace(said, prior_facility=house)
+            return replace(reading, said=said, left=stay, houses=())
+        said = replace(said, facility=house, visit=said.in_house(house))
+        return replace(reading, said=said, stay=stay, statement_key=self._statement_key(stay, said), houses=())
 
     def _seen(self, batch: Messages, wave: Sequence[Reading], heard: Mapping[UUID, Heard]) -> Seen:
         """Everybody whom the messages may be about."""
@@ -541,6 +587,12 @@ def _standing_report(member: Member) -> Entry | None:
     standing = member.death()
     found = (entry for entry in member.deaths if standing is not None and entry.event_id == standing[0])
     return next((entry for entry in found if entry.fact.source == person_orders.FROM_HOSPITAL), None)
+
+
+def _is_open(stay: Stay, order: str) -> bool:
+    """Whether the member was there by what was said before a message of this rank."""
+    course = course_of(said for said in stay.said if said.fact.order < order)
+    return course.admission is not None and course.discharge is None
 
 
 def _took_back(stay: Stay, caused: Sequence[Recorded]) -> bool:

@@ -78,7 +78,8 @@ class Reading:
     """A message that could be read, and what it is about. `trace` is the span in which it is worked off.
 
     `stay` is the one for which the message counts; `renumbered` the stay of a number that turned out to be the same visit's; `left`
-    the stay in another facility that the member was moved from, or brought back from."""
+    the stay in another facility that the member was moved from, or brought back from. `houses`: the sender's facilities that may be
+    meant, and the stay that the visit would be there."""
 
     row: Row
     source: Source
@@ -90,6 +91,7 @@ class Reading:
     statement_key: bytes | None = None
     renumbered: StreamId | None = None
     left: StreamId | None = None
+    houses: tuple[tuple[str, StreamId], ...] = ()
 
     @property
     def question(self) -> Question:
@@ -103,7 +105,7 @@ class Reading:
     @property
     def concerned(self) -> tuple[StreamId, ...]:
         """All the stays that it bears on."""
-        return (*((self.stay,) if self.stay is not None else ()), *self.besides)
+        return (*((self.stay,) if self.stay is not None else ()), *self.besides, *(stay for _, stay in self.houses))
 
     def without(self, stays: Container[StreamId]) -> Reading:
         """The message as far as it does not bear on some stays of other numbers."""

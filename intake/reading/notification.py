@@ -195,7 +195,8 @@ class Notification:
     `died` is None where nothing is said of it, False where the message says that the patient has not; `died_at`: when, if so.
 
     `move` and `expected` belong to announcements. `prior_visit` is the number that the visit had before, or the same visit at
-    `prior_facility`, from which the member was moved here, or brought back.
+    `prior_facility`, from which the member was moved here, or brought back. `houses` are the sender's facilities that may be meant
+    where the message names none, or does not say from which one the member was moved here: where the visit is, the log knows.
     """
 
     kind: Kind
@@ -220,7 +221,16 @@ class Notification:
     expected: date | None = None
     prior_visit: VisitKey | None = None
     prior_facility: str = ""
+    houses: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+
+    @property
+    def facility_known(self) -> bool:
+        return FLAG_FACILITY_UNKNOWN not in self.flags
+
+    def in_house(self, house: str) -> VisitKey:
+        """The visit of this number in one of the sender's houses."""
+        return VisitKey(f"facility:{house}", self.visit.value, self.visit.basis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +355,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         expected=_expected(message, trigger, zone),
         prior_visit=prior_visit,
         prior_facility=prior_facility,
+        houses=() if prior_visit is not None else _houses(message, source, what, facility, visit),
         flags=tuple(dict.fromkeys(flags)),
     )
 
@@ -491,6 +502,17 @@ def is_newborn(given: str, birth_date: date | None, today: date) -> bool:
 def _is_self(insurance: Segment) -> bool:
     """A policy that is somebody else's (a mother's, say) carries somebody else's number."""
     return insurance.text(17).upper() in ("", "SEL", "SELF", "SLF", "18", "S", "PATIENT")
+
+
+def _houses(message: Message, source: Source, what: Kind, facility: str, visit: VisitKey) -> tuple[str, ...]:
+    """Where the visit may be, as far as the message leaves that open; of a visit without a number nobody can say."""
+    pv1, evn = message.first("PV1"), message.first("EVN")
+    others = tuple(house.id for house in source.facilities if house.id != facility)
+    if visit.basis is VisitKeyBasis.SYNTHETIC or what in (Kind.MOVE_CANCELLED, Kind.RENUMBERED) or facility_in(pv1, 6):
+        return ()
+    if visit.scope == f"facility:{facility}":
+        return others if what is Kind.MOVED else ()
+    return others if not (facility_in(pv1, 3) or evn.text(7) or evn.text(7, 2) or pv1.text(39)) else ()
 
 
 def _visit(message: Message, source: Source, member: MemberKeys, when: Time | None) -> tuple[str, VisitKey, list[str]]:

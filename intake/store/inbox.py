@@ -66,6 +66,9 @@ NOT_ASSIGNED: Final = "not_assigned_here"
 DEATH_TAKEN_BACK: Final = "death_taken_back"
 """Why a message waits: the hospital took a death back that the member's own stream still has; a supervisor withdraws it there."""
 
+HOUSE_UNCLEAR: Final = "house_unclear"
+"""Why a message waits: it does not say which of its sender's houses it is about, and several have the visit."""
+
 _CREATE_LOCK: Final = 0x696E746B
 _NONCE_BYTES: Final = 12
 

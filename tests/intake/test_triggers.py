@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from itertools import permutations
 from uuid import uuid4
@@ -11,12 +12,13 @@ import pytest
 from domain.member.decider import WithdrawDeathReport
 from domain.member.identity import RecogniseMessage
 from domain.staff.facts import Role
+from domain.stay.course import Course
 from domain.stay.facts import MemberAdmitted, Move, StayClass, StayContinuedElsewhere, VisitBecame
 from eventlog.gateway import Accepted
 from intake.senders.sources import Facility, Source, Sources
 from intake.store.inbox import Status
 from tests.intake.conftest import World, open_world
-from tests.intake.making import MARISOL, TOMAS, adt
+from tests.intake.making import MARISOL, TOMAS, Person, adt
 
 
 def utc(*parts: int) -> datetime:
@@ -221,6 +223,82 @@ def test_a_move_between_houses_that_number_for_themselves_touches_nobody_else_s_
     assert [c.admission.at for c in ended if c.admission is not None] == [utc(2026, 3, 8, 16, 0)]
     world.door.close()
     world.opened.close()
+
+
+@pytest.fixture
+def two_houses(database: str) -> Iterator[World]:
+    """A sender of two houses whose header names the group."""
+    houses = (Facility(id="north", name="North", aliases=("NORTH",)), Facility(id="south", name="South", aliases=("SOUTH",)))
+    source = Source(name="valley-general", addresses=("127.0.0.0/8",), facilities=houses, id_authorities={"MEDI-CAL": "cin"})
+    world = open_world(database, Sources((source,)))
+    world.register(MARISOL, TOMAS)
+    yield world
+    world.door.close()
+    world.opened.close()
+
+
+def courses_of(world: World, person: Person) -> dict[str, Course]:
+    return {c.facility: c for c in (world.gateway.load(s).state.course() for s in world.member(person).stays)}
+
+
+IN_SOUTH = adt("A01", control_id="A", sent="20260308090500", admitted="20260308090000", location="4W^401^A^SOUTH")
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_message_that_names_no_house_is_about_the_only_one_that_has_the_visit(two_houses: World, together: bool) -> None:
+    world = two_houses
+    out = adt("A03", control_id="B", sent="20260309090500", discharged="20260309090000", location="", disposition="01")
+    back = adt("A13", control_id="C", sent="20260309100500", occurred="20260309100000", location="")
+    if together:
+        world.deliver(IN_SOUTH, out, back)
+    else:
+        for message in (IN_SOUTH, out, back):
+            world.deliver(message)
+    assert {row.status for row in world.rows()} == {Status.APPLIED}
+    ((house, course),) = courses_of(world, MARISOL).items()
+    assert house == "south" and [d.stop_reason for d in course.discharges] == ["discharge_cancelled"]
+    world.door.inbox.replay(world.row_of(out).inbox_id, by="staff-somebody", now=world.clock.now())
+    world.door.worker.work_off()
+    assert courses_of(world, MARISOL) == {house: course}
+
+
+def test_a_message_that_names_none_of_several_houses_that_have_the_visit_waits(two_houses: World) -> None:
+    world = two_houses
+    world.deliver(IN_SOUTH, adt("A01", control_id="N", sent="20260308100500", admitted="20260308100000", location="ICU^2^^NORTH"))
+    (out,) = world.deliver(adt("A03", control_id="B", sent="20260309090500", discharged="20260309090000", location=""))
+    assert (out.status, out.reason) == (Status.WAITING, "house_unclear")
+    assert [c.discharge for c in courses_of(world, MARISOL).values()] == [None, None]
+
+
+def test_a_house_that_a_message_names_and_nobody_knows_is_none_of_the_others(two_houses: World) -> None:
+    world = two_houses
+    world.deliver(IN_SOUTH)
+    (odd,) = world.deliver(adt("A08", control_id="B", sent="20260309090500", location="1^^^EAST"))
+    assert odd.stay not in {s for s in world.member(MARISOL).stays if world.gateway.load(s).state.course().facility == "south"}
+
+
+def test_a_move_that_does_not_say_from_where_ends_the_visit_in_the_only_house_that_has_it(two_houses: World) -> None:
+    world = two_houses
+    moved = adt("A02", control_id="B", sent="20260309090500", occurred="20260309090000", location="ICU^2^^NORTH")
+    rows = world.deliver(IN_SOUTH, moved, adt("A02", control_id="C", sent="20260309100500", occurred="20260309100000",
+                                              location="ICU^3^^NORTH"))  # fmt: skip
+    assert [row.status for row in rows] == [Status.APPLIED] * 3
+    courses = courses_of(world, MARISOL)
+    south, north = courses["south"], courses["north"]
+    assert south.discharge is not None and (south.discharge.disposition, south.discharge.at) == ("02", utc(2026, 3, 9, 16, 0))
+    assert north.admission is not None and (north.admission.at, north.location) == (utc(2026, 3, 9, 16, 0), "ICU^3")
+    world.door.inbox.replay(world.row_of(moved).inbox_id, by="staff-somebody", now=world.clock.now())
+    world.door.worker.work_off()
+    assert courses_of(world, MARISOL) == courses
+
+
+def test_a_visit_of_the_same_number_of_somebody_else_is_ended_by_nobody_but_a_person(two_houses: World) -> None:
+    world = two_houses
+    world.deliver(IN_SOUTH)
+    (moved,) = world.deliver(adt("A02", control_id="B", person=TOMAS, sent="20260309090500", occurred="20260309090000",
+                                 location="ICU^2^^NORTH"))  # fmt: skip
+    assert (moved.status, moved.reason) == (Status.WAITING, "visit_of_another_member")
+    assert courses_of(world, MARISOL)["south"].discharge is None
 
 
 @pytest.mark.parametrize("together", [False, True])
