@@ -166,11 +166,12 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Classed:
-    """From when on the visit was of a class, and the statement that said so."""
+    """From when on the visit was of a class, and the statement that said so. `became`: by a change of class (A06, A07)."""
 
     stay_class: StayClass
     since: Instant
     event_id: EventId
+    became: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,16 @@ class Course:
     def was_emergency(self) -> bool:
         """Whether it is, or began as, a visit to the emergency department."""
         return any(c.stay_class is StayClass.EMERGENCY for c in self.classes)
+
+    @property
+    def downgraded(self) -> bool:
+        """Whether somebody who was admitted is an outpatient now, in the same bed: the stay goes on (messages.md 1.1, A07)."""
+        return (
+            bool(self.classes)
+            and (last := self.classes[-1]).became
+            and last.stay_class is StayClass.OUTPATIENT
+            and any(c.stay_class in (StayClass.INPATIENT, StayClass.OBSERVATION) for c in self.classes)
+        )
 
 
 def course_of(said: Iterable[Said]) -> Course:
@@ -354,7 +365,7 @@ class _Fold:
     def _classed(self, stay_class: StayClass | None, since: Instant, said: Said) -> None:
         known = _known(stay_class)
         if known is not None and (not self.classes or self.classes[-1].stay_class is not known):
-            self.classes.append(Classed(known, since, said.event_id))
+            self.classes.append(Classed(known, since, said.event_id, became=isinstance(said.fact, VisitBecame)))
 
     def _placed(self, location: str, since: Instant, said: Said) -> None:
         if location and (not self.places or self.places[-1].location != location):

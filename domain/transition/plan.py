@@ -282,7 +282,7 @@ def _known(
 def _concerns(visit: Visit, enrolled_at: Instant, stop: Stop | None, alarm: Alarm) -> bool:
     """Whether the member was inside, or left, while the episode was open and they were enrolled."""
     emergency = visit.course.stay_class is StayClass.EMERGENCY and not visit.policy.transition.emergency_visits
-    outpatient = visit.course.stay_class is StayClass.OUTPATIENT
+    outpatient = visit.course.stay_class is StayClass.OUTPATIENT and not visit.course.downgraded
     if not visit.course.admissions or emergency or outpatient or (stop is not None and stop.settled.at <= visit.since):
         return False
     over_at = None if any(s.until is None for s in inside(visit.course, alarm)) else _left_at(visit.course)

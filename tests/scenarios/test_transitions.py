@@ -87,6 +87,18 @@ def test_46_an_emergency_visit_that_becomes_an_admission_is_told_of_once_more(em
     assert story.due(NOTICE) == at("2026-11-19 22:00 PST") if emergency_visits else True, "the clock of the first stands"
 
 
+def test_an_admission_that_becomes_an_outpatient_visit_in_the_same_bed_goes_on() -> None:
+    story = HospitalStory("2026-11-02 09:00 PST").admitted("2026-11-18 22:00 PST")
+    became = VisitBecame(
+        order="", received_at=at("2026-11-19 03:00 PST"), source="mercy", facility="mercy", stay_class=StayClass.OUTPATIENT,
+        changed_at=at("2026-11-19 03:00 PST"),
+    )  # fmt: skip
+    story.hears(STAY, "2026-11-19 03:00 PST", became, None, None).on("2026-11-19 12:00 PST")
+    assert story.said(TransitionalCareEnded) == []
+    story.discharged("2026-11-20 10:00 PST", as_=StayClass.OUTPATIENT).on("2026-11-20 12:00 PST")
+    assert story.state(CALL) is OPEN
+
+
 def test_46_the_lateness_of_the_feed_is_kept_beside_the_notice() -> None:
     story = HospitalStory("2026-11-02 09:00 PST").admitted("2026-11-18 09:30 PST", heard="2026-11-20 08:00 PST")
     (opened,) = story.said(TransitionalCareOpened)
