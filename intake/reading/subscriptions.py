@@ -28,6 +28,7 @@ QUERY_STATUS: Final = "query-status"
 TYPES: Final = (HANDSHAKE, HEARTBEAT, EVENT_NOTIFICATION, QUERY_STATUS)
 PAYLOAD_NOT_SENT: Final = "payload_not_sent"
 EVENTS_MAX: Final = 1_000
+"""Of one notification; each is read as a message with everything that the notification brought. More are refused, not left out."""
 COUNT_DIGITS_MAX: Final = 18
 """As many as a bigint surely holds."""
 
@@ -89,7 +90,10 @@ def read(raw: bytes) -> Notified | Refused:
     if kind not in TYPES:
         return Refused(422, "value", "Bundle.entry[0].resource.type", f"write one of {', '.join(TYPES)}")
     told = said.get("notificationEvent")
-    events = [e for e in told if isinstance(e, dict)][:EVENTS_MAX] if isinstance(told, list) else []
+    events = [e for e in told if isinstance(e, dict)] if isinstance(told, list) else []
+    if len(events) > EVENTS_MAX:
+        many = f"tell of at most {EVENTS_MAX} events in a notification; send these again, in several"
+        return Refused(413, "too-long", "Bundle.entry[0].resource.notificationEvent", many)
     resources = _resources(entries[1:] if isinstance(entries, list) else [])
     try:
         bundles = tuple(_messages(body, subscription, events, resources)) if kind == EVENT_NOTIFICATION else ()

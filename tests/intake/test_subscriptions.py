@@ -149,6 +149,7 @@ def test_events_that_nobody_told_us_of_are_noticed(world: World) -> None:
         (b'{"resourceType":"Bundle","type":"history"}', 422, "Bundle.entry[0]"),
         (b'{"resourceType":"Bundle","type":"history","entry":[{"resource":{"resourceType":"Parameters"}}]}', 422, "subscription"),
         (notification("gossip"), 422, "type"),
+        (notification("event-notification", events=tuple(range(1, 1_002)), payload="id-only"), 413, "notificationEvent"),
     ],
 )
 def test_what_is_no_notification_is_kept_and_refused(world: World, body: bytes, status: int, expression: str) -> None:
