@@ -177,7 +177,7 @@ class Applier:
         if not reading.houses:
             return reading
         assert isinstance(said, Notification) and reading.stay is not None
-        order, here = _order_of(said, reading.row), reading.stay
+        order, here = rank_of(said, reading.row), reading.stay
         loaded = self._gateway.load_many((here, *(stay for _, stay in reading.houses)))
         states = {stream: it.state for stream, it in loaded.items()}
         known = [(house, stay) for house, stay in reading.houses if states[stay].said and states[stay].continued_as is None]

@@ -42,9 +42,10 @@ def occurred_at_of(said: Notification, received_at: Instant) -> Instant:
 
 
 def rank_of(said: Notification, row: Row) -> str:
-    """Which of two messages about a stay was said later (domain.stay.facts.order_of). A message that came inside another has a
-    control id of its own, and there the sender's counting goes on."""
-    return order_of(said.said_at, row.received_at, said.control_id or row.control_id, row.sha256.hex())
+    """Which of two messages about a stay was said later (domain.stay.facts.order_of). One that came inside another has no control
+    id in the inbox, but may have one where it was written, and in any case its place there."""
+    control_id = row.control_id if row.part_of is None else f"{said.control_id}:{row.line}"
+    return order_of(said.said_at, row.received_at, control_id, row.sha256.hex())
 
 
 def statements_of(said: Notification, source: Source, received_at: Instant, order: str) -> Iterator[StayStatement]:
