@@ -128,6 +128,7 @@ class FileReceipt(BaseModel):
     waiting: int
     duplicate: bool
     stopped: str = Field(description="Why the whole file waits, and what to do; empty where it does not")
+    refused: str = Field(description="Why it could not be read at all, and what to do; empty where it could")
     problems: list[RowFault]
     missing: list[str]
     flags: list[str]
@@ -138,6 +139,7 @@ class FileReceipt(BaseModel):
         return cls(
             file_id=receipt.file_id, plan=receipt.plan, rows=receipt.rows, accepted=receipt.accepted, unchanged=receipt.unchanged,
             rejected=receipt.rejected, waiting=receipt.waiting, duplicate=receipt.duplicate, stopped=receipt.stopped,
+            refused=receipt.refused,
             problems=[RowFault(row=p.row, field=p.field, reason=p.reason, remedy=p.remedy) for p in receipt.problems],
             missing=list(receipt.missing), flags=list(receipt.flags), profile=receipt.profile,
         )  # fmt: skip

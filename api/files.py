@@ -104,13 +104,14 @@ class FileRow(BaseModel):
     received_at: datetime
     status: str
     reason: str
+    error: str = Field(description="Why it could not be read at all, and what to do; empty where it could")
     flags: list[str]
 
     @classmethod
     def of(cls, row: Row) -> FileRow:
         return cls(
             file_id=row.inbox_id, plan=plan_of(row.source_id), kind=row.kind, received_at=row.received_at, status=row.status.value,
-            reason=row.reason, flags=row.flags,
+            reason=row.reason, error=row.error, flags=row.flags,
         )  # fmt: skip
 
 

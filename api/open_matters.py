@@ -186,6 +186,8 @@ def _of_heap(heap: Heap) -> Matter:
             why = f"{many} not worked off" + (f" ({said})" if said else "")
         case "dead" if heap.what == "row":
             why = f"{many} of a plan's file could not be taken"
+        case "dead" if heap.what == "file":
+            why = "a plan's file could not be taken" + (f": {said}" if said else "")
         case "dead":
             why = f"{many} that could not be understood" + (f": {said}" if said else "")
         case "unmatched":

@@ -300,11 +300,19 @@ class Lines:
             for (inbox_id,) in rows:
                 tell(conn, inbox_id, now, Status.IGNORED, LEFT_OUT, "", "system")
 
+    def refuse(self, file: UUID, *, reason: str, error: str) -> None:
+        """Why a refused file cannot be read, in words that name no person: what its sender should know outlives the answer."""
+        with self._inbox.pool.connection() as conn:
+            conn.execute(
+                "UPDATE intake.inbox SET error = %s WHERE inbox_id = %s AND status = 'dead' AND reason = %s", (error, file, reason)
+            )
+
     def read_anew(self, file: UUID, kind: str, *, by: str, now: datetime) -> None:
         """A file that could not be read as a whole is taken up again, as what it is now said to be."""
         with self._inbox.pool.connection() as conn, conn.transaction():
             found = conn.execute(
-                "UPDATE intake.inbox SET status = 'received', reason = 'read_anew', kind = %s, attempts = 0, settled_at = NULL"
+                "UPDATE intake.inbox SET status = 'received', reason = 'read_anew', error = '', kind = %s, attempts = 0,"
+                " settled_at = NULL"
                 " WHERE inbox_id = %s AND status = 'dead' AND line IS NULL RETURNING inbox_id",
                 (kind, file),
             ).fetchone()

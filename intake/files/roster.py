@@ -92,7 +92,8 @@ def _quiet(done: int, of: int) -> None:
 class Receipt:
     """What became of a file. `rows` = `accepted` + `unchanged` + `rejected` + `waiting`.
 
-    `duplicate`: the same bytes were here before, nothing was done. `stopped` says why a whole file waits, and what to do.
+    `duplicate`: the same bytes were here before, nothing was done. `stopped` says why a whole file waits, and what to do;
+    `refused` why one could not be read at all.
     `missing` are members whom the plan listed before and a full roster no longer names: shown, never ended by us.
     """
 
@@ -105,6 +106,7 @@ class Receipt:
     waiting: int = 0
     duplicate: bool = False
     stopped: str = ""
+    refused: str = ""
     problems: tuple[RowProblem, ...] = ()
     missing: tuple[StreamId, ...] = ()
     flags: tuple[str, ...] = ()
@@ -179,8 +181,9 @@ class MemberFiles:
         )
         try:
             sheet = read_sheet(raw, profile)
-        except FileRefused:
-            self._inbox.store(arrival._replace(status=Status.DEAD, reason=REFUSED), now)
+        except FileRefused as refused:
+            kept = self._inbox.store(arrival._replace(status=Status.DEAD, reason=REFUSED), now)
+            self._lines.refuse(kept.inbox_id, reason=REFUSED, error=str(refused))
             raise
         stored = self._inbox.store(arrival, now, due=now + TAKEOVER)
         row = self._inbox.show(stored.inbox_id).row
@@ -752,5 +755,11 @@ def _receipt(row: Row, *, duplicate: bool = False) -> Receipt:
     numbers = {k: told.get(k, 0) for k in ("rows", "accepted", "unchanged", "rejected", "waiting")}
     stopped = "" if duplicate else str(told.get("stopped", ""))
     return Receipt(
-        row.inbox_id, plan_of(row.source_id), duplicate=duplicate, stopped=stopped, profile=str(told.get("profile", "")), **numbers
+        row.inbox_id,
+        plan_of(row.source_id),
+        duplicate=duplicate,
+        stopped=stopped,
+        profile=str(told.get("profile", "")),
+        refused=row.error if row.status is Status.DEAD and row.reason == REFUSED else "",
+        **numbers,
     )

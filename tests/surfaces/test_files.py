@@ -10,6 +10,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from api.open_matters import MatterKind, open_matters
 from domain.staff.facts import Role
 from tests.intake.making import CSV_HEADER
 from tests.intake.rosters import COAST_HEADER, coast, workbook
@@ -125,3 +126,20 @@ def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: N
 def test_what_cannot_be_read_is_refused_with_a_remedy(world: World, path: str) -> None:
     refused = post(world, f"{path}?plan=default", b"nothing here")
     assert refused.status_code == 422 and "column" in refused.json()["detail"]
+
+
+def test_why_a_file_was_refused_is_still_known_when_the_answer_is_forgotten(world: World, settings: None, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes(b"last name,first name,dob\nTidewater,Ann,1961-04-12\n")
+    said = "the file has no column for cin; give it one"
+    assert said in " ".join(call("files", "load", str(file), "--plan", "default", status=1).stderr.split())
+    (listed,) = json.loads(call("files", "list", "--json").stdout)
+    assert listed["reason"] == "file_refused" and listed["error"].startswith(said) and "Tidewater" not in listed["error"]
+    assert said in call("files", "list").stdout and said in call("files", "show", listed["file_id"]).stdout
+    assert world.get(f"/v1/files/{listed['file_id']}", role=Role.OPERATOR).json()["refused"] == listed["error"]
+    assert world.get("/v1/files", role=Role.OPERATOR).json()["items"][0]["error"] == listed["error"]
+    (matter,) = open_matters(world.door, world.services.queries, world.system.clock.now(), kind=MatterKind.DEAD_LETTER)
+    assert said in matter.why and matter.why.startswith("a plan's file could not be taken")
+    file.write_bytes(file.read_bytes().replace(b"dob", b"date"))
+    call("files", "load", str(file), "--plan", "default", status=1)
+    assert len(json.loads(call("files", "list", "--json").stdout)) == 2, "another file is another refusal"

@@ -106,10 +106,18 @@ def list_files(
             door.close()
         if json:
             f.as_json([{"file_id": r.inbox_id, "plan": plan_of(r.source_id), "kind": r.kind, "received_at": r.received_at,
-                        "status": r.status, "reason": r.reason, "flags": r.flags} for r in found])  # fmt: skip
+                        "status": r.status, "reason": r.reason, "error": r.error, "flags": r.flags} for r in found])  # fmt: skip
             return
         rows = [
-            (r.inbox_id, plan_of(r.source_id), r.kind, r.received_at, f.coloured(r.status.value), plain(r.reason), r.flags)
+            (
+                r.inbox_id,
+                plan_of(r.source_id),
+                r.kind,
+                r.received_at,
+                f.coloured(r.status.value),
+                ": ".join(part for part in (plain(r.reason), r.error) if part),
+                r.flags,
+            )
             for r in found
         ]
         f.table("Files", ("id", "plan", "kind", "received", "status", "reason", "flags"), rows, empty="No file fits.")
@@ -289,6 +297,9 @@ def show_receipt(files: MemberFiles, receipt: Receipt, *, json: bool, stops: boo
             if OTHERS_SINCE in receipt.flags:
                 f.out.print("The plan has sent others since. If it means this one anew, ask for it with a new date in it.")
         f.out.print(Text(f"File {receipt.file_id}" + (f", profile {receipt.profile}" if receipt.profile else ""), "dim"))
+        if receipt.refused:
+            f.out.print(Text(f"It could not be read: {receipt.refused}."))
+            return
         f.out.print(
             f"{receipt.rows} rows: {receipt.accepted} accepted, {receipt.unchanged} unchanged, {receipt.rejected} rejected,"
             f" {receipt.waiting} waiting."
