@@ -17,7 +17,7 @@ from typing import Final, cast
 
 import structlog
 
-from intake.listening.tls import Handshake, named, secured
+from intake.listening.tls import Failed, Handshake, named, secured
 from intake.senders.measured import answered
 from intake.senders.sources import Source, Sources
 
@@ -203,14 +203,15 @@ class Listener:
             return
         self._handshakes += 1
         try:
-            failed = await secured(transport, self.tls, lambda: Connection(self))
+            await secured(transport, self.tls, lambda: Connection(self), lambda failed: self._unsecured(failed, str(address)))
         finally:
             self._handshakes -= 1
-        if failed is not None:
-            self.counts.refused += 1
-            log.warning("connection_refused", reason=failed.reason)
-            if failed.worth_noting:
-                self.refused(failed.reason, str(address))
+
+    def _unsecured(self, failed: Failed, address: str) -> None:
+        self.counts.refused += 1
+        log.warning("connection_refused", reason=failed.reason)
+        if failed.worth_noting:
+            self.refused(failed.reason, address)
 
     async def stop(self) -> None:
         """Accepts nothing more, answers what is in progress, closes what is left after the longest time an answer may take."""

@@ -1,22 +1,27 @@
 """TLS of the HL7 listener: which certificates hospitals may present, and what becomes of a connection that presents none of them.
 
-A listener's own handshake, not the event loop's, because a refused hospital has to be noticed: the loop drops it without a word.
+A listener's own handshake, not the event loop's, because a refused hospital has to be noticed, and has to be told why: the loop
+drops it without a word.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 
 from intake.senders.sources import Sources
 
 HANDSHAKE_SECONDS_MAX: Final = 20.0
+FAREWELL_SECONDS_MAX: Final = 2.0
+"""How long a refused client may take to read why and to go away."""
 NAME_CHARS_MAX: Final = 80
 
 # OpenSSL's numbers (X509_V_ERR_…).
@@ -26,7 +31,9 @@ _EXPIRED, _NOT_YET_VALID = 10, 9
 def server_context(certificate: Path, key: Path | None, authorities: Path | None, sources: Sources) -> ssl.SSLContext:
     """A context that requires a client certificate: one of the registry's own, or one that an authority of `authorities` or of the
     registry signed."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authorities)
+    context = _Context(ssl.PROTOCOL_TLS_SERVER)
+    if authorities is not None:
+        context.load_verify_locations(authorities)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(certificate, key)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -34,6 +41,37 @@ def server_context(certificate: Path, key: Path | None, authorities: Path | None
     if sources.trusted:
         context.load_verify_locations(cadata="\n".join(sources.trusted))
     return context
+
+
+class _Negotiation(ssl.SSLObject):
+    """One end of a connection. A handshake that fails carries the alert that tells the other end why: the event loop closes the
+    connection before it sends that."""
+
+    outgoing: ssl.MemoryBIO
+
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as failure:
+            failure.__dict__[_ALERT] = self.outgoing.read()
+            raise
+
+
+_ALERT: Final = "alert"
+
+
+class _Context(ssl.SSLContext):
+    """Makes connections that keep their alert."""
+
+    sslobject_class = _Negotiation
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        made = super().wrap_bio(incoming, outgoing, *args, **kwargs)
+        assert isinstance(made, _Negotiation)
+        made.outgoing = outgoing
+        return made
 
 
 def named(certificate_der: bytes) -> str:
@@ -117,18 +155,39 @@ class Early(asyncio.Protocol):
 
 
 async def secured(
-    transport: asyncio.Transport, context: ssl.SSLContext, connection: Callable[[], asyncio.Protocol]
-) -> Failed | None:
-    """Makes a connection secure and hands it to what `connection` makes; or says why not, and the connection is closed."""
+    transport: asyncio.Transport,
+    context: ssl.SSLContext,
+    connection: Callable[[], asyncio.Protocol],
+    refused: Callable[[Failed], None],
+) -> None:
+    """Makes a connection secure and hands it to what `connection` makes; or says why not, to `refused` and then to the other end,
+    and the connection is closed."""
     early = Early()
-    try:
-        made = await asyncio.get_running_loop().start_tls(
-            transport, early, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX
-        )
-    except (ssl.SSLError, OSError) as failure:
-        transport.abort()
-        return why(failure)
+    with contextlib.ExitStack() as held:
+        try:
+            # A second hold on the connection: by the time that the alert is known, the event loop has let go of its own.
+            line = held.enter_context(transport.get_extra_info("socket").dup())
+            made = await asyncio.get_running_loop().start_tls(
+                transport, early, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX
+            )
+        except (ssl.SSLError, OSError) as failure:
+            transport.abort()
+            refused(why(failure))
+            if alert := failure.__dict__.get(_ALERT, b""):
+                await _farewell(line, alert)
+            return
     if made is None:
-        return Failed("went_away", False)
-    early.hand_over(made, connection())
-    return None
+        refused(Failed("went_away", False))
+    else:
+        early.hand_over(made, connection())
+
+
+async def _farewell(line: socket.socket, alert: bytes) -> None:
+    """Tells the other end why, and waits until it went: to close while something of it is unread would take the alert back."""
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(FAREWELL_SECONDS_MAX):
+            await loop.sock_sendall(line, alert)
+            line.shutdown(socket.SHUT_WR)
+            while await loop.sock_recv(line, 65_536):
+                pass

@@ -98,6 +98,38 @@ def test_wrong_expired_and_missing_certificates_are_refused_and_noticed(secured:
     assert [row.source_id for row in secured.world.rows()] == ["named"]
 
 
+def test_a_refused_client_is_told_why_before_the_connection_is_closed(secured: Secured, tmp_path: Path) -> None:
+    expired = secured.theirs.signs("expired", dns="hl7.far.example", days=(-3, -1))
+    forged = Authority(tmp_path, "forger").signs("forged", dns="hl7.far.example")
+
+    async def alert(listener: Listener, client: ssl.SSLContext) -> str:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=client)
+            for _ in range(40):  # what is on its way already must not take the alert back
+                writer.write(framed(b"x" * 9_000))
+            await asyncio.wait_for(reader.read(1), 10)
+        except (ssl.SSLError, ConnectionError) as told:
+            return str(getattr(told, "reason", type(told).__name__))
+        return "nothing"
+
+    async def talk() -> list[str]:
+        context = server_context(secured.ours.held.pem, secured.ours.held.key, None, secured.world.door.sources)
+        listener = secured.world.door.listener(tls=context)
+        await listener.start()
+        said = []
+        for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+            for client in (secured.ours.trusted(), *(held.presented_to(secured.ours) for held in (expired, forged))):
+                client.maximum_version = version
+                said.append(await alert(listener, client))
+        await listener.stop()
+        return said
+
+    assert asyncio.run(talk()) == [
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_CERTIFICATE_EXPIRED", "TLSV1_ALERT_UNKNOWN_CA",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE", "SSLV3_ALERT_CERTIFICATE_EXPIRED", "TLSV1_ALERT_UNKNOWN_CA",
+    ]  # fmt: skip
+
+
 def test_plain_text_at_the_secure_port_is_refused_and_a_mere_knock_is_not_noticed(secured: Secured) -> None:
     async def talk() -> bytes:
         context = server_context(secured.ours.held.pem, secured.ours.held.key, None, secured.world.door.sources)
