@@ -167,12 +167,17 @@ Use = Annotated[Services, Depends(services_of)]
 
 
 def somebody(services: Use, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """Whoever the token names. 401 where it names nobody."""
-    caller = caller_of(services.pool, credentials.credentials, services.clock.now()) if credentials else None
-    if caller is None:
+    """Whoever the token names. 401 where it names nobody: one that never was and one that is over are answered alike."""
+    if credentials is None:
         raise Problem(
             401, "token_needed", "Send Authorization: Bearer <token>; `throughline token create` makes one.",
             headers={"WWW-Authenticate": 'Bearer realm="throughline"'},
+        )  # fmt: skip
+    caller = caller_of(services.pool, credentials.credentials, services.clock.now())
+    if caller is None:
+        raise Problem(
+            401, "token_unknown", "This token is not known, or it is over. See whether it is whole; else ask for another.",
+            headers={"WWW-Authenticate": 'Bearer realm="throughline", error="invalid_token"'},
         )  # fmt: skip
     return caller
 

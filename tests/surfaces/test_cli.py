@@ -268,7 +268,14 @@ def test_tokens_are_shown_once_and_revoked(call: Call, told: World) -> None:
     assert made["token"] not in call("token", "list").stdout
     revoked = call("token", "revoke", made["token_id"], "--as", "rosa@example.org", "--json")
     assert json.loads(revoked.stdout) == {"token_id": made["token_id"]}
-    assert told.api.get("/v1/whoami", headers=headers).status_code == 401
+    over, unknown, none = (
+        told.api.get("/v1/whoami", headers=sent) for sent in (headers, {"Authorization": "Bearer tl_mistyped"}, {})
+    )
+    assert (over.status_code, unknown.status_code, none.status_code) == (401, 401, 401)
+    assert "not known, or it is over" in over.json()["detail"] and none.json()["code"] == "token_needed"
+    assert 'error="invalid_token"' in over.headers["WWW-Authenticate"] and "error" not in none.headers["WWW-Authenticate"]
+    alike = [(answer.json() | {"trace_id": ""}, answer.headers["WWW-Authenticate"]) for answer in (over, unknown)]
+    assert alike[0] == alike[1], "nobody learns which tokens there were"
 
 
 def as_process(world: World, *words: str) -> subprocess.CompletedProcess[str]:
