@@ -143,3 +143,16 @@ def test_why_a_file_was_refused_is_still_known_when_the_answer_is_forgotten(worl
     file.write_bytes(file.read_bytes().replace(b"dob", b"date"))
     call("files", "load", str(file), "--plan", "default", status=1)
     assert len(json.loads(call("files", "list", "--json").stdout)) == 2, "another file is another refusal"
+
+
+def test_a_script_can_tell_that_nothing_of_a_file_was_taken(world: World, settings: None, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    bad = f"{CSV_HEADER}\r\n9000000?A,Family,Ann,1961-04-12,F,English,661-555-0100,2026-11-01\r\n".encode()
+    file.write_bytes(bad)
+    assert "1 row would be:" in call("files", "load", str(file), "--plan", "default", "--dry-run").stdout
+    none = call("files", "load", str(file), "--plan", "default", status=1).stdout
+    assert "1 row: 0 accepted, 0 unchanged, 1 rejected, 0 waiting." in none
+    (listed,) = json.loads(call("files", "list", "--json").stdout)
+    call("files", "show", listed["file_id"])
+    file.write_bytes(bad + roster(41).partition(b"\r\n")[2])
+    assert "2 rows: 1 accepted" in call("files", "load", str(file), "--plan", "default").stdout

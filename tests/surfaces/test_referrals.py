@@ -148,7 +148,7 @@ def test_on_the_command_line(world: World, tmp_path: Path) -> None:
     assert wrong.exit_code == 2 and "person.cin" in wrong.output
     file = tmp_path / "referrals.csv"
     file.write_text(f"source,last name,dob,cin\nfamily,{PLANTED_NAME},1959-04-03,{CIN}\n")
-    assert "1 rows: 1 taken" in give(world, "import-referrals", str(file), *me).output
+    assert "1 row: 1 taken" in give(world, "import-referrals", str(file), *me).output
     plan_and_project(world)
     listed = json.loads(give(world, "referrals", "--state", "waits", "--json").output)
     assert [(r["source"], r["urgency"]) for r in listed["items"]] == [("physician", "expedited")]

@@ -16,7 +16,7 @@ from domain.policy import DEFAULT_PLAN
 from intake.files.profiles import FileKind
 from intake.files.reports import Outcome, ReportLine, as_csv
 from intake.files.roster import OTHERS_SINCE, MemberFiles, Preview, Receipt, plan_of
-from projections.words import plain
+from projections.words import plain, several
 from workers.cli import frame as f
 from workers.cli.frame import Json, Limit, Stop
 from workers.cli.people import actor
@@ -57,6 +57,8 @@ def load(
     json: Json = False,
 ) -> None:
     """Load a plan's file. Rows that cannot be read are named; the others are applied. The same file again changes nothing.
+
+    Exit status 1 where the file stopped, or where it has rows and every one of them was rejected.
 
     Examples:
 
@@ -288,7 +290,8 @@ def warn_of_plan(system: System, files: MemberFiles, plan: str) -> None:
 
 
 def show_receipt(files: MemberFiles, receipt: Receipt, *, json: bool, stops: bool = True) -> None:
-    """A receipt with what is remarkable of its rows. Raises Stop where the file waits for somebody's word."""
+    """A receipt with what is remarkable of its rows. `stops`: raises Stop where the file waits for somebody's word, and Exit
+    where not one row was taken."""
     if json:
         f.as_json(receipt)
     else:
@@ -301,8 +304,8 @@ def show_receipt(files: MemberFiles, receipt: Receipt, *, json: bool, stops: boo
             f.out.print(Text(f"It could not be read: {receipt.refused}."))
             return
         f.out.print(
-            f"{receipt.rows} rows: {receipt.accepted} accepted, {receipt.unchanged} unchanged, {receipt.rejected} rejected,"
-            f" {receipt.waiting} waiting."
+            f"{several(receipt.rows, 'row')}: {receipt.accepted} accepted, {receipt.unchanged} unchanged,"
+            f" {receipt.rejected} rejected, {receipt.waiting} waiting."
         )
         if not receipt.duplicate and not receipt.stopped:
             _table(files.report(receipt.file_id, only_remarkable=True), limit=SHOWN_MAX)
@@ -316,6 +319,8 @@ def show_receipt(files: MemberFiles, receipt: Receipt, *, json: bool, stops: boo
             receipt.stopped, field="file", code="file_waits",
             remedy=f"`throughline files confirm {receipt.file_id} --reason …`, or `files reject`",
         )  # fmt: skip
+    if stops and not receipt.duplicate and receipt.rows and receipt.rejected == receipt.rows:
+        raise typer.Exit(f.REFUSED)
 
 
 def show_preview(preview: Preview, *, json: bool) -> None:
@@ -325,7 +330,7 @@ def show_preview(preview: Preview, *, json: bool) -> None:
     counts = preview.totals
     f.out.print(Text(f"Tried with profile {preview.profile}; nothing was written.", "bold"))
     told = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome)
-    f.out.print(f"{sum(counts.values())} rows would be: {told}.")
+    f.out.print(f"{several(sum(counts.values()), 'row')} would be: {told}.")
     if preview.unknown_headers:
         f.out.print(f"Columns that mean nothing to us: {', '.join(preview.unknown_headers)}.")
     _table((line for line in preview.lines if line.reason), limit=SHOWN_MAX)

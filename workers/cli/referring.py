@@ -18,7 +18,7 @@ from intake.referrals.desk import BY_STAFF
 from intake.referrals.referral import Faulty, read_form
 from intake.referrals.strangers import UnknownStranger
 from intake.store.inbox import Status
-from projections.words import plain
+from projections.words import plain, several
 from workers.cli import frame as f
 from workers.cli.frame import Cursor, Json, Limit, Names, Stop
 from workers.cli.looking import Plan, note
@@ -120,8 +120,8 @@ def import_referrals(
     if receipt.duplicate:
         f.out.print("This file was here before.")
     f.out.print(
-        f"{receipt.rows} rows: {receipt.accepted} taken, {receipt.repeated} here before, {receipt.waiting} wait for a person,"
-        f" {receipt.rejected} rejected."
+        f"{several(receipt.rows, 'row')}: {receipt.accepted} taken, {receipt.repeated} here before,"
+        f" {receipt.waiting} wait for a person, {receipt.rejected} rejected."
     )
     rows = [(p.row, p.field, p.reason, p.remedy) for p in receipt.problems]
     if rows:

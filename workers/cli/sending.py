@@ -110,6 +110,8 @@ def import_members(
 ) -> None:
     """Import a health plan's member file. Rows that cannot be read are named; the others are applied. See also `files`.
 
+    Exit status 1 where the file stopped, or where it has rows and every one of them was rejected.
+
     Example:
 
         throughline import-members roster-2026-11.csv --plan default
