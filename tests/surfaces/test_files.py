@@ -114,6 +114,10 @@ def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: N
     )
     assert (confirmed["unchanged"], len(confirmed["missing"])) == (4, 6)
     assert "coast-care" in call("files", "profiles").stdout
+    profiles = json.loads(call("files", "profiles", "--json").stdout)
+    usual = [(p["id"], p["kind"], p["name"]) for p in profiles if p["plan"] == "default"]
+    assert usual == [("default", "members", "canonical"), ("default.authorisations", "authorisations", "canonical authorisations")]
+    assert profiles[0]["required"] == ["cin", "last_name", "first_name", "birth_date"], "what a newcomer has to write"
     back = tmp_path / "return.csv"
     call("files", "new-contact-points", "--plan", "coast-care", "--to", str(back))
     assert back.read_text().startswith("MCP Identifier,")

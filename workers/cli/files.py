@@ -231,7 +231,8 @@ def new_contact_points(
 
 @app.command("profiles")
 def profiles(json: Json = False) -> None:
-    """The profiles of plans' files: how each plan writes them. A faulty one is told with its line.
+    """The profiles of plans' files: how each plan writes them. A faulty one is told with its line. The canonical one is the default
+    plan's, and that of every plan without one of its own.
 
     Example:
 
@@ -240,26 +241,30 @@ def profiles(json: Json = False) -> None:
     with f.opened() as system:
         door = door_of(system)
         try:
-            found = door.files.profiles.all()
+            own, canonical = door.files.profiles.all(), (door.files.profiles.of(DEFAULT_PLAN, kind) for kind in FileKind)
+            found = (*(p for p in canonical if p not in own), *own)
         finally:
             door.close()
         if json:
             f.as_json([{"id": p.id, "plan": p.plan, "kind": p.kind, "name": p.name, "version": p.version, "files": p.files,
-                        "full_roster": p.full_roster, "sheets": p.sheets, "dates": p.dates} for p in found])  # fmt: skip
+                        "full_roster": p.full_roster, "sheets": p.sheets, "dates": p.dates,
+                        "required": p.required} for p in found])  # fmt: skip
             return
         rows = [
             (
                 p.id,
                 p.plan,
                 p.kind.value,
+                p.name,
                 p.version,
+                " ".join(p.required),
                 " ".join(p.files),
                 "full roster" if p.full_roster else "changes",
                 " ".join(p.dates),
             )
             for p in found
         ]
-        columns = ("profile", "plan", "lists", "version", "files", "covers", "dates")
+        columns = ("profile", "plan", "lists", "name", "version", "needs", "files", "covers", "dates")
         f.table("Profiles", columns, rows, empty="No plan has a profile of its own.")
 
 
