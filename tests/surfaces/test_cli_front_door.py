@@ -83,3 +83,9 @@ def test_a_hospitals_token_is_of_a_registered_source_that_sends_over_http(termin
     refused = made("vally-general")
     assert refused.exit_code == frame.REFUSED
     assert json.loads(refused.stderr)["remedy"] == "write one of valley-general; see `throughline inbox sources`"
+
+
+def test_an_option_without_its_value_points_to_its_own_commands_help() -> None:
+    asked = typed("inbox", "list", "--status")
+    assert asked.exit_code == frame.USAGE and "see `throughline inbox list --help`" in asked.stderr
+    assert "see `throughline --help`" in typed("--no-such-option").stderr

@@ -113,7 +113,8 @@ class Root(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        json = "--json" in (sys.argv if args is None else args)
+        words = sys.argv[1:] if args is None else args
+        json = "--json" in words
         try:
             ended = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
             status = ended if isinstance(ended, int) and not isinstance(ended, bool) else OK
@@ -123,14 +124,26 @@ class Root(TyperGroup):
         except BrokenPipeError:
             status = OK
         except Exception as error:
-            status = tell(error, json=json)
+            status = tell(error, json=json, command=self._command_of(words))
         with contextlib.suppress(BrokenPipeError):
             sys.stdout.flush()
         sys.exit(status)
 
+    def _command_of(self, words: Sequence[str]) -> str:
+        """The command that was meant, as far as it was: an option without its value does not say whose it is."""
+        path, at = ["throughline"], self.commands
+        for word in words:
+            if word not in at:
+                if word.startswith("-"):
+                    continue
+                break
+            path.append(word)
+            at = getattr(at[word], "commands", {})
+        return " ".join(path)
 
-def tell(error: Exception, *, json: bool) -> int:
-    """Say what went wrong and what to do; the exit status."""
+
+def tell(error: Exception, *, json: bool, command: str = "throughline") -> int:
+    """Say what went wrong and what to do; the exit status. `command` is the one that was given."""
     match error:
         case Stop():
             stop = error
@@ -139,7 +152,7 @@ def tell(error: Exception, *, json: bool) -> int:
             if type(error).__name__ == "NoArgsIsHelpError":
                 sys.stdout.write(said + "\n")
                 return OK
-            hint = f"see `{context.command_path} --help`" if context else "see `throughline --help`"
+            hint = f"see `{context.command_path if context else command} --help`"
             stop = Stop(said, remedy=hint, code="usage", status=USAGE)
             if _NO_ID in said and (about := getattr(error, "param", None)) is not None:
                 stop = Stop("that is no id.", field=about.name, remedy=about.help, code="usage", status=USAGE)
