@@ -89,3 +89,10 @@ def test_an_option_without_its_value_points_to_its_own_commands_help() -> None:
     asked = typed("inbox", "list", "--status")
     assert asked.exit_code == frame.USAGE and "see `throughline inbox list --help`" in asked.stderr
     assert "see `throughline --help`" in typed("--no-such-option").stderr
+
+
+def test_a_feed_is_expected_in_the_minutes_that_the_registry_says(terminal: World, tmp_path: Path) -> None:
+    registry = tmp_path / "sources.toml"
+    registry.write_text('[[source]]\nname = "hourly"\nexpected_every_minutes = 120\n')
+    frame.asked.settings = terminal.system.settings.model_copy(update={"throughline_sources": registry})
+    assert "every 120 minutes" in typed("inbox", "feeds").stdout

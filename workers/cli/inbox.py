@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -244,7 +245,7 @@ def feeds(json: Json = False) -> None:
             (
                 feed.source,
                 feed.heard_at or "never",
-                f"every {feed.expected_every}" if feed.expected_every else "nothing is expected",
+                f"every {feed.expected_every // timedelta(minutes=1)} minutes" if feed.expected_every else "nothing is expected",
                 Text("silent", "bold red") if feed.silent else Text("heard", "green") if feed.heard_at else "",
             )
             for feed in heard
