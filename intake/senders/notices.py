@@ -56,8 +56,8 @@ REMEDIES: Final = {
     " at who may reach the port.",
     Kind.TEST_MESSAGES: "Is the sender still testing? Nothing follows from these. When it goes live it has to send P in MSH-11.",
     Kind.UNKNOWN_CODE: "`throughline inbox list --source {source}` shows the messages with their flags. Ask the sender what it"
-    " means, put that into the registry of sources, then replay what came meanwhile, by its flag: `throughline inbox replay"
-    " --source {source} --flag …`.",
+    " means, put that into the registry of sources, then replay what came meanwhile, by its flag:"
+    " `throughline inbox replay --source {source} --flag …`.",
     Kind.INPATIENT_REGISTRATIONS: "Are these admissions? Nothing follows from an A04 of an inpatient class. Ask the sender to send"
     " an A01 for each, or put what its class means into the registry of sources.",
 }
