@@ -128,7 +128,7 @@ def open_door(
     clock: Clock,
     sources: Sources,
 ) -> FrontDoor:
-    """Opens the front door onto the log's database at `url`, where `intake.inbox.create` has been run.
+    """Opens the front door onto the log's database at `url`, where `intake.store.inbox.create` has been run.
 
     `keys` is the log's key ring, which keeps the inbox's monthly keys too; `index_key` is THROUGHLINE_INDEX_KEY's bytes.
     """

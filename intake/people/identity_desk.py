@@ -246,13 +246,13 @@ class IdentityDesk:
             rows = cursor.execute(query, (reasons, id, id, QUESTIONS_MAX)).fetchall()
         for row in rows:
             told = row.outcome or {}
-            two = Choice.MERGE in _choices(row)
+            choices = _choices(row)
             members = tuple(row.proposed) or ((row.member,) if row.member else ())
             yield Question(
                 id=row.inbox_id, kind=Kind.MESSAGE, reason=row.reason, since=row.received_at, waits=now - row.received_at,
                 members=members, source=row.source_id, message_kind=row.kind,
-                choices=_choices(row),
-                pair=(told["pair"],) if two and "pair" in told else (),
+                choices=choices,
+                pair=(told["pair"],) if Choice.MERGE in choices and "pair" in told else (),
                 likely=tuple(told.get("proposed", ())) if isinstance(told.get("proposed"), list) else (),
             )  # fmt: skip
 

@@ -53,7 +53,7 @@ def asked(
             return reading.settled(Status.IGNORED, KEPT_APART, flags, proposed=(who, *(c.member for c in strangers)))
         outcome = {"pair": evidence, "survivor": who, "retired": list(open_), "trigger": said.trigger}
         return reading.settled(Status.WAITING, Reason.MERGE_OF_TWO.value, flags, proposed=(who, *open_), outcome=outcome)
-    if said.retired_cins and not row.released_by and (why := _unknown_cin(identity, seen, said)) is not None:
+    if said.retired_cins and not row.released_by and (why := _unknown_cin(seen, said)) is not None:
         return reading.settled(Status.WAITING, why.value, flags, proposed=(who,))
     orders: list[Order] = []
     for told in _orders(recogniser, identity, seen, reading, said, who, prior if not strangers else ()):
@@ -64,10 +64,10 @@ def asked(
     return Wanted(reading=reading, flags=flags, member=who, evidence=found.match.evidence, orders=tuple(orders))
 
 
-def _unknown_cin(identity: IdentityKeys, seen: Seen, said: PersonNotice) -> Reason | None:
+def _unknown_cin(seen: Seen, said: PersonNotice) -> Reason | None:
     """Which CIN of a hospital's merge of two is nobody's: whether the state replaced it, a person finds out (messages.md 1.2)."""
     for cins, why in ((said.member.cins, Reason.NEW_CIN), (said.retired_cins, Reason.FORMER_CIN)):
-        if any(seen.sight.holder(identity.cin_claim(cin)) is None for cin in cins):
+        if any(seen.sight.holder(claim) is None for claim in seen.names.claims(cins)):
             return why
     return None
 

@@ -1,4 +1,4 @@
--- The front door's tables. Run through intake.inbox.create as the application's role; may be run any number of times.
+-- The front door's tables. Run through intake.store.inbox.create as the application's role; may be run any number of times.
 -- No column holds a name, a birth date or a CIN in the clear: the message itself is sealed, look-ups are keyed HMACs.
 
 CREATE SCHEMA IF NOT EXISTS intake;

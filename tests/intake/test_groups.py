@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import psycopg
@@ -180,10 +181,7 @@ def test_a_lost_connection_is_opened_again(world: World) -> None:
     handed_over(world, [[adt("A60", control_id="0").encode()]])
 
     async def lose_it() -> None:
-        with ThreadPoolExecutor(2) as threads:
-            arrivals = Arrivals(world.door.reception, threads, world.url)
-            arrivals.open()
-            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+        async with opened_arrivals(world, world.url) as arrivals:
             with psycopg.connect(world.url, autocommit=True) as conn:
                 conn.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -191,9 +189,8 @@ def test_a_lost_connection_is_opened_again(world: World) -> None:
                 )
             await until(lambda: arrivals.connected == 0)
             await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
-            answers = await arrivals.handle([adt("A60", control_id="1").encode()], world.source, "127.0.0.1")
+            answers = await sent(world, arrivals, "1")
             assert b"MSA|AA|1" in (answers[0] or b"")
-            arrivals.close()
 
     asyncio.run(lose_it())
     world.door.inbox.pool.check()  # its connections were ended too
@@ -206,32 +203,25 @@ def test_a_commit_that_stalls_ends_and_what_nobody_waits_for_is_not_stored(world
     monkeypatch.setattr(intake_arrivals, "COMMIT_SECONDS_MAX", 0.3)
     monkeypatch.setattr(intake_inbox, "COMMIT_MS_MAX", 300)
 
-    def sent(arrivals: Arrivals, control_id: str) -> asyncio.Future[Answers]:
-        return arrivals.handle([adt("A60", control_id=control_id).encode()], world.source, "127.0.0.1")
-
     async def stall(url: str) -> None:
-        with ThreadPoolExecutor(2) as threads:
-            arrivals = Arrivals(world.door.reception, threads, url)
-            arrivals.open()
-            await until(lambda: not url or arrivals.connected == COMMITS_AT_ONCE)
+        async with opened_arrivals(world, url) as arrivals:
             with psycopg.connect(world.url) as conn:
                 conn.execute("LOCK TABLE intake.inbox IN EXCLUSIVE MODE")
                 stalled = []
                 for name in ("1", "2"):  # a turn of the loop between them: two commits
-                    stalled.append(sent(arrivals, name))
+                    stalled.append(sent(world, arrivals, name))
                     await asyncio.sleep(0)
                     await asyncio.sleep(0)
-                left, waits = sent(arrivals, "LEFT"), sent(arrivals, "WAITS")
+                left, waits = sent(world, arrivals, "LEFT"), sent(world, arrivals, "WAITS")
                 left.cancel()
                 async with asyncio.timeout(5):
                     assert [type(one) for one in await asyncio.gather(*stalled, return_exceptions=True)] == [CannotStore] * 2
             async with asyncio.timeout(10):
                 if not waits.done() or waits.exception() is not None:
                     await asyncio.gather(waits, return_exceptions=True)
-                    waits = sent(arrivals, "WAITS")
+                    waits = sent(world, arrivals, "WAITS")
                 assert b"MSA|AA|WAITS" in ((await waits)[0] or b"")
             await until(lambda: not url or arrivals.connected == COMMITS_AT_ONCE)
-            arrivals.close()
 
     for url in ("", world.url):
         asyncio.run(stall(url))
@@ -242,21 +232,16 @@ def test_a_connection_that_is_lost_with_a_statement_under_way_closes_its_senders
     handed_over(world, [[adt("A60", control_id="0").encode()]])
 
     async def lose_it() -> None:
-        with ThreadPoolExecutor(2) as threads:
-            arrivals = Arrivals(world.door.reception, threads, world.url)
-            arrivals.open()
-            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+        async with opened_arrivals(world, world.url) as arrivals:
             with psycopg.connect(world.url) as conn, psycopg.connect(world.url, autocommit=True) as other:
                 conn.execute("LOCK TABLE intake.inbox IN EXCLUSIVE MODE")
-                waits = arrivals.handle([adt("A60", control_id="1").encode()], world.source, "127.0.0.1")
-                stuck = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-                await until(lambda: other.execute(stuck).fetchone() is not None)
-                other.execute(f"SELECT pg_terminate_backend(pid) FROM ({stuck}) AS stuck")
+                waits = sent(world, arrivals, "1")
+                await until(lambda: other.execute(STUCK).fetchone() is not None)
+                other.execute(f"SELECT pg_terminate_backend(pid) FROM ({STUCK}) AS stuck")
                 async with asyncio.timeout(5):
                     with pytest.raises(CannotStore, match="LOST"):
                         await waits
             await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
-            arrivals.close()
 
     asyncio.run(lose_it())
 
@@ -265,21 +250,16 @@ def test_a_sender_that_leaves_with_its_statement_under_way_hurts_nobody(world: W
     handed_over(world, [[adt("A60", control_id="0").encode()]])
 
     async def leave() -> None:
-        with ThreadPoolExecutor(2) as threads:
-            arrivals = Arrivals(world.door.reception, threads, world.url)
-            arrivals.open()
-            await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+        async with opened_arrivals(world, world.url) as arrivals:
             with psycopg.connect(world.url) as conn, psycopg.connect(world.url, autocommit=True) as other:
                 conn.execute("LOCK TABLE intake.inbox IN EXCLUSIVE MODE")
-                left, stays = (arrivals.handle([adt("A60", control_id=n).encode()], world.source, "127.0.0.1") for n in "12")
-                stuck = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-                await until(lambda: other.execute(stuck).fetchone() is not None)
+                left, stays = (sent(world, arrivals, n) for n in "12")
+                await until(lambda: other.execute(STUCK).fetchone() is not None)
                 left.cancel()
             async with asyncio.timeout(10):
                 assert b"MSA|AA|2" in ((await stays)[0] or b"")
-                later = await arrivals.handle([adt("A60", control_id="3").encode()], world.source, "127.0.0.1")
+                later = await sent(world, arrivals, "3")
             assert b"MSA|AA|3" in (later[0] or b"") and arrivals.connected == COMMITS_AT_ONCE
-            arrivals.close()
 
     asyncio.run(leave())
     assert {row.control_id for row in world.rows()} == {"0", "1", "2", "3"}
@@ -297,23 +277,39 @@ async def until(so: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+@asynccontextmanager
+async def opened_arrivals(world: World, url: str) -> AsyncIterator[Arrivals]:
+    """With `url` over connections of the loop's own, all of them open; else over threads."""
+    with ThreadPoolExecutor(2) as threads:
+        arrivals = Arrivals(world.door.reception, threads, url)
+        arrivals.open()
+        await until(lambda: not url or arrivals.connected == COMMITS_AT_ONCE)
+        try:
+            yield arrivals
+        finally:
+            arrivals.close()
+
+
+def sent(world: World, arrivals: Arrivals, control_id: str) -> asyncio.Future[Answers]:
+    return arrivals.handle([adt("A60", control_id=control_id).encode()], world.source, "127.0.0.1")
+
+
+STUCK = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+"""What waits for a lock."""
+
+
 def handed_over(world: World, groups: list[list[bytes]], *, url: str = "") -> list[Answers]:
     """The answers to what several connections hand over at once; none where it could not be stored. With `url` over connections
     of the loop's own."""
 
     async def hand_over() -> list[Answers]:
-        with ThreadPoolExecutor(2) as threads:
-            arrivals = Arrivals(world.door.reception, threads, url)
-            if url:
-                arrivals.open()
-                await until(lambda: arrivals.connected == COMMITS_AT_ONCE)
+        async with opened_arrivals(world, url) as arrivals:
             async with asyncio.timeout(10):
                 found = await asyncio.gather(
                     *(arrivals.handle(frames, world.source, "127.0.0.1") for frames in groups), return_exceptions=True
                 )
-            arrivals.close()
-            assert all(isinstance(one, list | CannotStore) for one in found)
-            return [one if isinstance(one, list) else [] for one in found]
+        assert all(isinstance(one, list | CannotStore) for one in found)
+        return [one if isinstance(one, list) else [] for one in found]
 
     return asyncio.run(hand_over())
 
