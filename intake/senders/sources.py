@@ -14,6 +14,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import time
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -451,8 +452,10 @@ def _remedy(error: ErrorDetails) -> str:
     """What is wrong and what to write, in a registry's words."""
     match error["type"]:
         case "extra_forbidden":
-            known = ", ".join(sorted(Source.model_fields))
-            return f"there is no such field; take it away or write one of {known}"
+            *within, unknown = error["loc"]
+            fields = sorted((Facility if within else Source).model_fields)
+            near = get_close_matches(str(unknown), fields, n=2)
+            return f"there is no such field; take it away or write {' or '.join(near) or 'one of ' + ', '.join(fields)}"
         case "missing":
             return "is missing; write it"
         case _:

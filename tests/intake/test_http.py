@@ -80,6 +80,7 @@ def test_what_cannot_be_stored_is_asked_for_again(world: World, monkeypatch: pyt
         ('[[source]]\nname = "a"\ncharset = "UTF-16"', "UTF-8"),
         ('[[source]]\nname = "a"\nack = "auto"', "source 1: ack"),
         ('[[source]]\nname = "a"\ntoken_sha256 = "' + "0" * 64 + '"', "no such field"),
+        ('[[source]]\nname = "a"\ntime_zone = "UTC"', "time_zone: there is no such field; take it away or write timezone"),
         ('[[source]]\nname = "a"\n[[source]]\nname = "a"', "one name"),
         ('[[source]]\nname = "a"' + FACILITY.format("x", "Q") + FACILITY.format("y", "q"), "alias"),
     ],
