@@ -172,6 +172,7 @@ def test_the_same_command_key_again_changes_nothing(call: Call) -> None:
         (("token", "create", "--role", "supervisor", "--for", "dana@example.org", "--as", "rosa@example.org"), 1, "role"),
         (("send-hl7", "--cin", CIN, "--to", "127.0.0.1:1"), 3, "acknowledged"),
         (("send-hl7", "--to", "nowhere", "--cin", CIN), 2, "--to"),
+        (("send-hl7", str(ROOT / "pyproject.toml")), 1, "does not begin with MSH"),
         (("nothing",), 2, "No such command"),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, tuple) else "",

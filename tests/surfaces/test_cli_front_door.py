@@ -96,3 +96,8 @@ def test_a_feed_is_expected_in_the_minutes_that_the_registry_says(terminal: Worl
     registry.write_text('[[source]]\nname = "hourly"\nexpected_every_minutes = 120\n')
     frame.asked.settings = terminal.system.settings.model_copy(update={"throughline_sources": registry})
     assert "every 120 minutes" in typed("inbox", "feeds").stdout
+
+
+def test_a_batch_is_its_messages_and_the_words_within_begin_none() -> None:
+    said = b"\xef\xbb\xbfFHS|^~\\&\nBHS|^~\\&\r\nMSH|^~\\&|A\r\nNTE|1||see MSH|9\r\n\x1c\r\x0bMSH#^~\\&#B\n"
+    assert sending._messages(said) == (b"MSH|^~\\&|A\rNTE|1||see MSH|9\r", b"MSH#^~\\&#B\r")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import secrets
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +26,10 @@ from workers.settings import Settings
 
 SEND_MAX = 1_000
 """Messages of one file: more is a load test, and there is another tool for that."""
+
+_BEGINNING = re.compile(rb"(?:\A|\r+)(?=MSH[^\sA-Za-z0-9])")
+_BATCH = (b"FHS", b"BHS")
+"""Lines that may stand before the first message."""
 
 
 class Trigger(StrEnum):
@@ -169,17 +175,16 @@ def _clean(text: str) -> str:
 
 
 def _messages(raw: bytes) -> tuple[bytes, ...]:
-    """The messages of a file: each begins with MSH, line ends of any kind, MLLP frames or not."""
+    """The messages of a file: each begins with a line MSH, line ends of any kind, MLLP frames or not, in a batch or not."""
     text = (
-        raw.replace(b"\x0b", b"").replace(b"\x1c", b"").replace(b"\r\n", b"\r").replace(b"\n", b"\r").removeprefix(b"\xef\xbb\xbf")
+        raw.replace(b"\x0b", b"").replace(b"\x1c", b"").replace(b"\r\n", b"\r").replace(b"\n", b"\r").removeprefix(codecs.BOM_UTF8)
     )
-    parts = [part for part in text.split(b"MSH|") if part.strip()]
-    found = tuple(b"MSH|" + part.strip(b"\r") + b"\r" for part in parts)
-    if not found or len(found) > SEND_MAX:
-        raise Stop(
-            f"holds {len(found)} messages.", field="file", remedy=f"give one with 1 to {SEND_MAX} messages that begin with MSH|"
-        )
-    return found
+    before, *messages = _BEGINNING.split(text.lstrip())
+    if not messages or any(line.strip() and not line.startswith(_BATCH) for line in before.split(b"\r")):
+        raise Stop("is no HL7 v2: it does not begin with MSH.", field="file", remedy="give one of messages that begin with MSH|")
+    if len(messages) > SEND_MAX:
+        raise Stop(f"holds {len(messages)} messages.", field="file", remedy=f"give one with 1 to {SEND_MAX} of them")
+    return tuple(message.strip(b"\r") + b"\r" for message in messages)
 
 
 def where_to(to: str | None, settings: Settings) -> tuple[str, int]:
