@@ -122,7 +122,7 @@ def worklist(
         columns = ("act by", "state", "what", "member", "owed by", "plan", "why", "key")
         f.table(f"Owed on {f.local(now)}", columns, rows, empty="Nothing is owed.", note=note(system, page))
         if matters is not None:
-            _show_matters(matters, limit, plan)
+            _show_matters(matters, limit, plan, known=system.settings.throughline_as is not None)
         else:
             for notice in Notices(system.pool).open():
                 f.err.print(Text(f"Front door: {notice.said}, since {f.local(notice.since)}. {notice.remedy}", style="bold yellow"))
@@ -151,7 +151,8 @@ def _of_a_process(kind: str | None) -> str | None:
     return kind
 
 
-def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None) -> None:
+def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None, *, known: bool) -> None:
+    """`known`: who looks at them has said who that is."""
     if not matters:
         f.out.print("Nothing waits at the front door." if plan is None else f"Nothing of {plan} waits at the front door.")
         return
@@ -172,6 +173,8 @@ def _show_matters(matters: Sequence[Matter], limit: int, plan: str | None) -> No
     f.tree(tree)
     if len(matters) > limit:
         f.err.print(Text(f"{len(matters) - limit} more with a higher --limit", style="dim"))
+    if not known:
+        f.err.print(Text("What writes wants to know who you are: add --as, or set THROUGHLINE_AS once", style="dim"))
 
 
 def deadlines(
