@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import psycopg
-from temporalio import activity
-from temporalio.exceptions import ApplicationError, CancelledError
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from eventlog.codec import UnknownFact
 from eventlog.keys import CannotUnwrap
@@ -43,21 +38,3 @@ def code_of(error: BaseException) -> str:
     if type(error).__name__ in ("PoolTimeout", "PoolClosed"):
         return "database_away"
     return next((code for kind, code in CODES if isinstance(error, kind)), DEFECT)
-
-
-class OnlyCodes(Interceptor):
-    """Replaces every exception that an activity would hand to Temporal by its code: no text, no cause, no traceback."""
-
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
-        return _OnlyCodes(next)
-
-
-class _OnlyCodes(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
-        try:
-            return await super().execute_activity(input)
-        except (CancelledError, activity._CompleteAsyncError):
-            raise
-        except Exception as error:
-            code = code_of(error)
-        raise ApplicationError(code, type=code)

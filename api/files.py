@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.door import FileReceipt
+from api.offering import READERS
 from api.problems import Problem, unavailable
-from api.security import READERS, Use, only
+from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
 from intake.files.profiles import FileKind

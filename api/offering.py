@@ -22,6 +22,8 @@ CARE = (Role.CARE_MANAGER, Role.SUPERVISOR)
 OFFICE = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR)
 LEADING = (Role.SUPERVISOR,)
 RUNNING = (Role.SUPERVISOR, Role.OPERATOR)
+READERS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR, Role.AUDITOR)
+"""Who may look at what belongs to people."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from api.offering import OFFICE, RUNNING, Offer
+from api.offering import OFFICE, READERS, RUNNING, Offer
 from api.offers import OFFERS
-from api.security import READERS
 from domain.core import StreamId
 from domain.staff.facts import Role
 from intake.door import FrontDoor

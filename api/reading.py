@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from api.looking_back import Explanation, MemberThen, Nobody, explain, instant_of, member_then
+from api.offering import READERS
 from api.open_matters import MATTERS_MAX, OPERATIONS, Matter, MatterKind, counted, open_matters
 from api.problems import Problem
-from api.security import READERS, Use, only
+from api.security import Use, only
 from api.tokens import Caller
 from api.year import YearThen, years_then
 from domain.staff.facts import Role

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from api.door import RowFault
+from api.offering import READERS
 from api.problems import Problem, unavailable
 from api.reading import may_see_names
-from api.security import READERS, Use, only
+from api.security import Use, only
 from api.tokens import Caller
 from domain.staff.facts import Role
 from eventlog.traces import current_traceparent

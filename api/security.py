@@ -44,8 +44,6 @@ HEADERS = {
 }
 QUIET = ("/livez", "/readyz")
 
-READERS = (Role.CARE_MANAGER, Role.SUPERVISOR, Role.OPERATOR, Role.AUDITOR)
-
 _log = structlog.get_logger()
 _tracer = trace.get_tracer("throughline.api")
 _bearer = HTTPBearer(auto_error=False, description="A token of `throughline token create`")

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
-
 from api.tokens import mint
 from domain.core import StreamId
 from domain.staff.facts import Role
@@ -85,6 +83,8 @@ class Story:
         listed = (*people, replace(people[0], cin="91234567B", given_name="Typo"))
         file = member_file(listed, effective_on=today, authorized_on=today - timedelta(days=6))
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "text/csv"}
+        import httpx  # every command of the command line would wait for it
+
         answer = httpx.post(
             f"{self.stage.api}/v1/member-files?plan={PLAN}", content=file, headers=headers, timeout=HTTP_SECONDS_MAX
         )

@@ -30,7 +30,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker, WorkerDeploymentConfig
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.codes import OnlyCodes
+from activities.only_codes import OnlyCodes
 from eventlog.recorder import LogAway
 from workers.composition import System, connect_temporal
 from workers.reconcile import Reconciler, ensure_schedule

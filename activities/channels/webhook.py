@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-import httpx
+from typing import TYPE_CHECKING
 
 from activities.channels.port import SEND_SECONDS_MAX, Failed, Outgoing, Sent, Told
 from activities.channels.signature import IDEMPOTENCY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature, timestamp_of
+
+if TYPE_CHECKING:
+    import httpx
 
 TRIES_MAX = 3
 BUSY = (408, 425, 429)
@@ -57,6 +59,8 @@ class Webhook:
         return told
 
     def _post(self, message: Outgoing, seconds: float) -> Told:
+        import httpx  # a tenth of a second that nobody waits for who sends no texts
+
         body = _body(message)
         timestamp = timestamp_of(self.utc_now())
         headers = {

@@ -18,8 +18,6 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, Final
 
-import openpyxl
-
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 ROWS_MAX: Final = 1_000_000
 COLUMNS_MAX: Final = 512
@@ -141,6 +139,8 @@ def _unwrapped(cell: str) -> str:
 
 
 def _sheets(raw: bytes) -> Iterator[Table]:
+    import openpyxl  # a quarter of a second, and every command of the command line would wait for it
+
     _harmless(raw)
     try:
         book = openpyxl.load_workbook(io.BytesIO(raw), read_only=True, data_only=True, keep_links=False)

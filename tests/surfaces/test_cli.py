@@ -187,6 +187,13 @@ def test_what_goes_wrong_says_field_and_remedy(call: Call, words: tuple[str, ...
         assert json.loads(as_json.stderr)["error"]
 
 
+def test_no_command_waits_for_what_only_some_commands_use() -> None:
+    heavy = ("fastapi", "httpx", "openpyxl", "uvicorn")
+    looked = f"import sys, workers.cli; print(*(m for m in {heavy} if m in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", looked], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert found.stdout.split() == []
+
+
 def test_a_defect_shows_its_place_and_never_its_text(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any, **named: Any) -> Any:
         raise ValueError(f"duplicate key (name)=({PLANTED_NAME})")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import signal
 from datetime import timedelta
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Annotated
+from urllib.request import urlopen
 
-import httpx
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -116,8 +118,9 @@ def _ready(stage: Stage, ended: int | None) -> bool:
     if ended is not None:
         raise demo.DemoFailed(f"The programme ended at once with status {ended}; its words are in {demo.words_of(stage)}")
     try:
-        return httpx.get(f"{stage.api}/readyz", timeout=READY_WITHIN_SECONDS).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+        with urlopen(f"{stage.api}/readyz", timeout=READY_WITHIN_SECONDS) as answer:
+            return int(answer.status) == HTTPStatus.OK
+    except (OSError, HTTPException):
         return False
 
 
