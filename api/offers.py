@@ -82,7 +82,9 @@ _PROGRAMME: tuple[Offer, ...] = (
     Offer("members", "recognised-messages", "recognise-message", identity.RecogniseMessage, "A message is about this member",
           OFFICE, {"message": EVENT, "reason": "called her"}, group=IDENTITY),
     Offer("members", "disowned-messages", "disown-message", identity.DisownMessage, "A message is not about this member", OFFICE,
-          {"message": EVENT, "reason": "her niece"}, group=IDENTITY),
+          {"message": EVENT, "reason": "her niece"}, derived=("numbers", "evidence"), group=IDENTITY,
+          remark="An answer to the question about the message, which `throughline identity list` shows, is remembered for whoever "
+          "has the numbers of that message, too."),
     Offer("members", "accepted-contact-points", "accept-contact-point", identity.AcceptContactPoint,
           "A number or address that a hospital has is the member's", OFFICE, {"point": "phone-2"}, group=IDENTITY),
     Offer("members", "rejected-contact-points", "reject-contact-point", identity.RejectContactPoint,

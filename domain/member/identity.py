@@ -6,7 +6,7 @@ so that taking it back restores both exactly. Numbers are named by keyed digests
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -127,9 +127,12 @@ class MessageRecognised(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageDisowned(Fact):
-    """Somebody looked and found that a message is not about this member."""
+    """Somebody looked and found that a message is not about this member, though `evidence` speaks for it. `numbers` are the keys of
+    the numbers that it has: whoever is known by one of them is not this member either, on this evidence."""
 
     message: str
+    numbers: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
     reason: str | None = personal()
 
 
@@ -246,7 +249,11 @@ class RecogniseMessage(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisownMessage(Command):
+    """`numbers` are the keys of the message's numbers, `evidence` names what agreed."""
+
     message: str
+    numbers: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
     reason: str | None = personal()
 
 
@@ -320,10 +327,18 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Stranger:
+    """Whom a message is about that is not about the member: the keys of their numbers, and what agreed nevertheless."""
+
+    numbers: frozenset[str]
+    evidence: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """`former_cins`: (claim stream of the CIN that replaced it, the frozen CIN), oldest first. `survivor`: who this member goes on
     as; `absorbed`: who goes on as this member. `apart`: who was found to be somebody else, on which evidence. `messages`: what
-    somebody found of messages by their ids: whether they are about this member."""
+    somebody found of messages by their ids: whether they are about this member; `strangers`: whom those are about that are not."""
 
     numbers: Mapping[str, RecordNumber] = field(default_factory=dict)
     former_cins: tuple[tuple[StreamId, str | None], ...] = ()
@@ -331,6 +346,7 @@ class Identity:
     absorbed: tuple[StreamId, ...] = ()
     apart: Mapping[StreamId, frozenset[str]] = field(default_factory=dict)
     messages: Mapping[str, bool] = field(default_factory=dict)
+    strangers: Mapping[str, Stranger] = field(default_factory=dict)
     proposals: Mapping[str, Proposal] = field(default_factory=dict)
     rejected: frozenset[str] = frozenset()
 
@@ -338,6 +354,12 @@ class Identity:
     def linked(self) -> tuple[StreamId, ...]:
         """The members with whom this one is one person, as far as this stream says."""
         return (*((self.survivor,) if self.survivor is not None else ()), *self.absorbed)
+
+    def apart_from(self, numbers: Iterable[str]) -> frozenset[str]:
+        """On which evidence somebody found that whoever is known by one of these numbers is not this member."""
+        asked = frozenset(numbers)
+        found = (stranger.evidence for stranger in self.strangers.values() if not asked.isdisjoint(stranger.numbers))
+        return frozenset().union(*found)
 
     def forgotten(self) -> Identity:
         """Without what names a person, once the member's personal data was erased."""
@@ -374,9 +396,11 @@ def evolve(state: Identity, recorded: Recorded) -> Identity:
         case MembersKeptApart(other=other, evidence=evidence):
             return replace(state, apart={**state.apart, other: state.apart.get(other, frozenset()) | set(evidence)})
         case MessageRecognised(message=message):
-            return replace(state, messages={**state.messages, message: True})
-        case MessageDisowned(message=message):
-            return replace(state, messages={**state.messages, message: False})
+            strangers = {k: v for k, v in state.strangers.items() if k != message}
+            return replace(state, messages={**state.messages, message: True}, strangers=strangers)
+        case MessageDisowned(message=message, numbers=numbers, evidence=evidence):
+            strangers = {**state.strangers, message: Stranger(frozenset(numbers), frozenset(evidence))}
+            return replace(state, messages={**state.messages, message: False}, strangers=strangers)
         case ContactPointProposed() as f:
             proposal = Proposal(f.point, f.kind, f.learned_from, f.source, f.value, recorded.occurred_at)
             return replace(state, proposals={**state.proposals, f.point: proposal})
@@ -431,10 +455,10 @@ def decide(command: Any, member: Any, context: Context, at: Instant) -> Decision
             if refusal := _too_many(state.messages, message, MESSAGES_MAX, "message"):
                 return refusal
             return (MessageRecognised(message=message, reason=reason),)
-        case DisownMessage(message=message, reason=reason):
+        case DisownMessage(message=message) as c:
             if refusal := _too_many(state.messages, message, MESSAGES_MAX, "message"):
                 return refusal
-            return (MessageDisowned(message=message, reason=reason),)
+            return (MessageDisowned(message=message, numbers=c.numbers, evidence=c.evidence, reason=c.reason),)
         case MoveStay() as c:
             return _move_stay(c, member, context)
         case ProposeContactPoint() as c:

@@ -37,7 +37,10 @@ from intake.files.lines import Asked, Listing, Reading
 from intake.files.memberfile import RosterRow
 from intake.people.identity import IdentityKeys
 from intake.people.readings import Sight
-from intake.reading.identifiers import first_names_agree, names_agree
+from intake.people.recognising import candidate
+from intake.people.scoring import Likely, score, shared, weights_on
+from intake.reading.identifiers import first_names_agree, names_agree, phone_key
+from intake.reading.notification import MemberKeys
 from intake.store.inbox import ANOTHER_PLAN, ENDS_LATER, Row, Settlement
 
 PLAN_FILE: Final = "plan_file"
@@ -96,6 +99,16 @@ def alike(sight: Sight, called: Iterable[StreamId], given_name: str, row: Row) -
         and first_names_agree(sight.member(one).given_name, given_name) is not False
         and not sight.disowned(one, str(row.inbox_id))
     )
+
+
+def compared(sight: Sight, member: StreamId, said: RosterRow, row: Row) -> Likely:
+    """What speaks for a row's being about a member."""
+    known = candidate(sight, member, in_full=True)
+    keys = MemberKeys(
+        family_name=said.family_name, given_name=said.given_name, birth_date=said.birth_date, sex=said.sex.upper()[:1],
+        phone=shared([phone_key(phone) for phone in said.phones], known),
+    )  # fmt: skip
+    return score(keys, known, weights_on(row.received_at.date()))
 
 
 def open_episode(sight: Seen, member: StreamId, plan: str) -> StreamId | None:

@@ -50,8 +50,10 @@ from intake.files.reports import Outcome, ReportLine, lines_of, said_of, totals
 from intake.files.tables import FileRefused
 from intake.people.identity import IdentityKeys
 from intake.people.index import IdentityIndex
-from intake.people.matching import Reason
+from intake.people.matching import POSSIBLE_MEMBER, Reason
 from intake.people.readings import Sight
+from intake.people.recognising import apart_on, compared
+from intake.people.scoring import Likely
 from intake.store.claims import next_of_files
 from intake.store.inbox import Arrival, Inbox, Row, Settlement, Status, UnknownMessage
 
@@ -129,7 +131,6 @@ class Preview:
         return totals(self.lines)
 
 
-POSSIBLE_MEMBER: Final = "possible_member"
 ANY_CIN: Final = "90000000A"
 """Stands in for a CIN that is missing, to see whether anything else is."""
 
@@ -500,8 +501,8 @@ class MemberFiles:
         listing.needed(sight, self._identity, looked)
         doubtful = self._doubtful(conn, sight, looked)
         for reading in looked:
-            if (proposed := doubtful.get(reading.row.inbox_id)) is not None:
-                yield reading, _under_another_cin(reading, proposed)
+            if (likely := doubtful.get(reading.row.inbox_id)) is not None:
+                yield reading, _under_another_cin(reading, likely)
             elif isinstance(reading.said, RosterRow):
                 yield (
                     reading,
@@ -510,10 +511,11 @@ class MemberFiles:
             else:
                 yield reading, grants.asked(sight, self._identity, reading)
 
-    def _doubtful(self, conn: Connection[TupleRow], sight: Seen, looked: Sequence[Reading]) -> dict[UUID, tuple[StreamId, ...]]:
-        """The rows under an unknown CIN that may be about somebody whom we know under another one, and who that is."""
+    def _doubtful(self, conn: Connection[TupleRow], sight: Seen, looked: Sequence[Reading]) -> dict[UUID, tuple[Likely, ...]]:
+        """The rows under an unknown CIN that may be about somebody whom we know under another one, and who that is: nobody of whom
+        it was found before that they do not have this CIN, unless something more agrees now."""
         unknown = {
-            reading.row.inbox_id: (reading, reading.said.given_name)
+            reading.row.inbox_id: (reading, reading.said)
             for reading in looked
             if isinstance(reading.said, RosterRow)
             and not reading.row.released_by
@@ -521,11 +523,13 @@ class MemberFiles:
         }
         called = self._index.called(conn, (reading.person for reading, _ in unknown.values()))
         sight.fetch(member for members in called.values() for member in members)
-        found = {
-            id: listing.alike(sight, called.get(reading.person, ()), given_name, reading.row)
-            for id, (reading, given_name) in unknown.items()
-        }
-        return {id: proposed for id, proposed in found.items() if proposed}
+        found: dict[UUID, tuple[Likely, ...]] = {}
+        for id, (reading, said) in unknown.items():
+            alike = listing.alike(sight, called.get(reading.person, ()), said.given_name, reading.row)
+            likely = [listing.compared(sight, one, said, reading.row) for one in alike]
+            decided = {one.member: apart_on(self._identity, sight, one.member, (reading.key.hex(),)) for one in likely}
+            found[id] = tuple(one for one in likely if one.is_news_to(decided[one.member]))
+        return {id: likely for id, likely in found.items() if likely}
 
     def _outcomes(self, work: Sequence[Asked]) -> list[tuple[Accepted, ...] | Refusal]:
         """What the log made of each row: as many in one append as it takes; one by one where they do not go together.
@@ -693,10 +697,11 @@ def _lists(reading: Reading) -> bool:
     return isinstance(said, RosterRow) and said.action == "add" and not listing.over(reading, said)
 
 
-def _under_another_cin(reading: Reading, proposed: tuple[StreamId, ...]) -> Settlement:
+def _under_another_cin(reading: Reading, likely: tuple[Likely, ...]) -> Settlement:
     because = "we know somebody of this name and birth date under another CIN; a person says whether it is the same"
     waits = reading.waits(Reason.OTHER_CIN.value, "cin", because, "say whether one CIN replaced the other")
-    return replace(waits, proposed=proposed)
+    outcome = {**(waits.outcome or {}), **compared(likely, (reading.key.hex(),))}
+    return replace(waits, proposed=tuple(one.member for one in likely), outcome=outcome)
 
 
 def _unchanged(reading: Reading, member: StreamId) -> Settlement:

@@ -8,7 +8,7 @@ from it follows from the facts.
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -37,10 +37,10 @@ from eventlog.clock import Clock
 from eventlog.gateway import Accepted, Gateway, Order, Outcome
 from intake.people.identity import IdentityKeys
 from intake.people.index import LINK, PAIR, POINT
-from intake.people.matching import IDENTITY_REASONS, Reason
+from intake.people.matching import IDENTITY_REASONS, POSSIBLE_MEMBER, Candidate, Reason
 from intake.people.readings import Sight
-from intake.people.recognising import candidate
-from intake.people.scoring import Likely, score, weights_on
+from intake.people.recognising import apart_on, candidate, numbers_of
+from intake.people.scoring import Likely, score, shared, weights_on
 from intake.reading.forms import Read, read_stored
 from intake.reading.identifiers import phone_key
 from intake.reading.notification import Ignored, MemberKeys
@@ -51,7 +51,7 @@ QUESTIONS_MAX: Final = 500
 PAGE: Final = 200
 """Of what may be a question, so much is loaded and compared at once."""
 
-ROSTER_REASONS: Final = ("birth_date_conflict", "identity_conflict", "possible_member", "no_cin")
+ROSTER_REASONS: Final = ("birth_date_conflict", "identity_conflict", POSSIBLE_MEMBER, "no_cin")
 """Why rows of files and referrals wait for somebody to say who is meant (domain.md 7, scenarios 3 and 4)."""
 
 _NAMESPACE: Final = UUID("b2c1f6de-8d55-5a0e-9f0b-0a6f3fd0a6c4")
@@ -183,8 +183,12 @@ class IdentityDesk:
                 whose = member or (question.members[0] if len(question.members) == 1 else None)
                 if whose is None:
                     raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
-                kind = RecogniseMessage if choice is Choice.ATTACH else DisownMessage
-                return kind(stream=whose, by=by, message=str(question.id), reason=reason)
+                if choice is Choice.ATTACH:
+                    return RecogniseMessage(stream=whose, by=by, message=str(question.id), reason=reason)
+                numbers, evidence = self._compared_by(question, whose)
+                return DisownMessage(
+                    stream=whose, by=by, message=str(question.id), numbers=numbers, evidence=evidence, reason=reason
+                )  # fmt: skip
             case Choice.WITHDRAW_DEATH:
                 (whose,) = question.members
                 standing = Sight(self._gateway).member(whose).death()
@@ -206,6 +210,13 @@ class IdentityDesk:
                 return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
             case Choice.REJECT:
                 return RejectContactPoint(stream=question.members[0], by=by, point=question.subject, reason=reason)
+
+    def _compared_by(self, question: Question, whose: StreamId) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The keys of a message's numbers, and what agreed of it with somebody."""
+        numbers = (self._inbox.show(question.id).row.outcome or {}).get("numbers", ())
+        person = Sight(self._gateway).person(whose)
+        found = next((one["evidence"] for one in question.likely if one["member"] in person), ())
+        return tuple(numbers), tuple(feature for feature, _, points in found if points > 0)
 
     def _may_not_move(self, message: UUID, command: RecogniseMessage) -> Refusal | None:
         """Why somebody may not attach a message that takes its stay along from another member: said at once, where the message
@@ -263,10 +274,10 @@ class IdentityDesk:
             sight.fetch(member for one, other, _ in page for member in (one, other))
             for one, other, since in page:
                 found = self._compared(sight, one, other)
-                if found is not None and not _settled(sight, one, other, found):
+                if found is not None and not self._settled(sight, one, other, found):
                     yield Question(
                         id=uuid5(_NAMESPACE, f"{one}|{other}"), kind=Kind.PAIR, reason="alike", since=since, waits=now - since,
-                        members=(one, other), choices=(Choice.MERGE, Choice.KEEP_APART), pair=evidence_of(found),
+                        members=(one, other), choices=(Choice.MERGE, Choice.KEEP_APART), pair=found.agreeing,
                         likely=(found.plain(),),
                     )  # fmt: skip
 
@@ -275,9 +286,16 @@ class IdentityDesk:
         if sight.member(one).erased or sight.member(other).erased or other in sight.person(one):
             return None
         weights = weights_on(self._clock.now().date())
-        compared = candidate(sight, other, in_full=True)
-        found = score(_keys_of(sight.member(one), compared.phones), compared, weights)
+        known = candidate(sight, other, in_full=True)
+        found = score(_keys_of(sight.member(one), known), known, weights)
         return found if found.score >= weights.propose else None
+
+    def _settled(self, sight: Sight, one: StreamId, other: StreamId, found: Likely) -> bool:
+        """Whether somebody kept the two apart on this evidence: as members, or when one of them was but what a message said."""
+        decided = sight.member(one).identity.apart.get(other, frozenset())
+        for a, b in ((one, other), (other, one)):
+            decided |= apart_on(self._identity, sight, a, numbers_of(self._identity, sight, b))
+        return not found.is_news_to(decided)
 
     def _two_episodes(self, now: datetime) -> Iterator[Question]:
         """One person with two open episodes: only one may go on, and somebody has to close the other."""
@@ -350,11 +368,6 @@ class IdentityDesk:
         )  # fmt: skip
 
 
-def evidence_of(found: Likely) -> tuple[str, ...]:
-    """What agreed, by name: two members who were kept apart are proposed again once something more agrees."""
-    return tuple(e.feature for e in found.evidence if e.points > 0)
-
-
 def _choices(row: Row) -> tuple[Choice, ...]:
     """What a person may find of a message that waits."""
     if row.reason == Reason.MERGE_OF_TWO and len(row.proposed) > 1:
@@ -364,10 +377,6 @@ def _choices(row: Row) -> tuple[Choice, ...]:
     if row.reason == Reason.NEW_CIN:
         return (Choice.REPLACE_CIN, Choice.ATTACH, Choice.KEEP_APART)
     return (Choice.ATTACH, Choice.KEEP_APART)
-
-
-def _settled(sight: Sight, one: StreamId, other: StreamId, found: Likely) -> bool:
-    return set(evidence_of(found)) <= sight.member(one).identity.apart.get(other, frozenset())
 
 
 def _two_of(question: Question, other: StreamId | None) -> tuple[StreamId, StreamId]:
@@ -380,13 +389,13 @@ def _two_of(question: Question, other: StreamId | None) -> tuple[StreamId, Strea
     return one, others[0]
 
 
-def _keys_of(member: Member, shared: Container[str]) -> MemberKeys:
-    """A member as if a message were about them: with a phone that is `shared`, where they have one."""
+def _keys_of(member: Member, known: Candidate) -> MemberKeys:
+    """A member as if a message were about them."""
     phones = [phone_key(p.value) for p in member.points.values() if p.kind is PointKind.PHONE and p.value]
     return MemberKeys(
         family_name=member.family_name or "", given_name=member.given_name or "",
         birth_date=date.fromisoformat(member.birth_date) if member.birth_date else None, sex=member.sex.upper()[:1],
-        phone=next((phone for phone in phones if phone in shared), phones[0] if phones else ""),
+        phone=shared(phones, known),
     )  # fmt: skip
 
 

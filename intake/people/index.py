@@ -51,7 +51,7 @@ from eventlog.arrays import byteas, texts
 from eventlog.gateway import Gateway
 from eventlog.log import ROW_COLUMNS, Log
 from intake.people.identity import IdentityKeys
-from intake.people.matching import IDENTITY_REASONS, Reason
+from intake.people.matching import IDENTITY_REASONS, POSSIBLE_MEMBER, Reason
 from intake.people.readings import Sight
 from intake.store.claims import INDEX_LOCK
 from intake.store.inbox import ANOTHER_PLAN, DEATH_TAKEN_BACK, ENDS_LATER, NOT_ASSIGNED, Inbox
@@ -248,8 +248,12 @@ class IdentityIndex:
                 return self._inbox.wake_waiting(conn, (recorded.stream,), (DEATH_TAKEN_BACK,), now)
             case MessageRecognised(message=message):
                 return self._inbox.recognised(conn, UUID(message), recorded.stream, by=recorded.actor, now=now)
-            case MessageDisowned(message=message):
-                return self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now, still_open=Reason.OTHER_CIN)
+            case MessageDisowned(message=message, numbers=numbers):
+                told = self._inbox.recognised(conn, UUID(message), None, by=recorded.actor, now=now, still_open=Reason.OTHER_CIN)
+                others = (
+                    (*IDENTITY_REASONS, POSSIBLE_MEMBER) if numbers else ()
+                )  # the same may be asked of another message of theirs
+                return told + self._inbox.wake_waiting(conn, (recorded.stream,), others, now)
             case _:
                 return 0
 

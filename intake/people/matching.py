@@ -50,6 +50,10 @@ IDENTITY_REASONS: Final = frozenset(reason.value for reason in Reason) - {Reason
 """Why a message waits for somebody to say whose it is."""
 
 
+POSSIBLE_MEMBER: Final = "possible_member"
+"""Why a row of a file, or a referral, waits for it: a name and a birth date alone are no match."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A registered member as far as matching needs them; None and empty where it is not known.

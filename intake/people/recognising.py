@@ -23,7 +23,7 @@ from intake.people.identity import IdentityKeys
 from intake.people.index import IdentityIndex
 from intake.people.matching import Candidate, Match, Matched, Reason, Unmatched, match
 from intake.people.readings import Reading, Sight
-from intake.people.scoring import Likely, likely, weights_on
+from intake.people.scoring import Likely, Weights, likely, score, weights_on
 from intake.reading.identifiers import phone_key, zip_key
 from intake.reading.notification import MemberKeys
 
@@ -63,6 +63,14 @@ class Names:
         known = self._numbers
         return tuple([known.get(each) or known.setdefault(each, self._identity.record_number(*each)) for each in numbers])
 
+    def keys(self, said: MemberKeys) -> tuple[str, ...]:
+        """The keys of all the numbers that a message has, as facts name them."""
+        numbers = (
+            *(claim.partition("-")[2] for claim in self.claims(said.cins)),
+            *(n.hex() for n in self.numbers(said.record_numbers)),
+        )
+        return numbers[:NUMBERS_MAX]
+
     def of(self, said: MemberKeys) -> tuple[bytes, ...]:
         """The key of a last name and a birth date, where a message says both."""
         if not said.family_name or said.birth_date is None:
@@ -87,11 +95,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A match; `erased` where the data of the person whom it is about was destroyed. `likely`: who is proposed, and why."""
+    """A match; `erased` where the data of the person whom it is about was destroyed. `likely`: who is proposed, and why; `numbers`:
+    the keys of the numbers that the message has."""
 
     match: Match
     erased: bool = False
     likely: tuple[Likely, ...] = field(default=())
+    numbers: tuple[str, ...] = ()
 
     @property
     def proposed(self) -> tuple[StreamId, ...]:
@@ -102,7 +112,7 @@ class Found:
     @property
     def outcome(self) -> dict[str, Any] | None:
         """What was compared, as it is kept beside the message."""
-        return {"proposed": [one.plain() for one in self.likely]} if self.likely else None
+        return compared(self.likely, self.numbers) if self.likely else None
 
 
 class Recogniser:
@@ -141,16 +151,23 @@ class Recogniser:
         if of_stay is not None and sight.member(of_stay).erased:
             return Found(Unmatched(Reason.ERASED), erased=True)
         by_cin = self._candidates(seen, holders, message)
-        by_name = self._candidates(seen, self._under(seen, seen.names.of(said)), message)
+        numbers = seen.names.keys(said)
+        weights = weights_on(received_on)
+
+        def proposable(keys: Iterable[bytes]) -> list[Candidate]:
+            """Without those whom somebody compared with whoever has these numbers, unless something more agrees now."""
+            found = self._candidates(seen, self._under(seen, keys), message)
+            return [c for c in found if not self._kept_apart(sight, c.member, said, numbers, weights)]
+
+        by_name = proposable(seen.names.of(said))
         by_number = self._candidates(seen, self._under(seen, seen.names.numbers(said.record_numbers)), message)
         of_visit = seen.candidate(of_stay) if of_stay is not None and not sight.disowned(of_stay, message) else None
         found = match(said, by_cin, by_name, of_visit, by_number)
         if isinstance(found, Matched):
             return Found(found)
-        hinted = self._candidates(seen, self._under(seen, self._hints(said)), message)
-        everybody = {c.member: c for c in (*by_cin, *by_number, *by_name, *hinted)}
-        compared = (candidate(sight, member, in_full=True) for member in everybody)
-        return Found(found, likely=likely(said, compared, weights_on(received_on)))
+        everybody = {c.member: c for c in (*by_cin, *by_number, *by_name, *proposable(self._hints(said)))}
+        in_full = (candidate(sight, member, in_full=True) for member in everybody)
+        return Found(found, likely=likely(said, in_full, weights), numbers=numbers)
 
     def holders(self, seen: Seen, numbers: Iterable[tuple[str, str]], cins: Iterable[str], message: str) -> tuple[Candidate, ...]:
         """The members who are called by one of some numbers, or hold one of some CINs."""
@@ -204,6 +221,10 @@ class Recogniser:
     def _candidates(self, seen: Seen, members: Iterable[StreamId], message: str) -> list[Candidate]:
         return [seen.candidate(member) for member in dict.fromkeys(members) if not seen.sight.disowned(member, message)]
 
+    def _kept_apart(self, sight: Sight, member: StreamId, said: MemberKeys, numbers: Iterable[str], weights: Weights) -> bool:
+        decided = apart_on(self._identity, sight, member, numbers)
+        return bool(decided) and not score(said, candidate(sight, member, in_full=True), weights).is_news_to(decided)
+
     def _under(self, seen: Seen, keys: Iterable[bytes]) -> tuple[StreamId, ...]:
         found = [member for key in keys for member in seen.called.get(key, ())]
         return tuple([member for member in dict.fromkeys(found) if not seen.sight.member(member).erased])
@@ -215,6 +236,27 @@ class Recogniser:
 def _firm(names: Names, one: Asked) -> tuple[bytes, ...]:
     """The keys that may name somebody firmly."""
     return (*names.of(one.keys), *names.numbers((*one.keys.record_numbers, *one.retired)))
+
+
+def compared(found: Iterable[Likely], numbers: Iterable[str]) -> dict[str, Any]:
+    """What somebody who decides is shown beside a message, and by which numbers their decision is remembered."""
+    return {"proposed": [one.plain() for one in found], "numbers": list(numbers)}
+
+
+def apart_on(identity: IdentityKeys, sight: Sight, member: StreamId, numbers: Iterable[str]) -> frozenset[str]:
+    """On which evidence somebody found that whoever has one of these numbers is not this person. A number that is the person's own
+    by now speaks of nobody else."""
+    person = [sight.member(of) for of in sight.person(member)]
+    if not any(one.identity.strangers for one in person):
+        return frozenset()
+    foreign = frozenset(numbers) - numbers_of(identity, sight, member)
+    return frozenset().union(*(one.identity.apart_from(foreign) for one in person))
+
+
+def numbers_of(identity: IdentityKeys, sight: Sight, member: StreamId) -> frozenset[str]:
+    """The keys of the numbers by which a person is known."""
+    person = [sight.member(of) for of in sight.person(member)]
+    return frozenset(key for one in person for key in (*(identity.cin(cin).hex() for cin in one.cins()), *one.identity.numbers))
 
 
 def candidate(sight: Sight, stream: StreamId, *, in_full: bool = False) -> Candidate:

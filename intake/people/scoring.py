@@ -7,7 +7,7 @@ what was shown then can be explained later. Evidence names what was compared and
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -32,6 +32,9 @@ class Verdict(StrEnum):
 
 NAMED_BY: Final = ("birth_date", "family_name", "given_name")
 """Where one of these differs nobody is likely, whatever the sum: twins share all the rest."""
+
+NO_NEWS: Final = frozenset({"sex"})
+"""Half of all people share it: nobody is asked a second time because it agrees, too."""
 
 FEATURES: Final = ("birth_date", "family_name", "given_name", "sex", "phone", "zip")
 
@@ -65,6 +68,15 @@ class Likely:
     strong: bool
     weights: str
     evidence: tuple[Evidence, ...]
+
+    @property
+    def agreeing(self) -> tuple[str, ...]:
+        """What agreed, by name."""
+        return tuple(e.feature for e in self.evidence if e.points > 0)
+
+    def is_news_to(self, decided: frozenset[str]) -> bool:
+        """Whether something agrees on which two people were not kept apart: only then are they proposed again."""
+        return not decided.issuperset(feature for feature in self.agreeing if feature not in NO_NEWS)
 
     def plain(self) -> dict[str, Any]:
         """As it is kept beside the message."""
@@ -110,6 +122,11 @@ def read_weights(text: str) -> tuple[Weights, ...]:
     if not found or found != sorted(found, key=lambda version: version.since):
         raise WeightsInvalid("matching.toml: write at least one [[version]], the oldest first")
     return tuple(found)
+
+
+def shared(phones: Sequence[str], known: Candidate) -> str:
+    """Of somebody's phones the one that a member has too; else the first."""
+    return next((phone for phone in phones if phone in known.phones), phones[0] if phones else "")
 
 
 def likely(said: MemberKeys, candidates: Iterable[Candidate], weights: Weights) -> tuple[Likely, ...]:

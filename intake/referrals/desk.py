@@ -33,7 +33,7 @@ from intake.applying.apply import BY_HAND, Busy
 from intake.files.memberfile import RowProblem
 from intake.people.identity import IdentityKeys
 from intake.people.index import IdentityIndex
-from intake.people.matching import Matched, Reason, Review
+from intake.people.matching import POSSIBLE_MEMBER, Matched, Reason, Review
 from intake.people.readings import Sight
 from intake.people.recognising import Asked, Found, Recogniser
 from intake.reading.fhir import Refused
@@ -275,7 +275,7 @@ class ReferralDesk:
             case Review(reason=why):
                 return _waits(Status.WAITING, why.value, found)
             case _ if found.match.proposed or any(one.strong for one in found.likely):
-                return _waits(Status.WAITING, "possible_member", found)
+                return _waits(Status.WAITING, POSSIBLE_MEMBER, found)
             case _ if not person.cins or not person.family_name or person.birth_date is None:
                 lacking = "no_cin" if not person.cins else "identity_incomplete"
                 return _waits(Status.UNMATCHED, lacking, found, self._recogniser.lookup(seen, person))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
@@ -207,6 +209,88 @@ def test_6_a_row_under_an_unknown_cin_that_is_somebody_elses_registers_them(worl
     assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
     assert world.member_of(replace(MARISOL, cin=NEWER)) != world.member_of(MARISOL)
     assert len(world.member(MARISOL).points) == 1
+
+
+# --- kept apart once, for every message of that person and for the member whom they become ---------------------------------------
+
+NIECE = replace(MARISOL, cin=NEWER, mrn="MRN-9009", phone="(661) 555-0177")
+"""Somebody of Marisol's name and birth date who is not she."""
+
+
+def referred(world: World) -> Question:
+    person = {"cin": NEWER, "family_name": NIECE.family, "given_name": NIECE.given, "birth_date": "1961-04-12"}
+    form = {"plan": "default", "source": "hospital", "urgency": "routine", "person": person}
+    world.door.referrals.take(json.dumps(form).encode(), source_id=world.source.name)
+    return only(world, Kind.MESSAGE)
+
+
+def listed(world: World) -> Question:
+    world.register(NIECE)
+    return only(world, Kind.MESSAGE)
+
+
+def admitted(world: World) -> Question:
+    world.deliver(adt("A01", person=NIECE, control_id="N1", visit="V-N"))
+    return only(world, Kind.MESSAGE)
+
+
+@pytest.mark.parametrize("first", [referred, listed, admitted])
+@pytest.mark.parametrize("second", [referred, listed, admitted])
+def test_6_two_people_are_kept_apart_once(
+    world: World, first: Callable[[World], Question], second: Callable[[World], Question]
+) -> None:
+    world.register(MARISOL)
+    decide(world, first(world), Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    if second is not first:
+        with pytest.raises(ValueError, match="not enough values"):
+            second(world)
+    world.door.worker.work_off()
+    if first is not admitted or second is not admitted:  # a message alone makes nobody a member
+        assert world.member_of(NIECE) != world.member_of(MARISOL)
+    assert world.door.desk.questions() == ()
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_6_one_word_settles_all_that_waits_of_the_same_two_people(world: World, at: int) -> None:
+    world.register(MARISOL)
+    admitted(world)
+    with pytest.raises(ValueError, match="too many"):
+        listed(world)
+    with pytest.raises(ValueError, match="too many"):
+        referred(world)
+    questions = world.door.desk.questions(kind=Kind.MESSAGE)
+    assert len(questions) == 3
+    decide(world, questions[at], Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    world.door.worker.work_off()
+    assert world.door.desk.questions() == ()
+    assert len(world.member(NIECE).stays) == 1 and not world.member(MARISOL).stays
+
+
+def test_6_who_was_kept_apart_is_asked_about_again_once_more_agrees_or_it_is_taken_back(world: World) -> None:
+    world.register(MARISOL)
+    world.register(NIECE)
+    question, carer = only(world, Kind.MESSAGE), world.staff(Role.CARE_MANAGER)
+    assert [one["evidence"][0][0] for one in question.likely] == ["birth_date"]
+    decide(world, question, Choice.KEEP_APART, carer)
+    assert world.door.desk.questions() == ()
+    do(world, RecogniseMessage(stream=world.member_of(MARISOL), by=carer, message=str(question.id), reason="it was she"))
+    back = only(world, Kind.PAIR)
+    assert set(back.members) == {world.member_of(MARISOL), world.member_of(NIECE)}
+    decide(world, back, Choice.KEEP_APART, carer)
+    assert world.door.desk.questions() == ()
+    world.register(replace(NIECE, phone=MARISOL.phone))  # with Marisol's phone number
+    assert "phone" in only(world, Kind.PAIR).pair
+
+
+def test_6_a_number_that_is_the_member_s_own_keeps_nobody_apart(world: World) -> None:
+    world.register(MARISOL)
+    (row,) = world.deliver(adt("A01", person=replace(MARISOL, family="Elsewhere", born="19900101"), control_id="W", visit="V-W"))
+    assert (row.status, row.reason) == (Status.WAITING, "cin_contradicted")
+    decide(world, only(world, Kind.MESSAGE), Choice.KEEP_APART, world.staff(Role.CARE_MANAGER))
+    (row,) = world.deliver(adt("A01", control_id="R", visit="V-R"))
+    assert (row.status, row.member) == (Status.APPLIED, world.member_of(MARISOL))
+    world.register(NIECE)
+    assert only(world, Kind.MESSAGE).members == (world.member_of(MARISOL),)
 
 
 def test_5_one_file_with_both_cins_of_somebody_registers_them_once(world: World) -> None:
