@@ -19,9 +19,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
 from api.offering import Given, Offer, is_mapping, part_of, plain
 from domain.core import Command, Refusal, StreamId
 from domain.member.decider import LearnContactPoint, RegisterMember
-from domain.member.identity import ReplaceCin, WithdrawCinReplacement
+from domain.member.identity import ForgetFormerCin, LearnFormerCin, ReplaceCin, WithdrawCinReplacement
 from eventlog.gateway import Gateway, Outcome
 from intake.people.identity import IdentityKeys
+from intake.people.identity_desk import ask_instead
 from intake.reading.identifiers import CinProblem, cin_of
 
 TEXT_MAX = 4_000
@@ -29,6 +30,9 @@ ITEMS_MAX = 300
 """Of one list, such as the answers of one sitting."""
 
 NAME_MAX = 200
+
+_OF_A_CIN = (ReplaceCin, WithdrawCinReplacement, LearnFormerCin, ForgetFormerCin)
+"""Commands that name a CIN besides the one under which somebody is registered."""
 
 KEY_MAX = 200
 COMMAND_IDS = UUID("8f4a0f3c-7a52-4d0f-9d35-6a1d2c9be6f0")
@@ -131,7 +135,7 @@ def prepare(
             return Refusal("cin_faulty", f"cin: {cin.because}")
         stream = identity.member(cin)
         values |= {"cin": cin, "cin_claim": identity.cin_claim(cin)}
-    if offer.command in (ReplaceCin, WithdrawCinReplacement):
+    if offer.command in _OF_A_CIN:
         cin = cin_of(values["cin"] or "")
         if isinstance(cin, CinProblem):
             return Refusal("cin_faulty", f"cin: {cin.because}")
@@ -148,7 +152,8 @@ def carry_out(
 ) -> Outcome:
     """Hand the command to the only writer. Raises LogAway."""
     expected = prepared.expected_version if expected_version is None else expected_version
-    return gateway.handle(prepared.command, command_id=command_id, expected_version=expected, trace=trace)
+    outcome = gateway.handle(prepared.command, command_id=command_id, expected_version=expected, trace=trace)
+    return ask_instead(gateway, prepared.command, command_id, outcome)
 
 
 def as_model(offer: Offer, values: Mapping[str, Any]) -> Sent:

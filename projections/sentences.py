@@ -60,12 +60,15 @@ from domain.member.identity import (
     CinReplacementWithdrawn,
     ContactPointProposalRejected,
     ContactPointProposed,
+    FormerCinForgotten,
+    FormerCinLearned,
     IdentityFact,
     MembersKeptApart,
     MembersMerged,
     MembersSeparated,
     MessageDisowned,
     MessageRecognised,
+    OnePersonAsked,
     RecordNumberForgotten,
     RecordNumberLearned,
     RecordNumberRetired,
@@ -328,6 +331,12 @@ def _of_identity(fact: IdentityFact) -> str:
             return "The state gave the member another CIN; the former one still means this member"
         case CinReplacementWithdrawn():
             return "The newer CIN was not this member's after all"
+        case FormerCinLearned():
+            return "Somebody found that an older CIN still means the member"
+        case FormerCinForgotten():
+            return "The older CIN was never this member's"
+        case OnePersonAsked(evidence=evidence):
+            return f"Somebody asks whether two members are one person{_on(evidence)}"
         case MembersMerged(evidence=evidence):
             return f"Two members were found to be one person{_on(evidence)}"
         case MembersSeparated():

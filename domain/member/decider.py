@@ -237,7 +237,7 @@ class Member:
 
     def cins(self) -> tuple[str, ...]:
         """The CIN that counts, and the frozen ones that still mean this member."""
-        known = (self.cin, *(cin for _, cin in self.identity.former_cins))
+        known = (self.cin, *(cin for _, cin in (*self.identity.former_cins, *self.identity.older_cins)))
         return tuple(dict.fromkeys(cin for cin in known if cin))
 
     def opted_out(self, channel: Channel, now: Instant) -> bool:

@@ -87,6 +87,32 @@ class CinReplacementWithdrawn(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FormerCinLearned(Fact):
+    """Somebody found that an older CIN, frozen since, still means this member. `claim` is that older one's."""
+
+    claim: StreamId
+    cin: str | None = personal()
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerCinForgotten(Fact):
+    """The older CIN was never this member's."""
+
+    claim: StreamId
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnePersonAsked(Fact):
+    """Somebody has cause to ask whether two members are one person: `evidence` names it. Said on both streams."""
+
+    other: StreamId
+    evidence: tuple[str, ...] = ()
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MembersMerged(Fact):
     """Two members were found to be one person, who goes on as `survivor`. Said on both streams. `evidence` names what agreed;
     `episodes` are the last ones of both, whose processes have to look again."""
@@ -159,6 +185,9 @@ IdentityFact = (
     | RecordNumberForgotten
     | CinReplaced
     | CinReplacementWithdrawn
+    | FormerCinLearned
+    | FormerCinForgotten
+    | OnePersonAsked
     | MembersMerged
     | MembersSeparated
     | MembersKeptApart
@@ -210,6 +239,33 @@ class WithdrawCinReplacement(Command):
 
     cin_claim: StreamId
     cin: str | None = personal()
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnFormerCin(Command):
+    """`cin` is an older one of the member's; `cin_claim` its claim stream. The one that counts stays."""
+
+    cin_claim: StreamId
+    cin: str | None = personal()
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetFormerCin(Command):
+    """The older CIN was never the member's."""
+
+    cin_claim: StreamId
+    cin: str | None = personal()
+    reason: str | None = personal()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskWhetherOne(Command):
+    """Two members may be one person, because of what `evidence` names: somebody has to look."""
+
+    other: StreamId
+    evidence: tuple[str, ...] = ()
     reason: str | None = personal()
 
 
@@ -294,11 +350,27 @@ class RejectContactPoint(Command):
 FromFeeds = LearnRecordNumber | RetireRecordNumber | ProposeContactPoint
 """What a hospital's message may say by itself; everything else here is a person's word."""
 
-Weighty = MergeMembers | SeparateMembers | ReplaceCin | WithdrawCinReplacement | MoveStay | ForgetRecordNumber
+Weighty = (
+    MergeMembers
+    | SeparateMembers
+    | ReplaceCin
+    | WithdrawCinReplacement
+    | LearnFormerCin
+    | ForgetFormerCin
+    | MoveStay
+    | ForgetRecordNumber
+)
 """What moves histories, and so is for supervisors and operators."""
 
 IdentityCommand = (
-    FromFeeds | Weighty | KeepMembersApart | RecogniseMessage | DisownMessage | AcceptContactPoint | RejectContactPoint
+    FromFeeds
+    | Weighty
+    | AskWhetherOne
+    | KeepMembersApart
+    | RecogniseMessage
+    | DisownMessage
+    | AcceptContactPoint
+    | RejectContactPoint
 )
 
 # --- state ---------------------------------------------------------------------------------------------------------------------
@@ -336,14 +408,17 @@ class Stranger:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`former_cins`: (claim stream of the CIN that replaced it, the frozen CIN), oldest first. `survivor`: who this member goes on
-    as; `absorbed`: who goes on as this member. `apart`: who was found to be somebody else, on which evidence. `messages`: what
-    somebody found of messages by their ids: whether they are about this member; `strangers`: whom those are about that are not."""
+    """`former_cins`: (claim stream of the CIN that replaced it, the frozen CIN), oldest first; `older_cins`: (its claim stream, a
+    CIN that somebody found to be an older one). `survivor`: who this member goes on as; `absorbed`: who goes on as this member.
+    `asked`: who may be the same person; `apart`: who was found to be somebody else; on which evidence. `messages`: what somebody
+    found of messages by their ids: whether they are about this member; `strangers`: whom those are about that are not."""
 
     numbers: Mapping[str, RecordNumber] = field(default_factory=dict)
     former_cins: tuple[tuple[StreamId, str | None], ...] = ()
+    older_cins: tuple[tuple[StreamId, str | None], ...] = ()
     survivor: StreamId | None = None
     absorbed: tuple[StreamId, ...] = ()
+    asked: Mapping[StreamId, frozenset[str]] = field(default_factory=dict)
     apart: Mapping[StreamId, frozenset[str]] = field(default_factory=dict)
     messages: Mapping[str, bool] = field(default_factory=dict)
     strangers: Mapping[str, Stranger] = field(default_factory=dict)
@@ -367,6 +442,7 @@ class Identity:
             self,
             numbers={key: replace(number, number=None) for key, number in self.numbers.items()},
             former_cins=tuple((claim, None) for claim, _ in self.former_cins),
+            older_cins=tuple((claim, None) for claim, _ in self.older_cins),
             proposals={},
         )
 
@@ -385,6 +461,12 @@ def evolve(state: Identity, recorded: Recorded) -> Identity:
             return replace(state, former_cins=(*state.former_cins, (claim, former)))
         case CinReplacementWithdrawn(claim=claim):
             return replace(state, former_cins=tuple(f for f in state.former_cins if f[0] != claim))
+        case FormerCinLearned(claim=claim, cin=cin):
+            return replace(state, older_cins=(*state.older_cins, (claim, cin)))
+        case FormerCinForgotten(claim=claim):
+            return replace(state, older_cins=tuple(f for f in state.older_cins if f[0] != claim))
+        case OnePersonAsked(other=other, evidence=evidence):
+            return replace(state, asked={**state.asked, other: state.asked.get(other, frozenset()) | set(evidence)})
         case MembersMerged(survivor=survivor, retired=retired):
             if retired == recorded.stream:
                 return replace(state, survivor=survivor)
@@ -441,6 +523,15 @@ def decide(command: Any, member: Any, context: Context, at: Instant) -> Decision
                 return Refusal("replaced_since", "cin: was replaced itself since; take the later replacement back first")
             withdrawn = CinReplacementWithdrawn(claim=claim, cin=former, reason=reason)
             return (withdrawn, On(claim, Released(holder=command.stream, because="cin_replacement_withdrawn")))
+        case LearnFormerCin() as c:
+            return _learn_former_cin(c, member, context)
+        case ForgetFormerCin(cin_claim=claim, reason=reason):
+            if not any(of == claim for of, _ in state.older_cins):
+                return ()
+            forgotten = FormerCinForgotten(claim=claim, reason=reason)
+            return (forgotten, On(claim, Released(holder=command.stream, because="former_cin_forgotten")))
+        case AskWhetherOne() as c:
+            return _ask(c, state, context)
         case MergeMembers() as c:
             return _merge(c, member, context)
         case SeparateMembers(retired=retired, reason=reason):
@@ -516,15 +607,37 @@ def _replace_cin(command: ReplaceCin, member: Any, context: Context) -> Decision
     state: Identity = member.identity
     if command.cin == member.cin:
         return ()
-    if any(cin == command.cin for _, cin in state.former_cins):
-        return Refusal("cin_frozen", "cin: is a former one of this member; take its replacement back instead")
-    holder = context[command.cin_claim].state.holder if command.cin_claim in context else None
-    if holder is not None:
-        return Refusal("cin_taken", "cin: belongs to a member already; where both are one person, merge them")
-    if len(state.former_cins) >= FORMER_CINS_MAX:
-        return Refusal("too_many", f"cin: a member has at most {FORMER_CINS_MAX} former ones; somebody has to look")
+    if any(cin == command.cin for _, cin in (*state.former_cins, *state.older_cins)):
+        return Refusal("cin_frozen", "cin: is a former one of this member; take back first what says so")
+    if refusal := _cin_refused(command.cin_claim, state, context):
+        return refusal
     replaced = CinReplaced(claim=command.cin_claim, cin=command.cin, former=member.cin, reason=command.reason)
     return (replaced, On(command.cin_claim, Claimed(holder=command.stream)))
+
+
+def _learn_former_cin(command: LearnFormerCin, member: Any, context: Context) -> Decision:
+    state: Identity = member.identity
+    if command.cin == member.cin:
+        return Refusal("cin_counts", "cin: is the one that counts; where the state gave the member another one, record that one")
+    if command.cin in member.cins() or _holder(command.cin_claim, context) in state.linked:
+        return ()
+    if refusal := _cin_refused(command.cin_claim, state, context):
+        return refusal
+    learned = FormerCinLearned(claim=command.cin_claim, cin=command.cin, reason=command.reason)
+    return (learned, On(command.cin_claim, Claimed(holder=command.stream)))
+
+
+def _holder(claim: StreamId, context: Context) -> StreamId | None:
+    return context[claim].state.holder if claim in context else None
+
+
+def _cin_refused(claim: StreamId, state: Identity, context: Context) -> Refusal | None:
+    """Why one more CIN cannot mean the member."""
+    if _holder(claim, context) is not None:
+        return Refusal("cin_taken", "cin: belongs to a member already; where both are one person, merge them")
+    if len(state.former_cins) + len(state.older_cins) >= FORMER_CINS_MAX:
+        return Refusal("too_many", f"cin: a member has at most {FORMER_CINS_MAX} former ones; somebody has to look")
+    return None
 
 
 def _registered(stream: StreamId, context: Context) -> bool:
@@ -563,11 +676,29 @@ def _merge(command: MergeMembers, member: Any, context: Context) -> Decision:
     return (merged, On(command.retired, merged))
 
 
-def _keep_apart(command: KeepMembersApart, state: Identity, context: Context) -> Decision:
+def _not_two(command: AskWhetherOne | KeepMembersApart, state: Identity, context: Context) -> Refusal | None:
     if command.other == command.stream or not _registered(command.other, context):
         return Refusal("unknown_member", "other: must be another member who is registered")
     if command.other in state.linked:
         return Refusal("merged_already", "other: is merged with this member; separate them instead")
+    return None
+
+
+def _ask(command: AskWhetherOne, state: Identity, context: Context) -> Decision:
+    if refusal := _not_two(command, state, context):
+        return refusal
+    known = state.asked.get(command.other, frozenset()) | state.apart.get(command.other, frozenset())
+    if known >= set(command.evidence) and (command.other in state.asked or command.other in state.apart):
+        return ()
+    if refusal := _too_many(state.asked, command.other, APART_MAX, "other"):
+        return refusal
+    here = OnePersonAsked(other=command.other, evidence=command.evidence, reason=command.reason)
+    return (here, On(command.other, replace(here, other=command.stream)))
+
+
+def _keep_apart(command: KeepMembersApart, state: Identity, context: Context) -> Decision:
+    if refusal := _not_two(command, state, context):
+        return refusal
     if command.other in state.apart and state.apart[command.other] >= set(command.evidence):
         return ()
     if refusal := _too_many(state.apart, command.other, APART_MAX, "other"):
@@ -612,7 +743,11 @@ def reads(command: Any) -> tuple[StreamId, ...]:
     match command:
         case ReplaceCin(cin_claim=claim) | WithdrawCinReplacement(cin_claim=claim):
             return (claim,)
-        case MergeMembers(retired=other) | SeparateMembers(retired=other) | KeepMembersApart(other=other):
+        case LearnFormerCin(cin_claim=claim) | ForgetFormerCin(cin_claim=claim):
+            return (claim,)
+        case AskWhetherOne(other=other) | KeepMembersApart(other=other):
+            return (other,) if other.startswith(MEMBER) else ()
+        case MergeMembers(retired=other) | SeparateMembers(retired=other):
             return (other,) if other.startswith(MEMBER) else ()
         case MoveStay(stay=stay, rightful=rightful):
             return tuple(stream for stream in (stay, rightful) if stream.startswith((MEMBER, STAY)))

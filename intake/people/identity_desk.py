@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -25,8 +25,10 @@ from domain.member.facts import PointKind
 from domain.member.identity import (
     BY_HAND,
     AcceptContactPoint,
+    AskWhetherOne,
     DisownMessage,
     KeepMembersApart,
+    LearnFormerCin,
     MergeMembers,
     MoveStay,
     RecogniseMessage,
@@ -34,16 +36,17 @@ from domain.member.identity import (
     ReplaceCin,
 )
 from eventlog.clock import Clock
-from eventlog.gateway import Accepted, Gateway, Order, Outcome
+from eventlog.gateway import Accepted, Conflict, Gateway, Order, Outcome
 from intake.people.identity import IdentityKeys
-from intake.people.index import LINK, PAIR, POINT
+from intake.people.index import ASKED, LINK, PAIR, POINT
 from intake.people.matching import IDENTITY_REASONS, POSSIBLE_MEMBER, Candidate, Reason
 from intake.people.readings import Sight
 from intake.people.recognising import apart_on, candidate, numbers_of
 from intake.people.scoring import Likely, score, shared, weights_on
 from intake.reading.forms import Read, read_stored
-from intake.reading.identifiers import phone_key
+from intake.reading.identifiers import cin_of, phone_key
 from intake.reading.notification import Ignored, MemberKeys
+from intake.reading.persons import PersonNotice
 from intake.senders.sources import Sources
 from intake.store.inbox import DEATH_TAKEN_BACK, ROW_COLUMNS, Inbox, Row
 
@@ -53,6 +56,9 @@ PAGE: Final = 200
 
 ROSTER_REASONS: Final = ("birth_date_conflict", "identity_conflict", POSSIBLE_MEMBER, "no_cin")
 """Why rows of files and referrals wait for somebody to say who is meant (domain.md 7, scenarios 3 and 4)."""
+
+CIN: Final = "cin"
+"""What speaks for two members' being one person where a CIN of the one is said to be the other's."""
 
 _NAMESPACE: Final = UUID("b2c1f6de-8d55-5a0e-9f0b-0a6f3fd0a6c4")
 
@@ -71,6 +77,7 @@ class Choice(StrEnum):
     KEEP_APART = "keep_apart"
     MERGE = "merge"
     REPLACE_CIN = "replace_cin"
+    FORMER_CIN = "former_cin"
     WITHDRAW_DEATH = "withdraw_death"
     DEATH_STANDS = "death_stands"
     ACCEPT = "accept"
@@ -163,7 +170,7 @@ class IdentityDesk:
         command = self._command(question, choice, by, reason, member)
         if isinstance(command, RecogniseMessage) and (refusal := self._may_not_move(id, command)) is not None:
             return refusal
-        return self._gateway.handle(command, command_id=command_id)
+        return ask_instead(self._gateway, command, command_id, self._gateway.handle(command, command_id=command_id))
 
     def _command(self, question: Question, choice: Choice, by: str, reason: str, member: StreamId | None) -> Command:
         match choice:
@@ -180,9 +187,7 @@ class IdentityDesk:
                 one, other = _two_of(question, member)
                 return KeepMembersApart(stream=one, by=by, other=other, evidence=question.pair, reason=reason)
             case Choice.ATTACH | Choice.KEEP_APART:
-                whose = member or (question.members[0] if len(question.members) == 1 else None)
-                if whose is None:
-                    raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
+                whose = _whom(question, member)
                 if choice is Choice.ATTACH:
                     return RecogniseMessage(stream=whose, by=by, message=str(question.id), reason=reason)
                 numbers, evidence = self._compared_by(question, whose)
@@ -199,13 +204,13 @@ class IdentityDesk:
                 return WithdrawDeathReport(stream=whose, by=by, report=standing[0], reason=reason)
             case Choice.DEATH_STANDS:
                 return RecogniseMessage(stream=question.members[0], by=by, message=str(question.id), reason=reason)
-            case Choice.REPLACE_CIN:
-                whose = question.members[0]
-                said, known = self._of_message(question.id), Sight(self._gateway).member(whose).cins()
-                cin = next((cin for cin in (said.cins if said is not None else ()) if cin not in known), None)
+            case Choice.REPLACE_CIN | Choice.FORMER_CIN:
+                whose = _whom(question, member)
+                cin = self._unknown_cin(question.id, Sight(self._gateway).member(whose).cins())
                 if cin is None:
                     raise NoSuchChoice("decision: the message cannot be read any more, or names no other CIN")
-                return ReplaceCin(stream=whose, by=by, cin_claim=self._identity.cin_claim(cin), cin=cin, reason=reason)
+                said_as = ReplaceCin if choice is Choice.REPLACE_CIN else LearnFormerCin
+                return said_as(stream=whose, by=by, cin_claim=self._identity.cin_claim(cin), cin=cin, reason=reason)
             case Choice.ACCEPT:
                 return AcceptContactPoint(stream=question.members[0], by=by, point=question.subject)
             case Choice.REJECT:
@@ -217,6 +222,12 @@ class IdentityDesk:
         person = Sight(self._gateway).person(whose)
         found = next((one["evidence"] for one in question.likely if one["member"] in person), ())
         return tuple(numbers), tuple(feature for feature, _, points in found if points > 0)
+
+    def _unknown_cin(self, message: UUID, known: Sequence[str]) -> str | None:
+        """A CIN that a message names, or says was given up, and that is not one of those which are known."""
+        side = self._of_message(message)
+        said = [cin_of(cin) for cin in (side.cins if side is not None else ())]
+        return next((cin for cin in said if isinstance(cin, str) and cin not in known), None)
 
     def _may_not_move(self, message: UUID, command: RecogniseMessage) -> Refusal | None:
         """Why somebody may not attach a message that takes its stay along from another member: said at once, where the message
@@ -268,34 +279,38 @@ class IdentityDesk:
             )  # fmt: skip
 
     def _pairs(self, now: datetime) -> Iterator[Question]:
-        """Members of one last name and birth date under different CINs; not those whom somebody kept apart on the same evidence."""
-        sight = Sight(self._gateway)
-        for page in self._kept(PAIR):
+        """Members who are called alike or said to be one person; not those whom somebody kept apart on the same evidence."""
+        sight, told = Sight(self._gateway), set[UUID]()
+        for page in chain(self._kept(PAIR), self._kept(ASKED)):
             sight.fetch(member for one, other, _ in page for member in (one, other))
             for one, other, since in page:
+                id = uuid5(_NAMESPACE, f"{one}|{other}")
                 found = self._compared(sight, one, other)
-                if found is not None and not self._settled(sight, one, other, found):
+                if found is None or id in told:
+                    continue
+                apart, asked = self._apart(sight, one, other), sight.member(one).identity.asked.get(other, frozenset())
+                alike = found.score >= weights_on(self._clock.now().date()).propose and found.is_news_to(apart)
+                if alike or asked - apart:
+                    told.add(id)
                     yield Question(
-                        id=uuid5(_NAMESPACE, f"{one}|{other}"), kind=Kind.PAIR, reason="alike", since=since, waits=now - since,
-                        members=(one, other), choices=(Choice.MERGE, Choice.KEEP_APART), pair=found.agreeing,
-                        likely=(found.plain(),),
+                        id=id, kind=Kind.PAIR, reason="alike" if alike else "said_to_be_one", since=since, waits=now - since,
+                        members=(one, other), choices=(Choice.MERGE, Choice.KEEP_APART),
+                        pair=(*found.agreeing, *sorted(asked)), likely=(found.plain(),),
                     )  # fmt: skip
 
     def _compared(self, sight: Sight, one: StreamId, other: StreamId) -> Likely | None:
-        """What speaks for two members' being one person; None where it is not enough to ask."""
+        """What speaks for two members' being one person; None where there is nothing to ask."""
         if sight.member(one).erased or sight.member(other).erased or other in sight.person(one):
             return None
-        weights = weights_on(self._clock.now().date())
         known = candidate(sight, other, in_full=True)
-        found = score(_keys_of(sight.member(one), known), known, weights)
-        return found if found.score >= weights.propose else None
+        return score(_keys_of(sight.member(one), known), known, weights_on(self._clock.now().date()))
 
-    def _settled(self, sight: Sight, one: StreamId, other: StreamId, found: Likely) -> bool:
-        """Whether somebody kept the two apart on this evidence: as members, or when one of them was but what a message said."""
+    def _apart(self, sight: Sight, one: StreamId, other: StreamId) -> frozenset[str]:
+        """On which evidence somebody kept the two apart: as members, or when one of them was but what a message said."""
         decided = sight.member(one).identity.apart.get(other, frozenset())
         for a, b in ((one, other), (other, one)):
             decided |= apart_on(self._identity, sight, a, numbers_of(self._identity, sight, b))
-        return not found.is_news_to(decided)
+        return decided
 
     def _two_episodes(self, now: datetime) -> Iterator[Question]:
         """One person with two open episodes: only one may go on, and somebody has to close the other."""
@@ -362,8 +377,9 @@ class IdentityDesk:
             return None
         said = found.said.member
         numbers = tuple(number for _, number in said.record_numbers)
+        given_up = found.said.retired_cins if isinstance(found.said, PersonNotice) else ()
         return Side(
-            "message", said.cins, said.family_name or None, said.given_name or None, said.birth_date, said.sex,
+            "message", (*said.cins, *given_up), said.family_name or None, said.given_name or None, said.birth_date, said.sex,
             (said.phone,) if said.phone else (), (said.zip,) if said.zip else (), numbers,
         )  # fmt: skip
 
@@ -376,7 +392,34 @@ def _choices(row: Row) -> tuple[Choice, ...]:
         return (Choice.WITHDRAW_DEATH, Choice.DEATH_STANDS)
     if row.reason == Reason.NEW_CIN:
         return (Choice.REPLACE_CIN, Choice.ATTACH, Choice.KEEP_APART)
+    if row.reason == Reason.FORMER_CIN:
+        return (Choice.FORMER_CIN, Choice.ATTACH, Choice.KEEP_APART)
+    if row.reason == Reason.OTHER_CIN:
+        return (Choice.REPLACE_CIN, Choice.FORMER_CIN, Choice.ATTACH, Choice.KEEP_APART)
     return (Choice.ATTACH, Choice.KEEP_APART)
+
+
+def ask_instead(gateway: Gateway, command: Command, command_id: UUID, outcome: Outcome) -> Outcome:
+    """What became of a command; where it was refused because a CIN is another member's, whether both are one person is asked."""
+    if not (isinstance(command, ReplaceCin | LearnFormerCin) and isinstance(outcome, Refusal) and outcome.code == "cin_taken"):
+        return outcome
+    holder = Sight(gateway).holder(command.cin_claim)
+    if holder is None or holder == command.stream:
+        return outcome
+    ask = AskWhetherOne(stream=command.stream, by=command.by, other=holder, evidence=(CIN,), reason=command.reason)
+    if isinstance(gateway.handle(ask, command_id=uuid5(command_id, "ask")), Refusal | Conflict):
+        return outcome
+    if CIN in Sight(gateway).member(command.stream).identity.apart.get(holder, frozenset()):
+        return Refusal(outcome.code, "cin: belongs to a member who was kept apart from this one; merge them if that was wrong")
+    remedy = "whether both are one person is asked now, see `throughline identity list --kind pair`"
+    return Refusal(outcome.code, f"cin: belongs to another member; {remedy}")
+
+
+def _whom(question: Question, member: StreamId | None) -> StreamId:
+    """Who is meant: the only one in question, where nobody is named."""
+    if member is None and len(question.members) != 1:
+        raise NoSuchChoice(f"member: name one of {', '.join(question.members)}")
+    return member or question.members[0]
 
 
 def _two_of(question: Question, other: StreamId | None) -> tuple[StreamId, StreamId]:

@@ -37,11 +37,14 @@ from domain.member.identity import (
     CinReplacementWithdrawn,
     ContactPointProposalRejected,
     ContactPointProposed,
+    FormerCinForgotten,
+    FormerCinLearned,
     MembersKeptApart,
     MembersMerged,
     MembersSeparated,
     MessageDisowned,
     MessageRecognised,
+    OnePersonAsked,
     RecordNumberForgotten,
     RecordNumberLearned,
     RecordNumberRetired,
@@ -187,7 +190,14 @@ class IdentityIndex:
                 case StayDetached(stay=stay):
                     news.write(conn)
                     conn.execute("DELETE FROM intake.stay_member WHERE stay = %s AND member = %s", (stay, recorded.stream))
-                case ContactPointProposed() | PersonalDataErased() | MembersMerged() | MembersSeparated() | MembersKeptApart():
+                case (
+                    ContactPointProposed()
+                    | PersonalDataErased()
+                    | MembersMerged()
+                    | MembersSeparated()
+                    | MembersKeptApart()
+                    | OnePersonAsked()
+                ):
                     news.write(conn)
                     self._take(conn, recorded)
                 case _:
@@ -204,12 +214,15 @@ class IdentityIndex:
                 _close(conn, POINT, recorded.stream, point)
             case MembersMerged(survivor=survivor, retired=retired) if survivor == recorded.stream:
                 _open(conn, LINK, survivor, retired, recorded.recorded_at)
-                _close(conn, PAIR, *sorted((survivor, retired)))
+                _close_pair(conn, survivor, retired)
             case MembersSeparated(survivor=survivor, retired=retired):
                 _close(conn, LINK, survivor, retired)
                 _pair(conn, {recorded.stream: recorded.recorded_at})
             case MembersKeptApart(other=other):
-                _close(conn, PAIR, *sorted((recorded.stream, other)))
+                _close_pair(conn, recorded.stream, other)
+            case OnePersonAsked(other=other):
+                one, another = sorted((recorded.stream, other))
+                _open(conn, ASKED, one, another, recorded.recorded_at)
             case RecordNumberLearned(key=key) | RecordNumberRetired(key=key):
                 _keep(conn, recorded, NUMBER, (bytes.fromhex(key),))
                 return [bytes.fromhex(key)]
@@ -217,7 +230,7 @@ class IdentityIndex:
                 conn.execute(
                     "DELETE FROM intake.member_lookup WHERE member = %s AND key = %s", (recorded.stream, bytes.fromhex(key))
                 )
-            case CinReplaced(claim=claim):
+            case CinReplaced(claim=claim) | FormerCinLearned(claim=claim):
                 return [bytes.fromhex(claim.partition("-")[2])]
             case PersonalDataErased():
                 conn.execute("DELETE FROM intake.member_lookup WHERE member = %s", (recorded.stream,))
@@ -242,7 +255,7 @@ class IdentityIndex:
                 return self._inbox.wake_waiting(conn, (one, other), IDENTITY_REASONS, now)
             case MembersKeptApart(other=other):
                 return self._inbox.wake_waiting(conn, (recorded.stream, other), IDENTITY_REASONS, now)
-            case CinReplaced() | RecordNumberForgotten() | CinReplacementWithdrawn():
+            case CinReplaced() | CinReplacementWithdrawn() | FormerCinLearned() | FormerCinForgotten() | RecordNumberForgotten():
                 return self._inbox.wake_waiting(conn, (recorded.stream,), IDENTITY_REASONS, now)
             case DeathReportWithdrawn():
                 return self._inbox.wake_waiting(conn, (recorded.stream,), (DEATH_TAKEN_BACK,), now)
@@ -349,6 +362,11 @@ def _close(conn: Connection[TupleRow], kind: str, member: StreamId, subject: str
     conn.execute("DELETE FROM intake.identity_open WHERE kind = %s AND member = %s AND subject = %s", (kind, member, subject))
 
 
+def _close_pair(conn: Connection[TupleRow], member: StreamId, other: StreamId) -> None:
+    for kind in (PAIR, ASKED):
+        _close(conn, kind, *sorted((member, other)))
+
+
 def _pair(conn: Connection[TupleRow], members: Mapping[StreamId, datetime]) -> None:
     """Something more is known of members, since when: whoever has the same last name and birth date may be the same person."""
     if members:
@@ -366,13 +384,13 @@ NAME, ALIKE, NUMBER, HINT = "name", "alike", "number", "hint"
 """What a key was made of: last name and birth date, or some of a name, replaced by the next; a number, which stays until it is
 forgotten; a phone, which proves nothing."""
 
-POINT, LINK, PAIR = "contact_point", "link", "pair"
+POINT, LINK, PAIR, ASKED = "contact_point", "link", "pair", "asked"
 """What is kept of questions that no message asks. A pair: members of one last name and birth date, until somebody merges them or
-keeps them apart; what is learned of one of them later opens it again."""
+keeps them apart; what is learned of one of them later opens it again. Asked: a pair that somebody asks about, however called."""
 
 _DECIDED: Final = (
-    MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, MessageRecognised, MessageDisowned,
-    DeathReportWithdrawn,
+    MembersMerged, MembersSeparated, MembersKeptApart, CinReplaced, CinReplacementWithdrawn, FormerCinLearned, FormerCinForgotten,
+    OnePersonAsked, MessageRecognised, MessageDisowned, DeathReportWithdrawn,
 )  # fmt: skip
 _INDEXED: Final = (
     MemberRegistered, IdentityCorrected, PersonalDataErased, StayAttributed, StayDetached, StayContinuedElsewhere,

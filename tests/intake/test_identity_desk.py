@@ -11,12 +11,13 @@ from uuid import uuid4
 import pytest
 
 from domain.core import Refusal
+from domain.member.decider import CorrectIdentity
 from domain.member.facts import MemberRegistered
-from domain.member.identity import MembersKeptApart, MembersMerged, MoveStay, RecogniseMessage, ReplaceCin
+from domain.member.identity import LearnFormerCin, MembersKeptApart, MembersMerged, MoveStay, RecogniseMessage, ReplaceCin
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.people import identity_desk
-from intake.people.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion
+from intake.people.identity_desk import Choice, Kind, NoSuchChoice, Question, UnknownQuestion, ask_instead
 from intake.store.inbox import Status
 from tests.intake.conftest import World
 from tests.intake.making import MARISOL, TOMAS, Person, adt
@@ -467,6 +468,57 @@ def test_a_former_cin_that_nobody_has_is_looked_at(world: World) -> None:
     message = merged((MARISOL, "97654321E"))
     world.deliver(message)
     question = only(world, Kind.MESSAGE)
-    assert (question.reason, question.choices) == ("former_cin_unknown", (Choice.ATTACH, Choice.KEEP_APART))
+    assert question.reason == "former_cin_unknown"
+    assert question.choices == (Choice.FORMER_CIN, Choice.ATTACH, Choice.KEEP_APART)
     decide(world, question, Choice.ATTACH, world.staff(Role.CARE_MANAGER))
     assert world.row_of(message).status is Status.APPLIED and world.door.desk.questions(kind=Kind.MESSAGE) == ()
+
+
+def test_5_a_former_cin_that_nobody_has_is_recorded_as_the_member_s(world: World) -> None:
+    world.register(MARISOL)
+    older = replace(MARISOL, cin="97654321E", mrn="MRN-OLD")
+    unmatched = adt("A01", person=replace(older, given="M", born=""), control_id="OLD", visit="V-6")
+    world.deliver(unmatched)
+    assert world.row_of(unmatched).status is Status.UNMATCHED
+    message = merged((MARISOL, older.cin))
+    world.deliver(message)
+    question = next(q for q in world.door.desk.questions() if q.reason == "former_cin_unknown")
+    decide(world, question, Choice.FORMER_CIN, world.staff(Role.SUPERVISOR))
+    assert world.member(MARISOL).cins() == (MARISOL.cin, older.cin)
+    assert world.row_of(message).status is Status.APPLIED
+    assert world.row_of(unmatched).status is Status.APPLIED, "a message under the older CIN finds the member"
+
+
+@pytest.mark.parametrize(
+    ("choice", "cins"), [(Choice.REPLACE_CIN, (NEWER, MARISOL.cin)), (Choice.FORMER_CIN, (MARISOL.cin, NEWER))]
+)
+def test_5_which_cin_of_a_row_is_the_older_one_is_said_at_the_desk(world: World, choice: Choice, cins: tuple[str, ...]) -> None:
+    question = waiting_under_another_cin(world)
+    assert question.choices == (Choice.REPLACE_CIN, Choice.FORMER_CIN, Choice.ATTACH, Choice.KEEP_APART)
+    decide(world, question, choice, world.staff(Role.SUPERVISOR))
+    assert world.member(MARISOL).cins() == cins
+    assert world.door.desk.questions(kind=Kind.MESSAGE) == ()
+    assert len(world.member(MARISOL).points) == 2
+    before = len(world.facts("episode-"))
+    world.register(replace(MARISOL, cin=NEWER, given="Mari"))
+    assert world.door.desk.questions() == () and len(world.facts("episode-")) - before <= 1
+
+
+def test_5_a_cin_of_another_member_becomes_a_question_about_both(world: World) -> None:
+    world.register(MARISOL, TOMAS)
+    boss, hers, his = world.staff(Role.SUPERVISOR), world.member_of(MARISOL), world.member_of(TOMAS)
+    said = LearnFormerCin(stream=hers, by=boss, cin=TOMAS.cin, cin_claim=world.door.identity.cin_claim(TOMAS.cin), reason="card")
+    command_id = uuid4()
+    refused = ask_instead(world.gateway, said, command_id, world.gateway.handle(said, command_id=command_id))
+    assert isinstance(refused, Refusal) and refused.code == "cin_taken" and "identity list" in refused.because
+    world.door.worker.work_off()
+    question = only(world, Kind.PAIR)
+    assert (set(question.members), question.reason, question.pair) == ({hers, his}, "said_to_be_one", ("phone", "cin"))
+    do(world, CorrectIdentity(stream=hers, by=boss, given_name="Marisol A"))
+    world.door.worker.work_off()
+    assert only(world, Kind.PAIR) == question, "another name does not answer it"
+    decide(world, question, Choice.KEEP_APART, boss)
+    again = ask_instead(world.gateway, said, uuid4(), world.gateway.handle(said, command_id=uuid4()))
+    assert isinstance(again, Refusal) and "kept apart" in again.because
+    world.door.worker.work_off()
+    assert world.door.desk.questions() == ()

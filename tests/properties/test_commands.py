@@ -84,7 +84,8 @@ COMMANDS: dict[str, tuple[type[Command], ...]] = {
     "identity": (
         identity.MergeMembers, identity.MergeMembers, identity.SeparateMembers, identity.KeepMembersApart, identity.MoveStay,
         identity.LearnRecordNumber, identity.RetireRecordNumber, identity.ForgetRecordNumber, identity.ReplaceCin,
-        identity.WithdrawCinReplacement, identity.RecogniseMessage, identity.DisownMessage, identity.ProposeContactPoint,
+        identity.WithdrawCinReplacement, identity.LearnFormerCin, identity.ForgetFormerCin, identity.AskWhetherOne,
+        identity.RecogniseMessage, identity.DisownMessage, identity.ProposeContactPoint,
         identity.AcceptContactPoint, identity.RejectContactPoint, member.AttributeStay,
     ),
     "year": (

@@ -23,8 +23,11 @@ from domain.member.decider import AttributeStay, Member, OptOut, ReportDeath
 from domain.member.facts import Channel, DeathReported, DeathReportWithdrawn, StayAttributed, StayDetached
 from domain.member.identity import (
     AcceptContactPoint,
+    AskWhetherOne,
+    ForgetFormerCin,
     ForgetRecordNumber,
     KeepMembersApart,
+    LearnFormerCin,
     LearnRecordNumber,
     MembersKeptApart,
     MembersMerged,
@@ -209,6 +212,49 @@ def test_5_a_cin_that_is_another_member_s_is_not_taken_away() -> None:
     story = two_members()
     taken = ReplaceCin(stream=MEMBER, by=OFFICE, cin_claim=f"claim-{TWIN}", cin="98765432D")
     assert story.refused(taken) == "cin_taken"
+
+
+def test_5_an_older_cin_is_recorded_as_the_member_s_and_taken_back() -> None:
+    story = Story("2026-11-02 09:00 PST")
+    before: Member = story.memory.load(MEMBER).state
+    claim = "claim-old"
+    older = LearnFormerCin(stream=MEMBER, by=OFFICE, cin_claim=claim, cin="98765432D", reason="her card of 2019")
+    story.do(older)
+    member: Member = story.memory.load(MEMBER).state
+    assert member.cin == before.cin and member.cins() == (*before.cins(), "98765432D")
+    assert story.memory.load(claim).state.holder == MEMBER
+    assert story.do(older) == ()
+    newer = ReplaceCin(stream=MEMBER, by=OFFICE, cin_claim=claim, cin="98765432D", reason="?")
+    assert story.refused(newer) == "cin_frozen"
+    story.do(ForgetFormerCin(stream=MEMBER, by=OFFICE, cin_claim=claim, reason="her sister's"))
+    assert story.memory.load(MEMBER).state == before
+    assert story.memory.load(claim).state.holder is None
+    assert story.do(ForgetFormerCin(stream=MEMBER, by=OFFICE, cin_claim=claim, reason="her sister's")) == ()
+
+
+def test_5_an_older_cin_is_neither_the_one_that_counts_nor_another_member_s() -> None:
+    story = two_members()
+    own = story.memory.load(MEMBER).state.cin
+    counts = LearnFormerCin(stream=MEMBER, by=OFFICE, cin_claim=f"claim-{MEMBER}", cin=own)
+    assert story.refused(counts) == "cin_counts"
+    taken = LearnFormerCin(stream=MEMBER, by=OFFICE, cin_claim=f"claim-{TWIN}", cin="98765432D")
+    assert story.refused(taken) == "cin_taken"
+    assert story.refused(replace(taken, by=LEAD)) == "not_authorised"
+    merge(story)
+    assert story.do(taken) == (), "it means this person by the merge"
+
+
+def test_whether_two_members_are_one_person_may_be_asked_of_two_who_are_not_merged() -> None:
+    story = two_members()
+    ask = AskWhetherOne(stream=MEMBER, by=LEAD, other=TWIN, evidence=("cin",), reason="both cards in her purse")
+    assert len(story.do(ask)) == 2
+    assert story.do(ask) == ()
+    assert story.memory.load(TWIN).state.identity.asked == {MEMBER: frozenset({"cin"})}
+    story.do(KeepMembersApart(stream=MEMBER, by=LEAD, other=TWIN, evidence=("cin",)))
+    assert story.do(ask) == (), "it was answered"
+    assert story.refused(replace(ask, other=MEMBER)) == "unknown_member"
+    merge(story)
+    assert story.refused(ask) == "merged_already"
 
 
 # --- numbers, contact points ---------------------------------------------------------------------------------------------------

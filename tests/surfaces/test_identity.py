@@ -89,3 +89,24 @@ def test_the_command_line_lists_shows_decides_and_moves_a_stay(world: World, cli
     assert row.stay not in stays[world.member] and row.stay in stays[other]
     gone = cli.invoke(app, ["identity", "show", question["id"]])
     assert gone.exit_code == 1 and "identity list" in gone.output
+
+
+def test_an_older_cin_is_recorded_and_one_of_another_member_is_asked_about(world: World, cli: CliRunner) -> None:
+    headers = {**world.as_role(Role.SUPERVISOR), "Idempotency-Key": "older"}
+    done = world.api.post(
+        f"/v1/members/{world.member}/former-cins", json={"cin": "9765 4321E", "reason": "a card"}, headers=headers
+    )
+    assert [fact["fact"] for fact in done.json()["facts"]] == ["member.former-cin-learned", "claim.claimed"], done.text
+    assert world.system.gateway.load(world.member).state.cins() == (CIN, "97654321E")
+    words = ["record", "forget-former-cin", world.member, "--cin", "97654321E", "--as", world.supervisor]
+    back = cli.invoke(app, words)
+    assert back.exit_code == 0, back.output
+    assert world.system.gateway.load(world.member).state.cins() == (CIN,)
+    other, claim = world.door.identity.member("98765432D"), world.door.identity.cin_claim("98765432D")
+    world.do(RegisterMember(stream=other, by="source:plan", cin_claim=claim, cin="98765432D", family_name="Somebody"))
+    words = ["record", "learn-former-cin", world.member, "--cin", "98765432D", "--as", world.supervisor]
+    refused = cli.invoke(app, words)
+    assert refused.exit_code == 1 and "identity list" in refused.output
+    world.door.worker.work_off()
+    (question,) = world.get("/v1/identity/questions?kind=pair", role=Role.OPERATOR).json()
+    assert (question["reason"], set(question["members"])) == ("said_to_be_one", {world.member, other})
