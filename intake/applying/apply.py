@@ -40,7 +40,7 @@ from intake.people.matching import Matched, Reason, Review, Unmatched
 from intake.people.readings import Reading, Sight, Wanted
 from intake.people.recognising import Asked, Recogniser, Seen
 from intake.reading.er7 import DELETED
-from intake.reading.forms import NotRead, Parts, read_stored
+from intake.reading.forms import NotRead, Parts, Read, read_stored
 from intake.reading.notification import Ignored, Kind, Notification, VisitKey
 from intake.reading.persons import PersonNotice
 from intake.reading.statements import occurred_at_of, rank_of, statements_of
@@ -145,7 +145,7 @@ class Applier:
         settled: list[tuple[Row, Settlement]] = []
         housed: list[Reading] = []
         for reading in wave:
-            at = self._in_its_house(reading)
+            at = self._in_its_house(batch, reading)
             if isinstance(at, Settlement):
                 settled.append((reading.row, at))
             else:
@@ -168,7 +168,7 @@ class Applier:
     def _stay_of(self, visit: VisitKey) -> StreamId:
         return self._identity.stay(visit.scope, visit.value)
 
-    def _in_its_house(self, reading: Reading) -> Reading | Settlement:
+    def _in_its_house(self, batch: Messages, reading: Reading) -> Reading | Settlement:
         """The message as being about the visit in the one house that has it; it waits where several have, and nobody has looked.
 
         What was said before it decides who has the visit open, however late it comes. Of a visit that is over everywhere a
@@ -177,13 +177,14 @@ class Applier:
         if not reading.houses:
             return reading
         assert isinstance(said, Notification) and reading.stay is not None
-        order, here = rank_of(said, reading.row), reading.stay
+        here = reading.stay
         loaded = self._gateway.load_many((here, *(stay for _, stay in reading.houses)))
         states = {stream: it.state for stream, it in loaded.items()}
         known = [(house, stay) for house, stay in reading.houses if states[stay].said and states[stay].continued_as is None]
-        open_ = [(house, stay) for house, stay in known if _is_open(states[stay], order)]
+        said_at = {house: said if said.facility_known else self._said_in(batch, reading, house) for house, _ in known}
+        open_ = [(house, stay) for house, stay in known if _is_open(states[stay], rank_of(said_at[house], reading.row))]
         if said.facility_known:
-            meant = [] if _is_open(states[here], order) else open_
+            meant = [] if _is_open(states[here], rank_of(said, reading.row)) else open_
         else:
             meant = open_ or ([] if said.kind in (Kind.ADMITTED, Kind.REGISTERED) else known)
         if len(meant) > 1 and not reading.row.released_by:
@@ -194,8 +195,18 @@ class Applier:
         if said.facility_known:
             said = replace(said, prior_facility=house)
             return replace(reading, said=said, left=stay, houses=())
-        said = replace(said, facility=house, visit=said.in_house(house))
+        said = replace(said_at[house], facility=house, visit=said.in_house(house))
         return replace(reading, said=said, stay=stay, statement_key=self._statement_key(stay, said), houses=())
+
+    def _said_in(self, batch: Messages, reading: Reading, house: str) -> Notification:
+        """What a message that names no house says if it is about one's visit: its times are of that house's zone."""
+        said, raw = reading.said, batch.raw(reading.row)
+        assert isinstance(said, Notification) and raw is not None
+        if reading.source.zone_at(house) == said.zone.name:
+            return said
+        found = read_stored(raw, reading.row, reading.source, house)
+        assert isinstance(found, Read) and isinstance(found.said, Notification)
+        return found.said
 
     def _seen(self, batch: Messages, wave: Sequence[Reading], heard: Mapping[UUID, Heard]) -> Seen:
         """Everybody whom the messages may be about."""

@@ -44,7 +44,7 @@ from intake.reading.notification import (
     means_a_record,
 )
 from intake.reading.times import Precision, Time, Zone, on_a_day, parse
-from intake.senders.sources import Source
+from intake.senders.sources import Facility, Source
 from intake.store.inbox import CONTROL_ID_MAX
 
 PARSER_VERSION: Final = "fhir/1"
@@ -181,7 +181,8 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
     if what is None:
         return Ignored("event_not_modelled")
     encounter, flags = bundle.encounter, list[str]()
-    zone = Zone(source.timezone)
+    known = _facility(bundle, source)
+    zone = Zone(source.zone_at(known.id) if known is not None else source.timezone)
     status = text_of(encounter, "status")
     stay_class = _CLASSES.get(text_of(encounter.get("class"), "code").upper(), UNKNOWN_CLASS)
     if stay_class == UNKNOWN_CLASS:
@@ -210,13 +211,13 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
     if admitted is not None and discharged is not None and discharged.ends(zone) < admitted.begins(zone):
         flags.append(FLAG_DISCHARGE_BEFORE_ADMISSION)
 
-    member, (died, died_at), member_flags = patient_of(bundle, source, received_at)
+    member, (died, died_at), member_flags = patient_of(bundle, source, received_at, zone)
     disposition = _disposition(encounter, source) if what is Kind.DISCHARGED else None
     if disposition is not None and not disposition.mapped:
         flags.append(FLAG_DISPOSITION_UNMAPPED)
     if died and disposition is not None and disposition.mapped and disposition.code not in ("20", "40", "41", "42"):
         flags.append(FLAG_DEATH_CONTRADICTED)
-    facility, visit, visit_flags = _visit(bundle, source)
+    facility, visit, visit_flags = _visit(bundle, source, known)
     return Notification(
         kind=what,
         trigger=bundle.event,
@@ -242,7 +243,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
 
 
 def patient_of(
-    bundle: Bundle, source: Source, received_at: datetime
+    bundle: Bundle, source: Source, received_at: datetime, zone: Zone
 ) -> tuple[MemberKeys, tuple[bool | None, Time | None], list[str]]:
     """The patient, whether they died and when, and what is odd about them. A policy's number counts where the patient is its
     beneficiary."""
@@ -273,7 +274,7 @@ def patient_of(
     names = sorted(items_of(patient, "name"), key=lambda name: text_of(name, "use") not in ("official", "usual", ""))
     families = tuple(dict.fromkeys(family for name in names if (family := text_of(name, "family"))))
     given = next((g for name in names for g in texts_of(name, "given")), "")
-    born = _time(text_of(patient, "birthDate"), Zone(source.timezone))
+    born = _time(text_of(patient, "birthDate"), zone)
     birth_date = born.day if born is not None and born.precision >= Precision.DAY else None
     if text_of(patient, "birthDate") and (birth_date is None or not plausible_birth_date(birth_date, received_at.date())):
         birth_date = None
@@ -284,7 +285,7 @@ def patient_of(
     phone = next(
         (phone_key(text_of(t, "value")) for t in items_of(patient, "telecom") if text_of(t, "system") in ("phone", "sms")), ""
     )
-    zone, alive = Zone(source.timezone), patient.get("deceasedBoolean") is False
+    alive = patient.get("deceasedBoolean") is False
     when = _time(text_of(patient, "deceasedDateTime"), zone)
     died_at = when if when is not None and when.begins(zone) <= received_at + FUTURE_MAX else None
     died = True if patient.get("deceasedBoolean") is True or died_at is not None else False if alive else None
@@ -307,14 +308,18 @@ def _is_self(coverage: dict[str, Any]) -> bool:
     return not coverage.get("relationship") or bool(_codings(coverage["relationship"]) & {"self", "SELF"})
 
 
-def _visit(bundle: Bundle, source: Source) -> tuple[str, VisitKey, list[str]]:
+def _facility(bundle: Bundle, source: Source) -> Facility | None:
+    """The sender's facility that a message is about; None where the registry does not know it."""
+    if len(source.facilities) == 1:
+        return source.facilities[0]
+    called = (source.facility_called(name) for name in _facility_names(bundle) if name)
+    return next((listed for listed in called if listed is not None), None)
+
+
+def _visit(bundle: Bundle, source: Source, known: Facility | None) -> tuple[str, VisitKey, list[str]]:
     """Where the stay is, and its key: a visit number, any identifier, else the encounter's own id within the source."""
     encounter = bundle.encounter
-    names = [name for name in _facility_names(bundle) if name]
-    known = next((listed for name in names if (listed := source.facility_called(name)) is not None), None)
-    if known is None and len(source.facilities) == 1:
-        known = source.facilities[0]
-    facility = known.id if known is not None else names[0] if names else source.name
+    facility = known.id if known is not None else next(filter(None, _facility_names(bundle)), source.name)
     scope = f"facility:{known.id}" if known is not None else f"source:{source.name}"
     flags = [] if known is not None else [FLAG_FACILITY_UNKNOWN]
     identifiers = sorted(items_of(encounter, "identifier"), key=lambda i: "VN" not in _codings(i.get("type")))

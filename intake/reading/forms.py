@@ -69,8 +69,8 @@ class Parts:
     parser: str
 
 
-def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
-    """What a message says."""
+def read_stored(raw: bytes, row: Row, source: Source, house: str = "") -> Read | Parts | NotRead:
+    """What a message says. `house`: the sender's facility whose visit it turned out to be about, where it names none."""
     if row.transport == FHIR_TRANSPORT:
         if row.part_of is None and row.kind.startswith("subscription-"):
             notified = subscriptions.read(raw)
@@ -95,8 +95,12 @@ def read_stored(raw: bytes, row: Row, source: Source) -> Read | Parts | NotRead:
     _, trigger = notification.trigger_of(message)
     if trigger in GROUPED and len(_groups(message)) > GROUPS_MAX:
         return NotRead(TOO_MANY_GROUPS, notification.PARSER_VERSION)
-    read = persons.normalise if trigger in persons.KINDS else notification.normalise
-    return Read(read(message, source, row.received_at), notification.PARSER_VERSION, _of_er7(message))
+    said = (
+        persons.normalise(message, source, row.received_at)
+        if trigger in persons.KINDS
+        else notification.normalise(message, source, row.received_at, house)
+    )
+    return Read(said, notification.PARSER_VERSION, _of_er7(message))
 
 
 def _parts(raw: bytes, message: er7.Message, charset: str | None) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from intake.reading.dispositions import Disposition, disposition_table
 from intake.reading.er7 import DELETED, Deleted, Message, Repetition, Segment
 from intake.reading.identifiers import cin_in, name_key, phone_key, plausible_birth_date, zip_key
 from intake.reading.times import Precision, Time, Zone, offset_of, on_a_day, parse
-from intake.senders.sources import Source
+from intake.senders.sources import Facility, Source
 
 PARSER_VERSION: Final = "er7/1"
 
@@ -249,8 +249,9 @@ def trigger_of(message: Message) -> tuple[str, str]:
     return kind, trigger
 
 
-def normalise(message: Message, source: Source, received_at: datetime) -> Notification | Ignored:
-    """What the message says. `received_at` judges MSH-7 and events that lie ahead."""
+def normalise(message: Message, source: Source, received_at: datetime, house: str = "") -> Notification | Ignored:
+    """What the message says. `received_at` judges MSH-7 and events that lie ahead. `house`: the sender's facility whose visit it
+    turned out to be about, where it names none: its times are of that one's zone."""
     kind, trigger = trigger_of(message)
     if kind != "ADT":
         return Ignored("type_not_taken")
@@ -260,7 +261,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
         return Ignored("not_production")
     msh, evn, pid, pv1 = message.msh, message.first("EVN"), message.first("PID"), message.first("PV1")
     flags = list(message.charset.flags)
-    zone = Zone(source.timezone, offset_of(msh.text(7)), source.ignore_offsets)
+    known, called = facility_of(message, source)
+    zone = zone_of(message, source, house or (known.id if known is not None else ""))
     class_said = pv1.text(2)
     stay_class = _stay_class(class_said, source)
     odd_class = bool(class_said) and stay_class == UNKNOWN_CLASS and source.class_called(class_said) not in _OF_NO_STAY
@@ -327,7 +329,7 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Notifi
 
     member, member_flags = member_keys(message, source, received_at)
     flags.extend(member_flags)
-    facility, visit, visit_flags = _visit(message, source, member, began or occurred)
+    facility, visit, visit_flags = _visit(message, source, known, called, member, began or occurred)
     flags.extend(visit_flags)
     prior_facility, prior_visit = _prior(message, source, trigger, what, facility, visit)
     if what is Kind.RENUMBERED and visit.basis is VisitKeyBasis.SYNTHETIC:
@@ -515,12 +517,17 @@ def _houses(message: Message, source: Source, what: Kind, facility: str, visit: 
     return others if not (facility_in(pv1, 3) or evn.text(7) or evn.text(7, 2) or pv1.text(39)) else ()
 
 
-def _visit(message: Message, source: Source, member: MemberKeys, when: Time | None) -> tuple[str, VisitKey, list[str]]:
-    pid, pv1, evn = message.first("PID"), message.first("PV1"), message.first("EVN")
-    flags: list[str] = []
+def zone_of(message: Message, source: Source, facility: str) -> Zone:
+    """What holds for the times of a message that say no zone: MSH-7's, else the facility's, else the source's (messages.md 1.4)."""
+    return Zone(source.zone_at(facility), offset_of(message.msh.text(7)), source.ignore_offsets)
+
+
+def facility_of(message: Message, source: Source) -> tuple[Facility | None, str]:
+    """The sender's facility that a message is about, None where the registry does not know it; and what the message calls it."""
+    pv1, evn = message.first("PV1"), message.first("EVN")
     said = {
         "PV1-3.4": facility_in(pv1, 3),
-        "MSH-4": message.msh.text(4) or message.msh.text(4, 2),
+        "MSH-4": _header_facility(message),
         "EVN-7": evn.text(7) or evn.text(7, 2),
         "PV1-39": pv1.text(39),
     }
@@ -530,12 +537,23 @@ def _visit(message: Message, source: Source, member: MemberKeys, when: Time | No
         known = source.facility_called(facility_in(pv1, 6))
     if known is None and len(source.facilities) == 1:
         known = source.facilities[0]  # a sender of one hospital: an odd name is a building or a unit of it
+    return known, names[0] if names else source.name
+
+
+def _header_facility(message: Message) -> str:
+    return message.msh.text(4) or message.msh.text(4, 2)
+
+
+def _visit(
+    message: Message, source: Source, known: Facility | None, called: str, member: MemberKeys, when: Time | None
+) -> tuple[str, VisitKey, list[str]]:  # fmt: skip
+    pid, pv1 = message.first("PID"), message.first("PV1")
+    flags: list[str] = []
     if known is not None:
         facility, scope = known.id, f"facility:{known.id}"
     else:
         # Scoped by the header's facility, which every message of a sender has, so that a stay does not fall in two.
-        facility = names[0] if names else source.name
-        scope = f"source:{source.name}:{said['MSH-4'].upper()}"
+        facility, scope = called, f"source:{source.name}:{_header_facility(message).upper()}"
         flags.append(FLAG_FACILITY_UNKNOWN)
     if pv1.text(19):
         return facility, VisitKey(scope, pv1.text(19), VisitKeyBasis.VISIT_NUMBER), flags

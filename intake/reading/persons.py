@@ -23,11 +23,13 @@ from intake.reading.notification import (
     Ignored,
     MemberKeys,
     death_in,
+    facility_of,
     member_keys,
     record_number,
     trigger_of,
+    zone_of,
 )
-from intake.reading.times import Precision, Zone, offset_of, on_a_day, parse
+from intake.reading.times import Precision, on_a_day, parse
 from intake.senders.sources import Source
 
 FLAG_TWO_PEOPLE_NAMED: Final = "two_people_named"
@@ -84,7 +86,8 @@ def normalise(message: Message, source: Source, received_at: datetime) -> Person
     msh, evn, pid, mrg = message.msh, message.first("EVN"), message.first("PID"), message.first("MRG")
     if msh.text(11).upper() in ("T", "D") and source.production:
         return Ignored("not_production")
-    zone = Zone(source.timezone, offset_of(msh.text(7)), source.ignore_offsets)
+    known, _ = facility_of(message, source)
+    zone = zone_of(message, source, known.id if known is not None else "")
     sent = parse(msh.text(7), zone)
     said_at = sent.at if sent is not None and sent.precision >= Precision.MINUTE else None
     member, found = member_keys(message, source, received_at)

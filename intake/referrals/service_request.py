@@ -17,6 +17,7 @@ from domain.episode.referrals import ReferralSource, Urgency
 from intake.files.memberfile import dialled
 from intake.reading import fhir
 from intake.reading.fhir import Refused
+from intake.reading.times import Zone
 from intake.referrals.referral import POPULATIONS_MAX, InboundReferral
 from intake.senders.sources import Source
 
@@ -132,7 +133,7 @@ def read_request(requests: Requests, number: int, source: Source, received_at: d
     request = requests.requests[number]
     patient = _resolved(requests, request, request.get("subject"))
     about = fhir.Bundle(requests.id, "", {}, "", request, dict(_named(requests, request)))
-    keys, _, _ = fhir.patient_of(about, source, received_at)
+    keys, _, _ = fhir.patient_of(about, source, received_at, Zone(source.timezone))
     coverages = list(about.of_type("Coverage"))
     requester = _resolved(requests, request, request.get("requester"))
     telecoms = (

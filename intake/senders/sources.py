@@ -25,7 +25,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from intake.senders.charsets import known_charset
@@ -52,12 +52,25 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _zone_that_exists(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as unknown:
+        raise ValueError(f"{name!r} is no time zone; write one of the IANA names, e.g. America/Los_Angeles") from unknown
+    return name
+
+
+ZoneName = Annotated[str, AfterValidator(_zone_that_exists)]
+
+
 class Facility(_Row):
-    """A hospital's own id in this programme, its name for people, and what its messages call it."""
+    """A hospital's own id in this programme, its name for people, and what its messages call it. `timezone`: of the times in its
+    messages that say none, where it is not the source's: an exchange sends for hospitals of several zones."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
     name: str
     aliases: tuple[str, ...] = ()
+    timezone: ZoneName | None = None
 
 
 class Source(_Row):
@@ -94,7 +107,7 @@ class Source(_Row):
     addresses: tuple[str, ...] = ()
     facilities: tuple[Facility, ...] = ()
     facility_fields: tuple[Literal["PV1-3.4", "MSH-4", "EVN-7", "PV1-39"], ...] = ("PV1-3.4", "MSH-4", "EVN-7", "PV1-39")
-    timezone: str = "America/Los_Angeles"
+    timezone: ZoneName = "America/Los_Angeles"
     ignore_offsets: bool = False
     charset: str = ""
     ack_mode: AckMode = AckMode.AUTO
@@ -112,15 +125,6 @@ class Source(_Row):
     expected_on: tuple[Weekday, ...] = WEEK
     unmatched_days: Annotated[int, Field(ge=1, le=3_660)] = 180
     tells_membership: bool = False
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone_exists(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as unknown:
-            raise ValueError(f"{name!r} is no time zone; write one of the IANA names, e.g. America/Los_Angeles") from unknown
-        return name
 
     @field_validator("charset")
     @classmethod
@@ -211,6 +215,11 @@ class Source(_Row):
     def facility_called(self, name: str) -> Facility | None:
         """The facility that messages call so; None where the registry does not know it."""
         return self._facilities_by_name.get(name.strip().upper())
+
+    def zone_at(self, facility: str) -> str:
+        """The time zone of what is said of a facility, by its id; the source's own where it has none, or is not in the registry."""
+        known = self._facilities_by_name.get(facility.upper())
+        return known.timezone if known is not None and known.timezone is not None else self.timezone
 
     def class_called(self, said: str) -> str:
         """The code of table 0004 for what messages write in PV1-2, in capitals; what is no alias stands for itself."""

@@ -107,6 +107,15 @@ def test_a_day_stays_a_day() -> None:
     assert month.occurred is not None and month.occurred.at == utc(2026, 3, 10, 22, 35) and "day_missing" in month.flags
 
 
+def test_a_day_ends_where_the_facility_is() -> None:
+    houses = (
+        Facility(id="grace", name="Grace", aliases=("GRACE HOSPITAL",), timezone="America/Denver"),
+        Facility(id="b", name="B"),
+    )
+    found = said(bundle("discharge", status="finished", end="2026-03-10"), SOURCE.model_copy(update={"facilities": houses}))
+    assert found.occurred is not None and found.occurred.ends(found.zone) == utc(2026, 3, 11, 6)
+
+
 @pytest.mark.parametrize("status", ["cancelled", "entered-in-error"])
 def test_an_encounter_that_never_was_is_a_cancelled_admission(status: str) -> None:
     assert said(bundle("admit", status=status)).kind is Kind.ADMISSION_CANCELLED

@@ -8,7 +8,10 @@ import pytest
 
 from domain.stay.course import Way, way_of
 from intake.reading.er7 import DELETED, Message, read
-from intake.reading.notification import Ignored, Kind, VisitKeyBasis, normalise
+from intake.reading.notification import Ignored, Kind, Notification, VisitKeyBasis, normalise
+from intake.reading.persons import PersonNotice
+from intake.reading.persons import normalise as normalise_person
+from intake.reading.times import Time
 from intake.senders.sources import Facility, Source
 from tests.intake.conftest import NOW, notification
 from tests.intake.making import MARISOL, adt
@@ -298,3 +301,69 @@ def test_every_time_that_counts_is_flagged_where_its_hour_is_twice_or_never() ->
     twice = notification(adt("A08", discharged="20251102013000"))
     assert "repeated_hour" in twice.flags and twice.discharged.at == utc(2025, 11, 2, 8, 30)  # type: ignore[union-attr]
     assert "missing_hour" in notification(adt("A03", admitted="20260308023000", discharged="20260310100000")).flags
+
+
+# --- facilities of several time zones --------------------------------------------------------------------------------------------
+
+EXCHANGE = Source(name="exchange", facilities=(
+    Facility(id="valley", name="Valley", aliases=("VALLEY",)),
+    Facility(id="mesa", name="Mesa", aliases=("MESA",), timezone="America/Phoenix"),
+    Facility(id="front-range", name="Front Range", aliases=("RANGE",), timezone="America/Denver"),
+))  # fmt: skip
+"""One sender of three hospitals: in California, in Arizona, which keeps standard time all year, and in Colorado."""
+
+
+def at_house(house: str, trigger: str = "A03", received_at: datetime = NOW, source: Source = EXCHANGE, **said: str) -> Notification:
+    return notification(adt(trigger, location=f"4W^401^A^{house}", **said), source, received_at)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("house", "local", "at", "flag"),
+    [
+        ("VALLEY", "20260210153000", utc(2026, 2, 10, 23, 30), ""),
+        ("MESA", "20260210153000", utc(2026, 2, 10, 22, 30), ""),
+        ("RANGE", "20260210153000", utc(2026, 2, 10, 22, 30), ""),
+        ("VALLEY", "20260308023000", utc(2026, 3, 8, 10, 30), "missing_hour"),
+        ("MESA", "20260308023000", utc(2026, 3, 8, 9, 30), ""),
+        ("RANGE", "20260308023000", utc(2026, 3, 8, 9, 30), "missing_hour"),
+        ("VALLEY", "20260310153000", utc(2026, 3, 10, 22, 30), ""),
+        ("MESA", "20260310153000", utc(2026, 3, 10, 22, 30), ""),
+        ("RANGE", "20260310153000", utc(2026, 3, 10, 21, 30), ""),
+        ("VALLEY", "20261101013000", utc(2026, 11, 1, 8, 30), "repeated_hour"),
+        ("MESA", "20261101013000", utc(2026, 11, 1, 8, 30), ""),
+        ("RANGE", "20261101013000", utc(2026, 11, 1, 7, 30), "repeated_hour"),
+        ("VALLEY", "20261101153000", utc(2026, 11, 1, 23, 30), ""),
+        ("MESA", "20261101153000", utc(2026, 11, 1, 22, 30), ""),
+    ],
+)
+def test_a_time_without_a_zone_is_of_the_facility_s(house: str, local: str, at: datetime, flag: str) -> None:
+    said = at_house(house, received_at=at + timedelta(minutes=10), discharged=local, sent=local)
+    assert isinstance(said.discharged, Time)
+    assert (said.discharged.at, said.said_at) == (at, at)
+    assert {"missing_hour", "repeated_hour"} & set(said.flags) == ({flag} if flag else set())
+
+
+def test_every_time_of_a_message_is_read_in_the_facility_s_zone() -> None:
+    said = at_house("RANGE", "A08", admitted="20260301100000", occurred="20260302110000", death="Y", died_at="20260303120000")
+    assert said.admitted is not None and said.occurred is not None and said.died_at is not None
+    assert (said.admitted.at, said.occurred.at) == (utc(2026, 3, 1, 17), utc(2026, 3, 2, 18))
+    assert said.died_at.at == utc(2026, 3, 3, 19)
+    day = at_house("RANGE", discharged="20260310").discharged
+    assert isinstance(day, Time) and day.ends(said.zone) == utc(2026, 3, 11, 6), "the end of the day in Colorado"
+
+
+def test_what_a_message_says_of_its_zone_outranks_the_facility_s() -> None:
+    header = at_house("RANGE", sent="20260310160000-0500", discharged="20260310153000").discharged
+    assert isinstance(header, Time) and (header.at, header.zone) == (utc(2026, 3, 10, 20, 30), "msh7")
+    own = at_house("RANGE", discharged="20260310153000-0700").discharged
+    assert isinstance(own, Time) and own.at == utc(2026, 3, 10, 22, 30)
+    wrong = EXCHANGE.model_copy(update={"ignore_offsets": True})
+    ignored = at_house("RANGE", source=wrong, sent="20260310160000-0500", discharged="20260310153000-0700").discharged
+    assert isinstance(ignored, Time) and ignored.at == utc(2026, 3, 10, 21, 30)
+
+
+def test_a_patient_s_death_is_dated_in_the_zone_of_the_facility_that_tells_it() -> None:
+    message = read(adt("A31", facility="RANGE", death="Y", died_at="20260303120000").encode())
+    assert isinstance(message, Message)
+    told = normalise_person(message, EXCHANGE, NOW)
+    assert isinstance(told, PersonNotice) and told.died_at == utc(2026, 3, 3, 19)

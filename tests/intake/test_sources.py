@@ -54,6 +54,7 @@ aliases = ["FC"]
         ('id = "far-clinic"', 'id = "Far Clinic"', 20, "pattern"),
         ('id = "far-clinic"\n', "", 19, "is missing; write it"),
         ('aliases = ["FC"]', 'aliases = ["far-general"]', 6, "names two facilities"),
+        ('aliases = ["FC"]', 'timezone = "Mars/Base"', 22, "is no time zone"),
         ('name = "far"\n', 'name = "near"\n', 0, "two sources have one name, near"),
         ('"10.0.0.0/8"', '"ten"', 4, "10.0.0.0/8"),
         ('ack_mode = "enhanced"', 'application_acks_to = "far:70000"', 10, "the port from 1 to 65535"),

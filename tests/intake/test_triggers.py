@@ -360,3 +360,24 @@ def test_a_death_that_the_hospital_takes_back_is_somebody_s_to_withdraw(world: W
     assert isinstance(world.gateway.handle(word, command_id=uuid4()), Accepted)
     (last,) = world.deliver(adt("A08", control_id="LAST", sent="20260310150000", visit="V-IP"))
     assert [world.row_of(m).status for m in (back, later)] == [Status.APPLIED] * 2 and last.status is Status.APPLIED
+
+
+def test_a_message_that_names_no_house_is_read_in_the_zone_of_the_one_that_has_the_visit(database: str) -> None:
+    houses = (
+        Facility(id="north", name="North", aliases=("NORTH",)),
+        Facility(id="south", name="South", aliases=("SOUTH",), timezone="America/Denver"),
+    )
+    source = Source(name="valley-general", addresses=("127.0.0.0/8",), facilities=houses, id_authorities={"MEDI-CAL": "cin"})
+    world = open_world(database, Sources((source,)))
+    world.register(MARISOL)
+    out = adt("A03", control_id="B", sent="20260309090500", discharged="20260309090000", location="", disposition="01")
+    again = adt("A08", control_id="C", sent="20260309090700", admitted="20260308093000", location="")
+    world.deliver(IN_SOUTH, again, out)
+    course = world.course(MARISOL)
+    assert course.admission is not None and course.admission.at == utc(2026, 3, 8, 15, 30), "half past nine in Denver"
+    assert course.discharge is not None and course.discharge.at == utc(2026, 3, 9, 15)
+    world.door.inbox.replay(world.row_of(out).inbox_id, by="staff-somebody", now=world.clock.now())
+    world.door.worker.work_off()
+    assert world.course(MARISOL) == course
+    world.door.close()
+    world.opened.close()

@@ -310,7 +310,8 @@ def sources(
         may += [f"application acknowledgements to {row.application_acks_to}"] if row.application_acks_to else []
         tree.add("; ".join(may))
         for facility in row.facilities:
-            tree.add(f"facility {facility.id}: {facility.name}, also called {', '.join(facility.aliases) or 'nothing else'}")
+            known_as = f"facility {facility.id}: {facility.name}, also called {', '.join(facility.aliases) or 'nothing else'}"
+            tree.add(f"{known_as}; zone {facility.timezone}" if facility.timezone else known_as)
         for what, said in (
             ("authorities", row.id_authorities), ("dispositions", row.disposition_aliases), ("classes", row.class_aliases),
         ):  # fmt: skip
