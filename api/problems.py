@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from domain.core import Refusal
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
+from intake.files.profiles import PlanUnknown
 from intake.store.inbox import CannotStore
 from projections.answers import BadFilter, NotReady, QueryAway
 
@@ -142,6 +143,10 @@ def install(app: FastAPI) -> None:
         }
         code, detail = known.get(error.status_code, ("request_refused", "The request was refused."))
         return answer(Problem(error.status_code, code, detail, headers=error.headers or {}), request.url.path)
+
+    @app.exception_handler(PlanUnknown)
+    def no_such_plan(request: Request, error: PlanUnknown) -> Response:
+        return answer(of_refusal(error.refusal, said=frozenset({"plan"})), request.url.path)
 
     @app.exception_handler(BadFilter)
     def wrong_filter(request: Request, error: BadFilter) -> Response:

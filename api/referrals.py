@@ -111,6 +111,7 @@ async def refer(
     if registered is not None and (wait := services.reception.throttle.wait_seconds(registered)):
         retry = {"Retry-After": str(ceil(wait))}
         raise Problem(429, "throttled", "Your source sent too many messages within a minute; send this one later.", headers=retry)
+    await run_in_threadpool(services.referrals.expect_plan, said.plan)
     try:
         taken = await run_in_threadpool(
             lambda: services.referrals.take(
@@ -226,6 +227,7 @@ def strangers(
     """Their messages wait in the inbox. Whoever would belong to a population of focus if their visits could have been avoided is
     listed, whoever came last first."""
     may_see_names(caller, names=names)
+    services.strangers.expect_plan(plan)
     return list(services.strangers.candidates(plan=plan, names=names))
 
 

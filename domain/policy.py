@@ -16,7 +16,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from domain import follow_up_contradictions, questionnaires
 from domain.calendar import NO_HOLIDAYS, Holidays, QuietHours, local_date, start_of_day, zone
-from domain.core import Alarm, Instant
+from domain.core import Alarm, Instant, Refusal
 from domain.follow_up_policy import Caseload, FollowUp, Population
 from domain.member.facts import Channel
 from domain.questionnaires import Questionnaire
@@ -275,6 +275,9 @@ class Policy:
         return _known_calendars(Same(lambda: Holidays(name, frozenset(listed.days), listed.known_until), listed, name))
 
 
+PLAN_UNKNOWN = "plan_unknown"
+_PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
 CALENDARS_MAX = 100
 _known_calendars = memory(CALENDARS_MAX)
 
@@ -301,6 +304,21 @@ class PolicyBook:
             raise LookupError("no policy was adopted for this plan, and no default")
         held = [p for p in versions if p.effective_at <= at]
         return held[-1] if held else versions[0]
+
+    @property
+    def plans(self) -> tuple[str, ...]:
+        """The health plans that there are: of each, a policy was adopted."""
+        return tuple(sorted({policy.plan for policy in self.policies}))
+
+    def unknown(self, plan: str) -> Refusal | None:
+        """Why nobody is taken on for a plan; None where there is such a plan. A new plan begins with its policy, so a name without
+        one is a slip of the keyboard, and whoever came under it would be of a plan that does not exist."""
+        if plan in self.plans:
+            return None
+        said = f"{plan!r} is" if _PLAN.fullmatch(plan) else "this is"
+        known = f"write one of {', '.join(self.plans)}; for a new plan" if self.plans else "no policy was adopted yet:"
+        how = "adopt its policy first (throughline policy adopt)"
+        return Refusal(PLAN_UNKNOWN, f"plan: {said} no health plan of ours; {known} {how}")
 
     def named(self, policy_id: str) -> Policy | None:
         """The version with an id like `default@2026.1`."""

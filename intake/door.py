@@ -137,14 +137,15 @@ def open_door(
     identity = IdentityKeys(index_key)
     index = IdentityIndex(inbox, gateway.log, gateway, identity)
     bell = threading.Event()
-    files = MemberFiles(inbox, gateway, identity, index, clock)
+    book = PolicyShelf(gateway.log)
+    files = MemberFiles(inbox, gateway, identity, index, clock, book)
     notices = Notices(pool)
 
     def applier(onto: Gateway) -> Applier:
         return Applier(onto, identity, index)
 
     def desk_of_referrals(onto: Gateway) -> ReferralDesk:
-        return ReferralDesk(inbox, onto, identity, index, clock, sources)
+        return ReferralDesk(inbox, onto, identity, index, clock, sources, book)
 
     referrals = desk_of_referrals(gateway)
     return FrontDoor(
@@ -154,7 +155,7 @@ def open_door(
         files=files,
         referrals=referrals,
         inquiries=Inquiries(inbox, gateway, identity, index, clock),
-        strangers=Strangers(inbox, identity, sources, PolicyShelf(gateway.log), referrals, clock),
+        strangers=Strangers(inbox, identity, sources, book, referrals, clock),
         index=index,
         identity=identity,
         sources=sources,

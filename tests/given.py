@@ -169,7 +169,7 @@ class Story:
 
     def assigned(self, *, episode: StreamId = EPISODE, lead: str | None = LEAD, **said: Any) -> Story:
         """The plan's file gave us the member, now unless it says otherwise."""
-        fields = {"member": MEMBER, "plan": "valley", "received_at": self.memory.now} | said
+        fields = {"member": MEMBER, "plan": "default", "received_at": self.memory.now} | said
         self.do(ReceiveAssignment(stream=episode, by="source:plan", **fields))
         if lead is not None:
             self.do(AssignLeadCareManager(stream=episode, by=BOSS, staff=lead))
@@ -177,6 +177,12 @@ class Story:
 
     def on(self, when: str) -> Story:
         self.memory.run_until(at(when))
+        return self
+
+    def beside(self, plan: str) -> Story:
+        """Another health plan, which asks for what the default one asks for."""
+        asked = self.memory.book.in_force(DEFAULT.plan, self.memory.now)
+        self.memory.book = self.memory.book.with_adopted(replace(asked, plan=plan))
         return self
 
     def asleep_until(self, when: str) -> Story:

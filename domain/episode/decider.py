@@ -138,7 +138,7 @@ Dated = (
 
 def decide(command: Any, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     if isinstance(command, ReceiveAssignment):
-        return refused(command.by, context, now, *OFFICE, feeds=True) or _receive(command, state, context, now)
+        return refused(command.by, context, now, *OFFICE, feeds=True) or _receive(command, state, context, book, now)
     if isinstance(command, ReceiveReferral):
         return refused(command.by, context, now, *OFFICE, feeds=True) or _refer(command, state, context, book, now)
     if state.assignment is None:
@@ -227,7 +227,7 @@ def _who_may(command: Any) -> tuple[Role, ...]:
             return CARERS
 
 
-def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: Instant) -> Decision:
+def _receive(command: ReceiveAssignment, state: Episode, context: Context, book: PolicyBook, now: Instant) -> Decision:
     if state.assignment is not None:
         return ()
     member, claim = context[command.member].state, context[claim_on_open_episode(command.member)].state
@@ -245,8 +245,8 @@ def _receive(command: ReceiveAssignment, state: Episode, context: Context, now: 
         return Refusal(
             "received_in_the_future", "received_at: lies ahead; the clock starts on the day on which the plan's word came"
         )
-    if command.plan == "":
-        return Refusal("plan_missing", "plan: must name the health plan")
+    if refusal := book.unknown(command.plan):
+        return refusal
     if command.previous is not None and command.previous not in member.episodes:
         return Refusal("not_their_episode", "previous: is no episode of this member; see `throughline member`")
     received = AssignmentReceived(
@@ -281,7 +281,7 @@ def _refer(command: ReceiveReferral, state: Episode, context: Context, book: Pol
         referral_source=command.source,
         reengage=command.reengage and not command.by.startswith("source:"),
     )
-    begun = _receive(opening, state, context, now)
+    begun = _receive(opening, state, context, book, now)
     told = begun if isinstance(begun, Refusal) else referrals.received(command, state, book, at, opens=True)
     return told if isinstance(told, Refusal) or isinstance(begun, Refusal) else (*begun, *told)
 

@@ -34,6 +34,7 @@ _OF_THE_MESSAGE: Final = {
     "fhir_invalid": "It is no FHIR message bundle; the answer said what was wrong.",
     "fhir_required": "The bundle lacks something; the answer said what.",
     "fhir_not_found": "A reference of the bundle leads nowhere; the answer said which.",
+    "fhir_code_invalid": "It names something that we do not know, such as a health plan; the answer said what.",
     "fhir_too_long": "The notification told of too many events; the answer said how many go into one.",
     "gave_up": "It failed again and again on our side; the programme has been told.",
     "still_a_patient": "An A03 with disposition 30 is no discharge. Send the A03 again when the patient has left.",

@@ -16,6 +16,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from domain.core import Refusal
+from domain.policy import PolicyBook
 from intake.files.tables import FileRefused
 
 PROFILES: Final = Path(__file__).with_name("profiles")
@@ -43,6 +45,20 @@ _MEANINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "record_action": ACTIONS, "homelessness_ind": YES_NO, "decision": DECISIONS, "basis": BASES,
 }  # fmt: skip
 """Columns of which only certain values mean something to us; those of the others are kept as the profile writes them."""
+
+
+class PlanUnknown(ValueError):
+    """Something came for a health plan that there is not. `refusal` names the field, the plans that there are and the remedy."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.because)
+        self.refusal = refusal
+
+
+def expect_plan(book: PolicyBook, plan: str) -> None:
+    """Raises PlanUnknown where nobody ever adopted a policy of this plan."""
+    if refusal := book.unknown(plan):
+        raise PlanUnknown(refusal)
 
 
 class ProfileInvalid(FileRefused):

@@ -26,6 +26,7 @@ from domain.member.decider import Member
 from eventlog.clock import Clock
 from eventlog.gateway import ORDERS_MAX, ORDERS_OF_FEW_STREAMS_MAX, Accepted, Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
+from eventlog.opening import PolicyShelf
 from eventlog.recorder import LOCKS_MAX, LogAway
 from intake.applying.apply import Busy
 from intake.files import grants, listing, returns
@@ -45,7 +46,7 @@ from intake.files.lines import (
 )
 from intake.files.listing import Seen
 from intake.files.memberfile import READERS, RosterRow, RowProblem, Sheet, read_sheet
-from intake.files.profiles import FileKind, Profile, Profiles
+from intake.files.profiles import FileKind, Profile, Profiles, expect_plan
 from intake.files.reports import Outcome, ReportLine, lines_of, said_of, totals
 from intake.files.tables import FileRefused
 from intake.people.identity import IdentityKeys
@@ -145,6 +146,7 @@ class MemberFiles:
         identity: IdentityKeys,
         index: IdentityIndex,
         clock: Clock,
+        book: PolicyShelf,
         profiles: Profiles | None = None,
     ) -> None:
         self._inbox = inbox
@@ -153,6 +155,7 @@ class MemberFiles:
         self._identity = identity
         self._index = index
         self._clock = clock
+        self._book = book
         self.profiles = profiles or Profiles()
 
     # -- a file
@@ -172,8 +175,9 @@ class MemberFiles:
         """Stores a file and applies it. `full_roster`: left out, what the plan's profile says of files so named; `confirmed` is a
         person's word that a shrunken one is right; `peer` is who sent it.
 
-        Raises FileRefused where it cannot be read as a whole (it is kept as dead), CannotStore, LogAway.
+        Raises FileRefused where it cannot be read as a whole (it is kept as dead), PlanUnknown, CannotStore, LogAway.
         """
+        expect_plan(self._book(), plan)
         profile = self.profiles.of(plan, kind, file_name=file_name)
         full = _names_everybody(profile, file_name) if full_roster is None else full_roster
         now = self._clock.now()
@@ -284,8 +288,8 @@ class MemberFiles:
         return lines_of(self._lines, file_id, after=after, only_remarkable=only_remarkable)
 
     def new_points_csv(self, plan: str) -> Iterator[str]:
-        """What the plan does not have: a CSV, piece by piece. Raises FileRefused where there is no such plan."""
-        self.profiles.of(plan)
+        """What the plan does not have: a CSV, piece by piece. Raises PlanUnknown."""
+        expect_plan(self._book(), plan)
         return returns.as_csv(returns.new_points(self._lines, self._gateway, plan, self._clock.now()))
 
     def _file(self, file_id: UUID) -> Row:
@@ -297,7 +301,9 @@ class MemberFiles:
     def preview(
         self, raw: bytes, *, plan: str, kind: FileKind = FileKind.MEMBERS, file_name: str = "", full_roster: bool | None = None
     ) -> Preview:
-        """What would become of a file, by what is known now. Nothing is written, and nothing of it is kept. Raises FileRefused."""
+        """What would become of a file, by what is known now. Nothing is written, and nothing of it is kept. Raises FileRefused,
+        PlanUnknown."""
+        expect_plan(self._book(), plan)
         profile = self.profiles.of(plan, kind, file_name=file_name)
         sheet = read_sheet(raw, profile)
         full = _names_everybody(profile, file_name) if full_roster is None else full_roster

@@ -25,12 +25,15 @@ from domain.member.decider import Claim as ClaimState
 from domain.member.decider import LearnContactPoint, Member, RegisterMember
 from domain.member.facts import PointKind
 from domain.member.person import streams_of
+from domain.policy import PLAN_UNKNOWN
 from eventlog.clock import Clock
 from eventlog.gateway import Conflict, Gateway, Order
 from eventlog.keys import CannotUnwrap
+from eventlog.opening import PolicyShelf
 from eventlog.recorder import LogAway
 from intake.applying.apply import BY_HAND, Busy
 from intake.files.memberfile import RowProblem
+from intake.files.profiles import expect_plan
 from intake.people.identity import IdentityKeys
 from intake.people.index import IdentityIndex
 from intake.people.matching import POSSIBLE_MEMBER, Matched, Reason, Review
@@ -114,7 +117,14 @@ class ReferralDesk:
     """Takes referrals one by one, from whichever way in. Thread-safe."""
 
     def __init__(
-        self, inbox: Inbox, gateway: Gateway, identity: IdentityKeys, index: IdentityIndex, clock: Clock, sources: Sources
+        self,
+        inbox: Inbox,
+        gateway: Gateway,
+        identity: IdentityKeys,
+        index: IdentityIndex,
+        clock: Clock,
+        sources: Sources,
+        book: PolicyShelf,
     ) -> None:
         self._inbox = inbox
         self._gateway = gateway
@@ -123,8 +133,22 @@ class ReferralDesk:
         self._recogniser = Recogniser(identity, index)
         self._clock = clock
         self._sources = sources
+        self._book = book
 
     # -- taking
+
+    def expect_plan(self, plan: str) -> None:
+        """Raises PlanUnknown where there is no such health plan: said before anything is kept, it can be put right at once."""
+        expect_plan(self._book(), plan)
+
+    def no_plan(self, plan: str) -> str:
+        """The same in words, for who names a plan in a coverage."""
+        known = ", ".join(sorted(self.plans())) or "none yet"
+        return f"{plan!r} is no health plan of ours; name one of {known} as payor.identifier.value, or send no Coverage"
+
+    def plans(self) -> frozenset[str]:
+        """The health plans that there are."""
+        return frozenset(self._book().plans)
 
     def take(
         self,
@@ -157,7 +181,9 @@ class ReferralDesk:
         self._inbox.store(arrival, self._clock.now())
 
     def import_file(self, raw: bytes, *, plan: str, by: str, progress: Progress = _quiet) -> ReferralFileReceipt:
-        """Takes every row of a file that can be read, and names the others. Raises FileRefused, CannotStore, LogAway."""
+        """Takes every row of a file that can be read, and names the others. `plan`: of rows that name none. Raises FileRefused,
+        PlanUnknown, CannotStore, LogAway."""
+        self.expect_plan(plan)
         rows = read_rows(raw, plan)
         digest = hashlib.sha256(raw).hexdigest()
         file = Arrival(
@@ -232,6 +258,8 @@ class ReferralDesk:
         if isinstance(said, Faulty):
             outcome = {"problems": [asdict(problem) for problem in said.problems]}
             return Settlement(status=Status.DEAD, reason="referral_faulty", outcome=outcome, parser=REFERRAL_PARSER)
+        if not said.withdrawn and said.plan not in self.plans():
+            return self._of_no_plan(row)
         claim.one_at_a_time(self._lock(said))
         whose = self._whose(claim, said)
         if isinstance(whose, Settlement):
@@ -249,7 +277,18 @@ class ReferralDesk:
             return Faulty((RowProblem(0, where, "it cannot be read", remedy),))
         # A request that came with others is stored by itself; those that were kept before that have the whole body.
         number = int(row.control_id.rpartition("#")[2] or 0) if len(found.requests) > 1 else 0
-        return service_request.read_request(found, number, source, row.received_at, source.plan_of_referrals)
+        return service_request.read_request(found, number, source, row.received_at, self.plans())
+
+    def _of_no_plan(self, row: Row) -> Settlement:
+        """What was taken already waits for its plan, which its sender may not be able to say better; what is entered here is put
+        right by whoever entered it. Either is taken up anew once the plan is there."""
+        known = ", ".join(sorted(self.plans())) or "none yet"
+        if row.kind == FHIR_KIND:
+            status, how = Status.WAITING, "correct the source's plan_of_referrals, or adopt the new plan's policy, then replay this"
+        else:
+            status, how = Status.DEAD, "write one of those, or adopt the new plan's policy and replay this"
+        problem = RowProblem(0, "plan", f"it is no health plan of ours (those are: {known})", how)
+        return Settlement(status=status, reason=PLAN_UNKNOWN, outcome={"problems": [asdict(problem)]}, parser=REFERRAL_PARSER)
 
     def _lock(self, said: InboundReferral) -> str:
         person = said.person

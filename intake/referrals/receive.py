@@ -47,6 +47,8 @@ def receive_service_request(
     trace = headers.get("traceparent", "")
     found = service_request.read_requests(body)
     try:
+        if not isinstance(found, Refused) and (plan := service_request.unknown_plan(found, desk.plans())):
+            found = Refused(422, "code-invalid", "Coverage.payor", desk.no_plan(plan))
         if isinstance(found, Refused):
             because = found.as_reason
             desk.keep(body, source_id=source.name, status=Status.DEAD, reason=because, trace=trace)

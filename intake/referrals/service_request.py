@@ -128,13 +128,21 @@ def external_id(requests: Requests, number: int) -> str:
     return (said or fhir.text_of(request, "id"))[:100]
 
 
-def read_request(requests: Requests, number: int, source: Source, received_at: datetime, plan: str) -> InboundReferral:
-    """What one request says. `plan` is for requests that name none."""
+def unknown_plan(requests: Requests, plans: frozenset[str]) -> str:
+    """What the coverage of a request calls its plan, where that is none of `plans`; empty where there is no such request. What is
+    taken back may name anything."""
+    named = (_plans_of(requests, r) for r in requests.requests if fhir.text_of(r, "status") not in _TAKEN_BACK)
+    return next((said[0] for said in named if said and plans.isdisjoint(said)), "")
+
+
+def read_request(requests: Requests, number: int, source: Source, received_at: datetime, plans: frozenset[str]) -> InboundReferral:
+    """What one request says. Its plan is the first of `plans` that its coverages name, else what they name; of a request whose
+    coverages name none, the source's."""
     request = requests.requests[number]
     patient = _resolved(requests, request, request.get("subject"))
     about = fhir.Bundle(requests.id, "", {}, "", request, dict(_named(requests, request)))
     keys, _, _ = fhir.patient_of(about, source, received_at, Zone(source.timezone))
-    coverages = list(about.of_type("Coverage"))
+    named = _plans_of(requests, request)
     requester = _resolved(requests, request, request.get("requester"))
     telecoms = (
         fhir.text_of(t, "value") for t in fhir.items_of(patient, "telecom") if fhir.text_of(t, "system") in ("phone", "sms")
@@ -143,7 +151,7 @@ def read_request(requests: Requests, number: int, source: Source, received_at: d
                  for c in fhir.items_of(item.get("language"), "coding"))  # fmt: skip
     return InboundReferral(
         person=keys,
-        plan=next(_plans(coverages), plan),
+        plan=next((plan for plan in named if plan in plans), named[0] if named else source.plan_of_referrals),
         source=_OF_RESOURCE.get(str(requester.get("resourceType")), ReferralSource.HOSPITAL),
         external_id=external_id(requests, number),
         organisation=_organisation(requests, request, requester)[:_NAME_MAX],
@@ -169,14 +177,20 @@ def _resolved(requests: Requests, request: dict[str, Any], reference: object) ->
     return dict(_named(requests, request)).get(name, {}) if name else {}
 
 
-def _plans(coverages: list[dict[str, Any]]) -> Iterator[str]:
-    """The health plans that coverages name by an id of ours."""
-    for coverage in coverages:
+def _plans_of(requests: Requests, request: dict[str, Any]) -> tuple[str, ...]:
+    """What the coverages of a request's patient call their plan, written as our ids are."""
+    patient = _resolved(requests, request, request.get("subject"))
+    in_sight = {id(resource): resource for _, resource in _named(requests, request)}.values()
+    found: list[str] = []
+    for coverage in in_sight:
+        if coverage.get("resourceType") != "Coverage" or not _covers(requests, coverage, patient):
+            continue
         for payor in fhir.items_of(coverage, "payor"):
             for said in (fhir.text_of(payor.get("identifier"), "value"), fhir.text_of(payor, "display")):
                 plain = "-".join(said.casefold().split())
                 if _PLAN.fullmatch(plain):
-                    yield plain
+                    found.append(plain)
+    return tuple(dict.fromkeys(found))
 
 
 def _organisation(requests: Requests, request: dict[str, Any], requester: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ from domain.stay.course import Course, Said, course_of
 from domain.timeline import Entry
 from eventlog.clock import Clock
 from eventlog.opening import PolicyShelf
+from intake.files.profiles import expect_plan
 from intake.people.identity import IdentityKeys
 from intake.reading.forms import Read, read_stored
 from intake.reading.identifiers import name_key
@@ -133,9 +134,14 @@ class Strangers:
         found = [s for group in self._groups(rules) if (s := self._stranger(group, rules, words, names=names)) is not None]
         return tuple(sorted(found, key=lambda s: (s.last_at, s.id), reverse=True))
 
+    def expect_plan(self, plan: str) -> None:
+        """Raises PlanUnknown where there is no such health plan."""
+        expect_plan(self._book(), plan)
+
     def refer(self, stranger: str, *, plan: str, by: str, reason: str = "") -> Taken:
         """Refers them: with a CIN they become a member, to whom their messages then belong; without one the referral waits for
-        somebody who knows it. Raises UnknownStranger, CannotStore."""
+        somebody who knows it. Raises PlanUnknown, UnknownStranger, CannotStore."""
+        self.expect_plan(plan)
         group = self._group(stranger, plan)
         person = group.person
         assert person.birth_date is not None
@@ -153,7 +159,8 @@ class Strangers:
         return self._desk.take(raw, source_id=BY_STAFF, control_id=f"stranger:{stranger}", by=by)
 
     def dismiss(self, stranger: str, *, plan: str, by: str, reason: str) -> None:
-        """They are not referred, for now: they are shown again once they come again. Raises UnknownStranger."""
+        """They are not referred, for now: they are shown again once they come again. Raises PlanUnknown, UnknownStranger."""
+        self.expect_plan(plan)
         group, now = self._group(stranger, plan), self._clock.now()
         with self._inbox.pool.connection() as conn, conn.transaction():
             conn.execute("DELETE FROM intake.strangers WHERE said_at < %s", (now - LOOKED_BACK,))
@@ -233,11 +240,11 @@ class Strangers:
         return tuple(rules for plan in plans if (rules := self._rules_of(plan)) is not None)
 
     def _rules_of(self, plan: str) -> _Rules | None:
-        """None where no policy was ever adopted: nobody knows a threshold."""
-        try:
-            policy = self._book().in_force_now(plan, Alarm(self._clock.now()))
-        except LookupError:
+        """None where there is no such plan: nobody knows a threshold."""
+        book = self._book()
+        if book.unknown(plan):
             return None
+        policy = book.in_force_now(plan, Alarm(self._clock.now()))
         conditions = [
             (condition, population)
             for population in policy.population

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from domain.adoption.decider import AdoptPolicy
 from domain.catalog import DECIDERS, FACTS
 from domain.member.decider import Member
 from domain.staff.decider import JoinStaff
@@ -34,6 +37,7 @@ from tests.intake.making import Person, member_file
 NOW = datetime(2026, 3, 10, 23, 30, tzinfo=UTC)
 MASTER = bytes(range(32))
 INDEX = bytes(range(32, 64))
+POLICIES = Path(__file__).parents[2] / "policies"
 
 
 @dataclass(slots=True)
@@ -88,6 +92,15 @@ class World:
         """The facts of all streams of a kind, in the order of the log."""
         return [stored.recorded.fact for stored in self.opened.log.all() if stored.recorded.stream.startswith(kind)]
 
+    def adopt(self, *plans: str) -> None:
+        """The policies of plans; of a plan that has none of its own, the default one under its name."""
+        for plan in plans:
+            own = POLICIES / f"{plan}.toml"
+            text = (own if own.exists() else POLICIES / "default.toml").read_text().replace('plan = "default"', f'plan = "{plan}"')
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            command = AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=digest)
+            assert isinstance(self.gateway.handle(command, command_id=uuid4()), Accepted)
+
     def register(self, *people: Person, plan: str = "default", **more: Any) -> Receipt:
         return self.door.files.import_file(member_file(*people), plan=plan, **more)
 
@@ -120,7 +133,7 @@ class World:
 
 
 def open_world(url: str, sources: Sources | None = None, *, create: bool = True) -> World:
-    """A second door onto a log that exists is a second process's; it need not `create` the tables."""
+    """A second door onto a log that exists is a second process's; it need not `create` the tables and adopt the default policy."""
     keys_url = url + "_keys"
     if create:
         opening.create(url, keys_url)
@@ -129,7 +142,10 @@ def open_world(url: str, sources: Sources | None = None, *, create: bool = True)
     clock = FixedClock(NOW)
     gateway = Gateway(opened.log, clock=clock, deciders=DECIDERS, fingerprint_key=INDEX, books=PolicyShelf(opened.log))
     door = open_door(url, gateway=gateway, keys=opened.keys, index_key=INDEX, clock=clock, sources=sources or load_sources())
-    return World(url, opened, gateway, clock, door)
+    world = World(url, opened, gateway, clock, door)
+    if create:
+        world.adopt("default")
+    return world
 
 
 def assert_kept_as_told(world: World) -> None:

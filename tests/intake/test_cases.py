@@ -332,7 +332,7 @@ def test_15_dispositions_are_kept_verbatim(world: World, said: str, code: str, f
 def test_18_a_message_of_an_unknown_member_waits_for_the_member_file(world: World) -> None:
     (row,) = world.deliver(a03())
     assert (row.status, row.reason) == (Status.UNMATCHED, "no_member_with_this_cin")
-    assert world.facts() == []
+    assert {fact.plan for fact in world.facts()} == {"default"}, "nothing but the policy"
     world.clock.advance(timedelta(days=1))
     world.register(MARISOL)
     world.door.worker.work_off()

@@ -287,6 +287,7 @@ def test_a_declined_member_is_not_opened_again_by_a_list(world: World) -> None:
 
 
 def test_a_member_of_another_plan_is_not_taken_over(world: World) -> None:
+    world.adopt("other-plan")
     world.register(MARISOL)
     receipt = world.register(MARISOL, plan="other-plan")
     assert totals(receipt) == (1, 0, 0, 1)
@@ -348,6 +349,7 @@ def test_a_row_of_an_older_file_is_not_applied_over_a_later_one(world: World, mo
 
 
 def test_a_row_that_waits_does_not_outlive_the_roster_that_leaves_it_out(world: World) -> None:
+    world.adopt("other-plan")
     world.register(MARISOL)
     receipt = world.register(MARISOL, *many(9), plan="other-plan", full_roster=True)
     (line,) = world.door.inbox.find(part_of=receipt.file_id, status=Status.WAITING)

@@ -21,6 +21,7 @@ from domain.member.identity import MergeMembers
 from domain.staff.facts import Role
 from eventlog.gateway import Accepted
 from intake.files.tables import FileRefused
+from intake.listening.receive import HttpAnswer
 from intake.reading.fhir import Refused
 from intake.referrals import service_request
 from intake.referrals.desk import FHIR_KIND, Taken
@@ -94,7 +95,7 @@ def adopt(world: World, plan: str = "default", **replaced: str) -> None:
     """A plan's policy, so that the plan's days are known; of a plan that has none, the default one but for a few words."""
     own, default = POLICIES / f"{plan}.toml", (POLICIES / "default.toml").read_text()
     text = own.read_text() if own.exists() else default.replace('plan = "default"', f'plan = "{plan}"')
-    for old, new in replaced.items():
+    for old, new in (('version = "2026.1"', 'version = "2026.1.1"'), *replaced.items()):
         assert old in text
         text = text.replace(old, new)
     command = AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
@@ -269,6 +270,31 @@ def test_a_file_of_referrals_is_taken_row_by_row_and_reported(world: World) -> N
     assert len(world.facts()) == before
 
 
+OF_PLANS = """\
+Source,Last Name,DOB,Member CIN,Health Plan
+family,Vega,4/12/1961,91234567A,default
+family,Quill,1970-01-02,98765432D,defualt
+"""
+
+
+def test_a_row_of_a_plan_that_there_is_not_is_rejected_and_kept_until_the_plan_is_there(world: World) -> None:
+    manager = world.staff(Role.CARE_MANAGER)
+    receipt = world.door.referrals.import_file(OF_PLANS.encode(), plan="default", by=manager)
+    assert (receipt.rows, receipt.accepted, receipt.rejected) == (2, 1, 1)
+    (problem,) = receipt.problems
+    assert (problem.row, problem.field) == (3, "plan")
+    assert problem.reason == "it is no health plan of ours (those are: default)"
+    assert problem.remedy == "write one of those, or adopt the new plan's policy and replay this"
+    assert len([f for f in world.facts("episode") if isinstance(f, AssignmentReceived)]) == 1
+    (row,) = world.rows(Status.DEAD)
+    assert row.reason == "plan_unknown"
+    assert b"defualt" in (world.door.inbox.raw(row.inbox_id) or b"")
+    world.adopt("defualt")
+    world.door.inbox.replay(row.inbox_id, by=manager, now=world.clock.now())
+    world.door.worker.work_off()
+    assert [f.plan for f in world.facts("episode") if isinstance(f, AssignmentReceived)] == ["default", "defualt"]
+
+
 def test_a_file_without_the_columns_is_refused() -> None:
     with pytest.raises(FileRefused, match="source, family_name, birth_date"):
         read_rows(b"a,b\n1,2\n", "default")
@@ -310,7 +336,7 @@ def send_fhir(world: World, body: dict[str, Any]) -> Taken:
 def test_a_service_request_says_what_a_form_says(world: World) -> None:
     found = service_request.read_requests(json.dumps(REQUEST).encode())
     assert not isinstance(found, Refused)
-    said = service_request.read_request(found, 0, world.source, NOW, "default")
+    said = service_request.read_request(found, 0, world.source, NOW, frozenset({"default"}))
     assert (said.person.cins, said.person.family_name, said.person.birth_date) == (("91234567A",), "Vega", date(1961, 4, 12))
     assert (said.source, said.referred_by, said.urgency) == (ReferralSource.PHYSICIAN, "Amara Osei", Urgency.EXPEDITED)
     assert (said.reason, said.populations, said.phone, said.language) == (
@@ -332,9 +358,46 @@ def test_a_bundle_names_patient_organisation_and_plan_beside_the_request(world: 
     }
     found = service_request.read_requests(json.dumps(bundle).encode())
     assert not isinstance(found, Refused)
-    said = service_request.read_request(found, 0, world.source, NOW, "default")
+    said = service_request.read_request(found, 0, world.source, NOW, frozenset({"default", "valley-health"}))
     assert (said.source, said.organisation, said.plan) == (ReferralSource.HOSPITAL, "Mercy Hospital", "valley-health")
     assert said.person.cins == ("91234567A",)
+
+
+def receive(world: World, body: dict[str, Any]) -> HttpAnswer:
+    throttle = Throttle()
+    return receive_service_request(world.door.referrals, throttle, json.dumps(body).encode(), {}, world.source)
+
+
+def covered_by(*payors: str) -> dict[str, Any]:
+    coverages = [
+        {"resourceType": "Coverage", "id": f"c{n}", "beneficiary": {"reference": "#p1"}, "payor": [{"display": payor}]}
+        for n, payor in enumerate(payors)
+    ]
+    return {**REQUEST, "contained": [*REQUEST["contained"], *coverages]}
+
+
+def test_a_coverage_by_a_plan_that_there_is_not_is_refused_at_the_door_and_kept(world: World) -> None:
+    told = receive(world, covered_by("Medi-Cal"))
+    (issue,) = json.loads(told.body)["issue"]
+    assert (told.status, issue["code"], issue["expression"]) == (422, "code-invalid", ["Coverage.payor"])
+    assert issue["diagnostics"] == (
+        "'medi-cal' is no health plan of ours; name one of default as payor.identifier.value, or send no Coverage"
+    )
+    (row,) = world.rows()
+    assert (row.status, row.reason) == (Status.DEAD, "fhir_code_invalid")
+    assert receive(world, covered_by("Medi-Cal", "Default")).status == 201, "one of them is the plan"
+    assert receive(world, {**covered_by("Medi-Cal"), "status": "revoked"}).status in (200, 201), "what is taken back is heard"
+
+
+def test_what_was_taken_already_waits_for_its_plan(world: World) -> None:
+    taken = send_fhir(world, covered_by("Seaside Plan"))
+    assert (taken.status, taken.reason) == (Status.WAITING, "plan_unknown")
+    assert [(p.field, p.reason) for p in taken.problems] == [("plan", "it is no health plan of ours (those are: default)")]
+    assert not [f for f in world.facts() if isinstance(f, AssignmentReceived)]
+    world.adopt("seaside-plan")
+    world.door.inbox.replay(taken.inbox_id, by=world.staff(Role.SUPERVISOR), now=world.clock.now())
+    world.door.worker.work_off()
+    assert [f.plan for f in world.facts() if isinstance(f, AssignmentReceived)] == ["seaside-plan"]
 
 
 def test_a_request_is_taken_and_taken_back(world: World) -> None:

@@ -132,7 +132,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "message": ("message-1", "message-2"),
     "receiver": (LEAD, NURSE),
     "supervisor": (BOSS,),
-    "plan": ("valley",),
+    "plan": ("default", "defualt"),
     "policy": ("default@2026.1", "default@2026.2", "default@never"),
     "point": ("", PHONE, MAIL, HOME, "phone-9"),
     "scope": ("contact", "services"),
@@ -206,7 +206,7 @@ class Everybody(RuleBasedStateMachine):
                     stream=stream, by=LEAD, point=point, kind=kind, learned_from="plan_file", value="x"
                 )
                 self.send(learned)
-        received = {"plan": "valley", "received_at": self.memory.now}
+        received = {"plan": "default", "received_at": self.memory.now}
         self.send(episode.ReceiveAssignment(stream=EPISODES[0], by="source:plan", member=MEMBERS[0], **received))
         if enrolled:
             self.send(enrolment.Enrol(stream=EPISODES[0], by=LEAD, agreed="verbal"))

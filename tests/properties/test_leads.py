@@ -66,7 +66,7 @@ class Leads(RuleBasedStateMachine):
             member = episode.replace("episode", "member")
             self.send(RegisterMember(stream=member, by="source:plan", cin_claim=f"claim-{member}"))
             now = self.memory.now
-            self.send(ReceiveAssignment(stream=episode, by="source:plan", member=member, plan="valley", received_at=now))
+            self.send(ReceiveAssignment(stream=episode, by="source:plan", member=member, plan="default", received_at=now))
 
     @rule(data=st.data(), what=st.sampled_from(WHAT_HAPPENS))
     def something_happens(self, data: st.DataObject, what: str) -> None:

@@ -220,7 +220,7 @@ def came_from_another_plan(received: str = "2027-03-01 09:00 PST") -> Story:
     story.do(MeetGoal(stream=EPISODE, by=LEAD, goal="pills"))
     story.on("2027-02-01 10:00 PST").do(close(ClosureReason.CHANGED_PLAN))
     story.on(received)
-    return story.assigned(episode=NEXT, plan="coast", effective_on=date(2027, 3, 1))
+    return story.beside("coast").assigned(episode=NEXT, plan="coast", effective_on=date(2027, 3, 1))
 
 
 def test_64_care_of_the_last_ninety_days_goes_on_under_the_new_plan_without_a_new_agreement() -> None:
@@ -464,7 +464,7 @@ def test_a_member_who_graduated_comes_back_in_a_new_episode_that_names_the_old_o
     story.do(close(ClosureReason.MEMBER_WITHDREW))
     assert story.refused(Enrol(stream=EPISODE, by=LEAD, agreed="verbal")) == "episode_closed"
     story.on("2027-12-01 10:00 PST")
-    word = {"member": MEMBER, "plan": "valley", "received_at": story.memory.now}
+    word = {"member": MEMBER, "plan": "default", "received_at": story.memory.now}
     story.do(ReceiveAssignment(stream=NEXT, by=BOSS, reengage=True, referral_source="self", **word))
     (received,) = story.facts(AssignmentReceived, NEXT)
     assert received.previous == EPISODE

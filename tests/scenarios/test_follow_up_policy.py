@@ -164,7 +164,7 @@ def referred_anew(urgency: Urgency) -> Callable[[HospitalStory], list[Instant]]:
         story.on("2026-11-03 09:00 PST").do(CloseEpisode(stream=EPISODE, by=LEAD, reason=ClosureReason.MOVED_COUNTY))
         source = ReferralSource.PHYSICIAN
         referral = ReceiveReferral(
-            stream="episode-2", by=LEAD, member=MEMBER, plan="valley", referral="r-1", source=source, urgency=urgency
+            stream="episode-2", by=LEAD, member=MEMBER, plan="default", referral="r-1", source=source, urgency=urgency
         )
         story.do(referral)
         return [o.window.due for o in story.all_owed("followup.referral.answer", "followup-2")]
@@ -218,7 +218,7 @@ def last_day(basis: AuthorisationBasis) -> Callable[[HospitalStory], list[date]]
 def carried_over(story: HospitalStory) -> str:
     """The member changes the plan; ECM was last received with the old one sixty days before the new one's assignment."""
     story.on("2026-11-10 09:00 PST").do(CloseEpisode(stream=EPISODE, by=LEAD, reason=ClosureReason.CHANGED_PLAN))
-    story.on("2027-01-04 09:00 PST").assigned(episode="episode-2", previous=EPISODE, plan="hills")
+    story.on("2027-01-04 09:00 PST").beside("hills").assigned(episode="episode-2", previous=EPISODE, plan="hills")
     said = CarryOver(stream="episode-2", by=OFFICE, previous=EPISODE, evidence="old_plan", last_service_on=date(2026, 11, 5))
     decision = story.memory.handle(said)
     return decision.code if isinstance(decision, Refusal) else "carried over"

@@ -174,7 +174,7 @@ def test_links_are_a_star() -> None:
 def test_one_person_has_one_open_episode() -> None:
     story = two_members()
     merge(story)
-    again = ReceiveAssignment(stream="episode-2", by="source:plan", member=TWIN, plan="valley", received_at=story.memory.now)
+    again = ReceiveAssignment(stream="episode-2", by="source:plan", member=TWIN, plan="default", received_at=story.memory.now)
     assert story.refused(again) == "episode_open"
 
 
@@ -347,7 +347,7 @@ def test_merge_then_separate_restores_both_whatever_happens_beside_it(steps: lis
     def lived(merged: bool) -> HospitalStory:
         story, day, joined = two_members(), 18, False
         if assigned:
-            plan = {"plan": "valley", "received_at": story.memory.now}
+            plan = {"plan": "default", "received_at": story.memory.now}
             story.do(ReceiveAssignment(stream="episode-2", by="source:plan", member=TWIN, **plan))
         for step in steps:
             match step:

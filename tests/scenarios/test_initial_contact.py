@@ -159,7 +159,7 @@ def test_18_a_miss_during_an_outage_is_recorded_as_of_its_due_and_told_once() ->
 def test_19_a_re_sent_assignment_does_not_restart_the_clock() -> None:
     story = Story("2026-11-20 10:00 PST").assigned().on("2026-11-28 10:00 PST")
     again = ReceiveAssignment(
-        stream="episode-2", by="source:plan", member=MEMBER, plan="valley", received_at=at("2026-11-28 10:00 PST")
+        stream="episode-2", by="source:plan", member=MEMBER, plan="default", received_at=at("2026-11-28 10:00 PST")
     )
     assert story.refused(again) == "episode_open"
     story.do(ResendAssignment(stream=EPISODE, by="source:plan", received_at=at("2026-11-28 10:00 PST")))
@@ -201,5 +201,5 @@ def test_21_without_contact_the_owner_is_warned_on_day_7_and_the_supervisor_on_d
 
 
 def test_11_a_clock_is_not_started_later_than_the_plan_s_word_came() -> None:
-    ahead = ReceiveAssignment(stream=EPISODE, by=BOSS, member=MEMBER, plan="valley", received_at=at("2026-11-27 10:00 PST"))
+    ahead = ReceiveAssignment(stream=EPISODE, by=BOSS, member=MEMBER, plan="default", received_at=at("2026-11-27 10:00 PST"))
     assert Story("2026-11-20 10:00 PST").refused(ahead) == "received_in_the_future"

@@ -184,7 +184,7 @@ def test_27_a_member_who_calls_after_the_closure_proposes_a_new_episode_with_a_f
     assert story.owed("outreach.review.new_episode").owed_by == BOSS
     assert story.facts(AssignmentReceived, "episode-2") == [], "it opens on a person's word"
     opened = ReceiveAssignment(
-        stream="episode-2", by=BOSS, member=MEMBER, plan="valley", received_at=story.memory.now, reengage=True, previous=EPISODE
+        stream="episode-2", by=BOSS, member=MEMBER, plan="default", received_at=story.memory.now, reengage=True, previous=EPISODE
     )
     story.do(opened)
     (received,) = story.facts(AssignmentReceived, "episode-2")
@@ -228,7 +228,7 @@ def test_34_a_decline_stops_everything_at_once_and_a_re_listing_does_not_restart
     assert story.facts(EpisodeClosed, EPISODE) == [EpisodeClosed(reason=ClosureReason.DECLINED)]
     assert story.plan().done
     written = len(story.memory.streams[OUTREACH])
-    again = {"member": MEMBER, "plan": "valley", "received_at": at("2026-12-20 09:00 PST")}
+    again = {"member": MEMBER, "plan": "default", "received_at": at("2026-12-20 09:00 PST")}
     story.on("2026-12-20 09:00 PST")
     assert story.refused(ReceiveAssignment(stream="episode-2", by="source:plan", **again)) == "declined_before"
     story.do(ResendAssignment(stream=EPISODE, by="source:plan", received_at=at("2026-12-20 09:00 PST")))
@@ -250,7 +250,7 @@ def test_35_a_revoked_decline_is_tried_again_in_a_new_episode() -> None:
     story.do(Decline(stream=EPISODE, by=LEAD))
     story.on("2026-12-10 09:00 PST").do(RecordContact(stream=OUTREACH, by=LEAD, channel=Channel.CALL))
     assert len(story.facts(NewEpisodeProposed)) == 1
-    word = {"member": MEMBER, "plan": "valley", "received_at": story.memory.now}
+    word = {"member": MEMBER, "plan": "default", "received_at": story.memory.now}
     story.do(ReceiveAssignment(stream="episode-2", by=BOSS, reengage=True, **word))
     assert story.owed(CONTACT, "outreach-2").window.due == at("2026-12-20 24:00 PST")
 

@@ -35,6 +35,7 @@ from tests.intake.rosters import COAST_HEADER, coast, valley, workbook
 @pytest.fixture
 def world(database: str) -> Iterator[World]:
     world = open_world(database)
+    world.adopt("coast-care", "valley-health", "bayside-partners", "valley-health-old", "coast-old")
     yield world
     world.door.close()
     world.opened.close()

@@ -168,7 +168,7 @@ def test_after_a_no_another_referral_asks_the_plan_again() -> None:
 
 def test_who_is_assigned_by_the_plan_already_needs_no_answer() -> None:
     story = Story("2026-11-20 10:00 PST").assigned().on("2026-11-23 09:00 PST")
-    story.do(replace(referral(), plan="valley"))
+    story.do(replace(referral(), plan="default"))
     (fact,) = story.facts(ReferralReceived, EPISODE)
     assert (fact.answer_due_at, fact.repeats) == (None, "")
     assert story.all_owed(ANSWER, YEAR) == []

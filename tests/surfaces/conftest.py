@@ -86,6 +86,13 @@ class World:
         assert isinstance(outcome, Accepted), outcome
         return outcome
 
+    def adopt(self, *plans: str) -> None:
+        """The policies of plans; of a plan that has none of its own, the default one under its name."""
+        for plan in plans:
+            own = POLICY.with_stem(plan)
+            text = (own if own.exists() else POLICY).read_text().replace('plan = "default"', f'plan = "{plan}"')
+            self.do(AdoptPolicy(stream=f"policy-{plan}", by="system", text=text, sha256=hashlib.sha256(text.encode()).hexdigest()))
+
     def as_role(self, role: Role) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.tokens[role]}"}
 
@@ -104,8 +111,7 @@ class World:
 def seed(world: World) -> None:
     """Staff, the default policy, a member with a phone, an assignment of today."""
     gateway_do = world.do
-    text = POLICY.read_text()
-    gateway_do(AdoptPolicy(stream="policy-default", by="system", text=text, sha256=hashlib.sha256(text.encode()).hexdigest()))
+    world.adopt("default")
     for stream, name, roles in (
         (world.supervisor, "Rosa Lindqvist", (Role.SUPERVISOR, Role.OPERATOR)),
         (world.care_manager, "Dana Whitfield", (Role.CARE_MANAGER,)),

@@ -26,6 +26,7 @@ def test_the_old_plan_s_texts_are_readable_in_the_new_episode_until_the_member_i
     world.do(CloseEpisode(stream=world.episode, by=by, reason=ClosureReason.CHANGED_PLAN))
     world.clock.set(world.clock.now() + timedelta(days=20))
     received_at = world.clock.now()
+    world.adopt("coast")
     world.do(ReceiveAssignment(stream=NEXT, by="source:plan", member=world.member, plan="coast", received_at=received_at))
     world.system.gateway.forget()
     carried = world.do(CarryOver(stream=NEXT, by=by, previous=world.episode, evidence="old_plan"))

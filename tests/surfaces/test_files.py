@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from api.open_matters import MatterKind, open_matters
 from domain.staff.facts import Role
+from intake.referrals.referral import EXAMPLE
 from tests.intake.making import CSV_HEADER
 from tests.intake.rosters import COAST_HEADER, coast, workbook
 from tests.surfaces.conftest import World
@@ -33,6 +35,7 @@ def post(world: World, path: str, body: bytes | dict[str, str], role: Role = Rol
 
 
 def test_a_file_is_tried_loaded_and_told_row_by_row(world: World) -> None:
+    world.adopt("coast-care")
     raw = workbook(COAST_HEADER, [coast(41), coast(42, cin="90000042B"), coast(43, cin="90000043a 3 9180"), coast(44, born="?")])
     where = "plan=coast-care&file_name=CC_MIF_202611.xlsx"
     tried = post(world, f"/v1/files/previews?{where}", raw, kind=XLSX).json()
@@ -91,6 +94,7 @@ def call(*words: str, status: int = 0) -> Result:
 
 
 def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: None, tmp_path: Path) -> None:
+    world.adopt("coast-care")
     file = tmp_path / "CC_MIF_202611.xlsx"
     file.write_bytes(workbook(COAST_HEADER, [coast(n) for n in range(10)] + [coast(42, cin="90000042B")]))
     tried = call("files", "load", str(file), "--dry-run").stdout
@@ -121,9 +125,68 @@ def test_the_command_line_tries_loads_reports_and_asks(world: World, settings: N
     back = tmp_path / "return.csv"
     call("files", "new-contact-points", "--plan", "coast-care", "--to", str(back))
     assert back.read_text().startswith("MCP Identifier,")
-    call("files", "load", str(short), "--plan", "x y", status=1)
-    meant = call("files", "load", str(file), "--plan", "coast-car", "--dry-run", status=1).stderr.split()
-    assert "coast-car has no profile and no policy" in " ".join(meant) and "coast-care," in meant
+
+
+UNKNOWN = (
+    "plan: 'coast-car' is no health plan of ours; write one of default; for a new plan adopt its policy first"
+    " (throughline policy adopt)"
+)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("files", "load", "FILE", "--plan", "coast-car"),
+        ("files", "load", "FILE", "--plan", "coast-car", "--dry-run"),
+        ("files", "load", "FILE", "--plan", "coast-car", "--what", "authorisations"),
+        ("files", "new-contact-points", "--plan", "coast-car", "--to", "FILE"),
+        ("import-members", "FILE", "--plan", "coast-car"),
+        ("import-referrals", "FILE", "--plan", "coast-car", "--as", "STAFF"),
+        ("strangers", "list", "--plan", "coast-car"),
+        ("refer", "--family-name", "Vega", "--born", "1961-07-09", "--source", "family", "--plan", "coast-car", "--as", "STAFF"),
+    ],
+)
+def test_a_plan_that_there_is_not_is_a_slip_on_the_command_line(
+    shared_world: World, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    before, frame.asked.settings = frame.asked.settings, shared_world.system.settings
+    try:
+        file = tmp_path / "roster.csv"
+        file.write_bytes(roster(1))
+        facts = shared_world.system.log.watermark()
+        said = call(*(str(file) if w == "FILE" else shared_world.supervisor if w == "STAFF" else w for w in words), status=2)
+    finally:
+        frame.asked.settings = before
+    assert UNKNOWN in " ".join(said.stderr.split())
+    assert shared_world.system.log.watermark() == facts and shared_world.door.inbox.find(files=True) == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/files?plan=coast-car", roster(1)),
+        ("/v1/files?plan=coast-car&what=authorisations", roster(1)),
+        ("/v1/files/previews?plan=coast-car", roster(1)),
+        ("/v1/member-files?plan=coast-car", roster(1)),
+        ("/v1/referral-files?plan=coast-car", roster(1)),
+        ("/v1/referrals", {**EXAMPLE, "plan": "coast-car"}),
+        ("/v1/strangers/0123456789abcdef/referrals", {"plan": "coast-car"}),
+    ],
+)
+def test_a_plan_that_there_is_not_is_refused_over_the_api(shared_world: World, path: str, body: Any) -> None:
+    facts = shared_world.system.log.watermark()
+    answer = post(shared_world, path, body)
+    told = answer.json()
+    assert (answer.status_code, told["code"], told["field"]) == (422, "plan_unknown", "plan")
+    assert f"plan: {told['detail']}" == UNKNOWN
+    assert shared_world.system.log.watermark() == facts and shared_world.door.inbox.find(files=True) == ()
+
+
+def test_an_assignment_by_a_plan_that_there_is_not_is_refused_over_the_api(shared_world: World) -> None:
+    said = {"member": shared_world.member, "plan": "coast-car", "received_at": "2026-11-16T09:00:00-08:00"}
+    told = shared_world.post("/v1/episodes/assignments", said).json()
+    assert (told["code"], told["field"], told["status"]) == ("episode_open", "member", 409), "that comes first"
+    assert shared_world.get("/v1/files/returns/contact-points", role=Role.OPERATOR, plan="coast-car").status_code == 422
 
 
 @pytest.mark.parametrize("path", ["/v1/files", "/v1/files/previews"])

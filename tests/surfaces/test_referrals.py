@@ -95,6 +95,7 @@ def test_a_service_request_is_kept_and_answered_as_fhir_asks(world: World) -> No
 
 
 def test_requests_of_one_bundle_are_kept_one_by_one_each_with_its_own_patient(world: World) -> None:
+    world.adopt("valley-health")
     entries: list[dict[str, Any]] = []
     for n, (cin, family, plan) in enumerate((("97654321E", "Okafor", "valley-health"), ("98765432D", "Vega", "default"))):
         patient = {"resourceType": "Patient", "id": f"p{n}", "identifier": [{"system": "CIN", "value": cin}],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
 
 from domain.caseload.facts import CaseTaken
-from domain.core import SYSTEM, Fact, On
+from domain.core import SYSTEM, Fact, On, Refusal
 from domain.episode.closing import CloseEpisode, ReinstateEpisode
 from domain.episode.decider import ReapplyPolicy, ReceiveAssignment, ResendAssignment
 from domain.episode.enrolment import Defer, Enrol
@@ -27,6 +28,7 @@ from domain.episode.facts import (
 )
 from domain.episode.holds import Hold, Resume
 from domain.episode.leads import AssignLeadCareManager, HandOver
+from domain.episode.referrals import ReceiveReferral, ReferralSource
 from domain.episode.state import claim_on_open_episode
 from domain.member.decider import LearnContactPoint, MarkContactPoint, OptIn, OptOut, RegisterMember, Relocate, WithdrawDeathReport
 from domain.member.facts import (
@@ -45,6 +47,7 @@ from domain.member.facts import (
 )
 from domain.outreach.decider import RecordAttempt, RecordContact, RejectUnableToReach
 from domain.outreach.facts import AttemptMade, ContactMade, Outcome, OutreachOpened, UnableToReachProposed, UnableToReachRejected
+from domain.policy import PolicyBook
 from domain.records import ApproveBackdatedRecord, BackdatedRecordApproved, RecordStruckOut, StrikeOutRecord
 from domain.staff.decider import AnnounceAbsence, GrantRole
 from domain.staff.facts import AbsenceAnnounced, Role, RoleGranted, StaffJoined, StaffLeft
@@ -58,13 +61,13 @@ STAFF = tuple(
     for fact in (StaffJoined(supervisor=BOSS), RoleGranted(role=role))
 )
 REGISTERED = told(MEMBER, MemberRegistered(), DAY_ONE)
-RECEIVED = AssignmentReceived(member=MEMBER, plan="valley", received_at=at(DAY_ONE))
+RECEIVED = AssignmentReceived(member=MEMBER, plan="default", received_at=at(DAY_ONE))
 ASSIGNED = (
     told(EPISODE, RECEIVED, DAY_ONE),
     told(CLAIM, Claimed(holder=EPISODE), DAY_ONE),
     told(MEMBER, EpisodeBegun(episode=EPISODE), DAY_ONE),
 )
-OPENED = told(OUTREACH, OutreachOpened(member=MEMBER, episode=EPISODE, plan="valley", policy="default@2026.1"), DAY_ONE)
+OPENED = told(OUTREACH, OutreachOpened(member=MEMBER, episode=EPISODE, plan="default", policy="default@2026.1"), DAY_ONE)
 
 
 def programme(*more: Told) -> Given:
@@ -92,12 +95,12 @@ def test_a_cin_belongs_to_one_member() -> None:
 
 
 def receive(**more: Any) -> ReceiveAssignment:
-    fields = {"stream": "episode-2", "by": "source:plan", "member": MEMBER, "plan": "valley", "received_at": at(DAY_TWO)}
+    fields = {"stream": "episode-2", "by": "source:plan", "member": MEMBER, "plan": "default", "received_at": at(DAY_TWO)}
     return ReceiveAssignment(**(fields | more))
 
 
 def test_an_assignment_opens_an_episode_and_takes_the_claim() -> None:
-    received = AssignmentReceived(member=MEMBER, plan="valley", received_at=at(DAY_TWO))
+    received = AssignmentReceived(member=MEMBER, plan="default", received_at=at(DAY_TWO))
     then = (received, On(CLAIM, Claimed(holder="episode-2")), On(MEMBER, EpisodeBegun(episode="episode-2")))
     given(*STAFF, REGISTERED).when(receive(), DAY_TWO).then(*then)
 
@@ -112,9 +115,28 @@ def test_a_member_has_one_open_episode() -> None:
 def test_after_a_decline_only_a_person_s_word_opens_another() -> None:
     released = told(CLAIM, Released(holder=EPISODE, because="DECLINED"), DAY_ONE)
     programme(released).when(receive(), DAY_TWO).refused("declined_before")
-    again = AssignmentReceived(member=MEMBER, plan="valley", received_at=at(DAY_TWO), previous=EPISODE)
+    again = AssignmentReceived(member=MEMBER, plan="default", received_at=at(DAY_TWO), previous=EPISODE)
     then = (again, On(CLAIM, Claimed(holder="episode-2")), On(MEMBER, EpisodeBegun(episode="episode-2")))
     programme(released).when(receive(by=BOSS, reengage=True), DAY_TWO).then(*then)
+
+
+def test_nobody_is_assigned_by_a_plan_that_there_is_not() -> None:
+    listed = given(*STAFF, REGISTERED, policies=(DEFAULT, replace(DEFAULT, plan="coast-care")))
+    listed.when(receive(plan="defualt"), DAY_TWO).refused("plan_unknown")
+    refused = listed.when(receive(plan="defualt"), DAY_TWO).decision
+    assert refused == Refusal(
+        "plan_unknown",
+        "plan: 'defualt' is no health plan of ours; write one of coast-care, default; for a new plan adopt its policy first"
+        " (throughline policy adopt)",
+    )
+    assert "Okafor" not in str(listed.when(receive(plan="Okafor Ines"), DAY_TWO).decision), "what is no plan's id may be a name"
+    referred = {"referral": "r-1", "source": ReferralSource.FAMILY}
+    misspelt = ReceiveReferral(stream="episode-2", by=BOSS, member=MEMBER, plan="defualt", **referred)
+    listed.when(misspelt, DAY_TWO).refused("plan_unknown")
+    assert PolicyBook().unknown("default") == Refusal(
+        "plan_unknown",
+        "plan: 'default' is no health plan of ours; no policy was adopted yet: adopt its policy first (throughline policy adopt)",
+    )
 
 
 def test_nobody_is_assigned_who_is_not_registered() -> None:

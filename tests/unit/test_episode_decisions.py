@@ -95,7 +95,7 @@ STAFF = tuple(
 )
 ASSIGNED = (
     told(MEMBER, MemberRegistered(), DAY_ONE),
-    told(EPISODE, AssignmentReceived(member=MEMBER, plan="valley", received_at=at(DAY_ONE), plan_tier="high"), DAY_ONE),
+    told(EPISODE, AssignmentReceived(member=MEMBER, plan="default", received_at=at(DAY_ONE), plan_tier="high"), DAY_ONE),
     told(CLAIM, Claimed(holder=EPISODE), DAY_ONE),
     told(MEMBER, EpisodeBegun(episode=EPISODE), DAY_ONE),
 )
@@ -501,7 +501,7 @@ def test_ninety_days_are_counted_to_the_day_on_which_the_plan_took_over() -> Non
         ({"because": ClosureReason.GOALS_MET}, False),
         ({"because": ClosureReason.MEMBER_WITHDREW}, False),
         ({"enrolled": False}, False),
-        ({"plan": "valley"}, False),
+        ({"plan": "default"}, False),
         ({"received": "2027-05-02 10:00 PDT"}, True),
         ({"received": "2027-05-03 10:00 PDT"}, False),
     ],
@@ -515,7 +515,7 @@ def test_care_to_carry_over_is_known_by_itself(changes: dict[str, Any], offered:
 
 def test_nothing_is_carried_over_that_was_not_there() -> None:
     moved(enrolled=False).when(carry(), LATER).refused("no_care_before")
-    moved(plan="valley").when(carry(), LATER).refused("no_other_plan")
+    moved(plan="default").when(carry(), LATER).refused("no_other_plan")
     moved(because=ClosureReason.MEMBER_WITHDREW).when(carry(), LATER).refused("said_no_before")
     moved().when(carry(previous="episode-9"), LATER).refused("no_other_plan")
     moved().when(carry(previous="nonsense"), LATER).refused("no_other_plan")
@@ -683,7 +683,7 @@ def test_a_member_s_no_closes_at_once_and_is_named_by_whether_they_took_part(
         told(CLAIM, Released(holder=EPISODE, because=reason), DAY_ONE),
     )
     programme(*over).when(decline, DAY_TWO).then()
-    listed = ReceiveAssignment(stream=NEW, by="source:plan", member=MEMBER, plan="valley", received_at=at(DAY_TWO))
+    listed = ReceiveAssignment(stream=NEW, by="source:plan", member=MEMBER, plan="default", received_at=at(DAY_TWO))
     programme(*over).when(listed, DAY_TWO).refused("declined_before")
 
 
@@ -717,10 +717,10 @@ def test_a_new_episode_names_one_of_the_same_member_as_the_one_before() -> None:
         said(EpisodeClosed(reason=ClosureReason.MOVED_COUNTY)),
         told(CLAIM, Released(holder=EPISODE, because="MOVED_COUNTY"), DAY_ONE),
     )
-    again = ReceiveAssignment(stream=NEW, by=BOSS, member=MEMBER, plan="valley", received_at=at(DAY_TWO), reengage=True)
+    again = ReceiveAssignment(stream=NEW, by=BOSS, member=MEMBER, plan="default", received_at=at(DAY_TWO), reengage=True)
     (received, *_) = programme(*over).when(again, DAY_TWO).decision
     assert isinstance(received, AssignmentReceived) and received.previous == EPISODE
-    theirs = ReceiveAssignment(stream=NEW, by=BOSS, member=MEMBER, plan="valley", received_at=at(DAY_TWO), previous="episode-9")
+    theirs = ReceiveAssignment(stream=NEW, by=BOSS, member=MEMBER, plan="default", received_at=at(DAY_TWO), previous="episode-9")
     programme(*over).when(theirs, DAY_TWO).refused("not_their_episode")
     programme().when(ReinstateEpisode(stream=EPISODE, by=BOSS, reason="mistake"), DAY_TWO).then()
 

@@ -15,7 +15,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import pytest
 
-from domain.episode.decider import ReapplyPolicy
+from domain.core import Refusal
+from domain.episode.decider import ReapplyPolicy, ReceiveAssignment
 from domain.member.decider import LoseCoverage, RestoreCoverage
 from domain.member.facts import Channel
 from domain.outreach.decider import RecordAttempt, RecordContact
@@ -76,6 +77,15 @@ def due(story: Story) -> Any:
 
 def due_of_an_authorised_member(story: Story) -> Any:
     return story.assigned(authorized_on=date(2026, 11, 12)).owed(CONTACT).window.due
+
+
+def assigned_by_the_hills(story: Story) -> Any:
+    """When the first contact is due of a member of the plan `hills`, or why they cannot be taken on."""
+    decision = story.memory.handle(ASSIGNED)
+    if isinstance(decision, Refusal):
+        return decision.code
+    story.memory.settle()
+    return story.owed(CONTACT).window.due
 
 
 def rule_that_governs(story: Story) -> Any:
@@ -243,9 +253,11 @@ VISIT_RUNG = 'opens_day = 5\ndue_day = 7\nchannel = "visit"'
 AUTUMN = "2026-09-01 10:00 PDT"
 ALERTED = [(at("2026-11-27 19:59:59 PST"), LEAD), (at("2026-11-29 19:59:59 PST"), BOSS)]
 
+ASSIGNED = ReceiveAssignment(stream=EPISODE, by="source:plan", member=MEMBER, plan="hills", received_at=at("2026-11-20 10:00 PST"))
+
 CASES: dict[str, Case] = {
     "plan": Case(
-        ('plan = "hills"', 'plan = "valley"'), due, at("2026-11-30 24:00 PST"), at("2026-11-27 24:00 PST"),
+        ('plan = "hills"', 'plan = "valley"'), assigned_by_the_hills, at("2026-11-27 24:00 PST"), "plan_unknown",
         given=(DAYS, ('plan = "default"', 'plan = "hills"')), beside=(FILE,),
     ),
     "version": Case(

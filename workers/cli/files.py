@@ -21,8 +21,7 @@ from workers.cli import frame as f
 from workers.cli.frame import Json, Limit, Stop
 from workers.cli.people import actor
 from workers.cli.recording import As
-from workers.composition import System
-from workers.services import door_of, queries_of
+from workers.services import door_of
 
 app = typer.Typer(help="The files of health plans: members and authorisations.", no_args_is_help=True, rich_markup_mode="rich")
 
@@ -73,7 +72,6 @@ def load(
         try:
             files, raw = door.files, file.read_bytes()
             whose, kind = chosen(files, file.name, plan, what)
-            warn_of_plan(system, files, whose)
             if dry_run:
                 previewed = files.preview(raw, plan=whose, kind=kind, file_name=file.name, full_roster=full_roster)
                 show_preview(previewed, json=json)
@@ -280,18 +278,6 @@ def chosen(files: MemberFiles, name: str, plan: str | None, what: Kind | None) -
         return plan, FileKind(what)
     kinds = {p.kind for p in files.profiles.all() if p.plan == plan and p.named_for(name)}
     return plan, kinds.pop() if len(kinds) == 1 else FileKind.MEMBERS
-
-
-def warn_of_plan(system: System, files: MemberFiles, plan: str) -> None:
-    """A plan that has neither a profile nor a policy may be a new one, or a slip of the keyboard: only a person can tell."""
-    known = {DEFAULT_PLAN, *(p.plan for p in files.profiles.all()), *(p.plan for p in queries_of(system).policies())}
-    if plan not in known:
-        f.err.print(
-            Text(
-                f"{plan} has no profile and no policy: its columns and rules are the default ones. Was one of these meant?"
-                f" {', '.join(sorted(known))}", style="yellow",
-            )
-        )  # fmt: skip
 
 
 def show_receipt(files: MemberFiles, receipt: Receipt, *, json: bool, stops: bool = True) -> None:

@@ -170,6 +170,9 @@ def tell(error: Exception, *, json: bool, command: str = "throughline") -> int:
                 f"{what} does not answer ({type(error).__name__}).", remedy="`throughline doctor` looks at everything",
                 code="away", status=AWAY,
             )  # fmt: skip
+        case _ if type(error).__name__ == "PlanUnknown":
+            field, _, said = str(error).partition(": ")
+            stop = Stop(said, field=field, code="plan_unknown", status=USAGE)
         case _ if type(error).__name__ in _TOLD_BY_NAME:
             stop = Stop(str(error), code=type(error).__name__)
         case _:

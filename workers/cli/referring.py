@@ -73,6 +73,7 @@ def refer(
             raise Stop(f"{first.reason}.", field=first.field, remedy=first.remedy, code="referral_faulty", status=f.USAGE)
         door = door_of(system)
         try:
+            door.referrals.expect_plan(plan)
             taken = door.referrals.take(body, source_id=BY_STAFF, control_id=id_, by=who)
         finally:
             door.close()
@@ -325,6 +326,7 @@ def list_strangers(plan: Rules = "default", names: Names = True, json: Json = Fa
     with f.opened() as system:
         door = door_of(system)
         try:
+            door.strangers.expect_plan(plan)
             found = door.strangers.candidates(plan=plan, names=names)
         finally:
             door.close()

@@ -18,7 +18,7 @@ from domain.staff.decider import OFFICE_ZONE
 from intake.listening.mllp import LOOPBACK
 from simulation.hospital import NoAnswer, send_over_mllp
 from workers.cli import frame as f
-from workers.cli.files import Full, show_receipt, warn_of_plan
+from workers.cli.files import Full, show_receipt
 from workers.cli.frame import Json, Stop
 from workers.clock import clock_of
 from workers.services import door_of
@@ -125,7 +125,6 @@ def import_members(
     with f.opened() as system:
         door = door_of(system)
         try:
-            warn_of_plan(system, door.files, plan)
             with f.progress("Rows", quiet=json) as bar:
                 receipt = door.files.import_file(
                     file.read_bytes(), plan=plan, file_name=file.name, full_roster=full_roster, confirmed=confirmed,
