@@ -463,7 +463,7 @@ def _remedy(error: ErrorDetails) -> str:
         case "extra_forbidden":
             *within, unknown = error["loc"]
             fields = sorted((Facility if within else Source).model_fields)
-            near = get_close_matches(str(unknown), fields, n=2)
+            near = get_close_matches(str(unknown), fields, n=4)
             return f"there is no such field; take it away or write {' or '.join(near) or 'one of ' + ', '.join(fields)}"
         case "missing":
             return "is missing; write it"
