@@ -46,10 +46,10 @@ def test_a_message_at_fault_is_alone_at_fault(world: World, monkeypatch: pytest.
     world.send(adt("A01", control_id="good"), adt("A01", control_id="bad", person=TOMAS, visit="V-78"))
     usual = notification.normalise
 
-    def broken(message: Any, source: Any, received_at: Any) -> Any:
+    def broken(message: Any, source: Any, received_at: Any, *more: Any) -> Any:
         if message.msh.text(10) == "bad":
             raise KeyError(TOMAS.family)
-        return usual(message, source, received_at)
+        return usual(message, source, received_at, *more)
 
     monkeypatch.setattr(notification, "normalise", broken)
     assert world.door.worker.work_some() == 2
