@@ -339,8 +339,8 @@ def _referral(item: WorkItem) -> tuple[ToDo, ...]:
 
 
 def _visits(item: WorkItem) -> tuple[ToDo, ...]:
-    visits = f"GET /v1/utilisation-visits?member={item.member}"
-    look = ToDo("see which visits", f"throughline avoidable-visits {item.member} --state open", visits)
+    visits = f"GET /v1/utilisation-visits?member={item.member}&unseal=true"
+    look = ToDo("see which visits, and why", f"throughline avoidable-visits {item.member} --state open --unseal", visits)
     judge = _by("judge-visit", item.member, visit="…", avoidable=True, reason="…")
     return look, judge
 

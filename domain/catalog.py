@@ -19,7 +19,7 @@ from domain.episode import facts as episode_facts
 from domain.followup import decider as followup
 from domain.followup import facts as followup_facts
 from domain.followup import plan as followup_plan
-from domain.member import circumstances, disclosures, identity
+from domain.member import circumstances, disclosures, identity, visit_words
 from domain.member import decider as member
 from domain.member import facts as member_facts
 from domain.outreach import decider as outreach
@@ -103,6 +103,7 @@ FACTS: tuple[Entry, ...] = (
     Entry("member.diagnosis-ruled-out", 1, circumstances.DiagnosisRuledOut),
     Entry("member.visit-reported", 1, circumstances.VisitReported),
     Entry("member.visit-judged", 1, circumstances.VisitJudged),
+    Entry("member.visit-explained", 1, visit_words.VisitExplained),
     Entry("member.county-learned", 1, circumstances.CountyLearned),
     Entry("member.party-named", 1, circumstances.PartyNamed),
     Entry("member.authority-shown", 1, circumstances.AuthorityShown),

@@ -1,4 +1,4 @@
-"""Visits that somebody, or a plan's code list, judged; and referrals that avoidable visits proposed.
+"""Visits that were judged, what the hospital says brought the member, and referrals that avoidable visits proposed.
 
 The visits themselves are stays, or stand here where a claim told of them.
 """
@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from domain.followup.facts import Ground, ReferralProposalDismissed, ReferralProposalWithdrawn, ReferralProposed
 from domain.member.circumstances import VisitJudged, VisitReported
+from domain.member.visit_words import About, VisitExplained
 from eventlog.codec import StoredFact
 from projections.model import ReadModel
 
@@ -20,7 +21,8 @@ STATES = (PROPOSED, DISMISSED, WITHDRAWN)
 @dataclass(frozen=True, slots=True)
 class JudgedVisitRow:
     """`key` is `<member>|<visit>`. `avoidable` is None until somebody said so; once a person has, no claim outweighs it. `kind` and
-    `on_day` are empty for a stay."""
+    `on_day` are empty for a stay. `reason_position`, `diagnoses_position`: where in the log stands, sealed, what the hospital said
+    last brought the member (0: nothing); the orders rank it."""
 
     key: str
     member: str
@@ -33,6 +35,10 @@ class JudgedVisitRow:
     by: str = ""
     judged_at: datetime | None = None
     by_person: bool = False
+    reason_order: str = ""
+    reason_position: int = 0
+    diagnoses_order: str = ""
+    diagnoses_position: int = 0
 
 
 def _visit_keys(stored: StoredFact) -> tuple[str, ...]:
@@ -52,6 +58,10 @@ def _visit(key: str, row: JudgedVisitRow | None, stored: StoredFact) -> JudgedVi
             if row.by_person and row.judged_at is not None and row.judged_at > r.occurred_at:
                 return row
             return replace(row, avoidable=avoidable, reason=reason, by=r.actor, judged_at=r.occurred_at, by_person=True)
+        case VisitExplained(about=About.REASON, order=order) if order > row.reason_order:
+            return replace(row, reason_order=order, reason_position=r.position)
+        case VisitExplained(about=About.DIAGNOSES, order=order) if order > row.diagnoses_order:
+            return replace(row, diagnoses_order=order, diagnoses_position=r.position)
         case _:
             return row
 
@@ -61,7 +71,7 @@ JUDGED_VISITS = ReadModel(
     row=JudgedVisitRow,
     keys=_visit_keys,
     fold=_visit,
-    facts=(VisitJudged, VisitReported),
+    facts=(VisitExplained, VisitJudged, VisitReported),
     indexes=("member, visit",),
 )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -11,9 +12,10 @@ from psycopg.rows import TupleRow
 
 from domain.core import StreamId
 from domain.followup.facts import Ground
+from domain.member.visit_words import VisitExplained
 from projections import avoidable
 from projections.answers import Page
-from projections.asking import LIMIT_DEFAULT, Ask, known
+from projections.asking import LIMIT_DEFAULT, Ask, away, known
 from projections.reader import Reader
 
 LOOK = "followup.avoidable_visits"
@@ -22,19 +24,21 @@ LOOK = "followup.avoidable_visits"
 JUDGED = ("open", "avoidable", "not_avoidable")
 
 VISITS = f"""SELECT v.visit, v.member, '', v.kind, v.on_day, v.facility, v.told_by, v.judged, v.reason, v.judged_by, '',
-    v.judged_at, v.asked
+    v.judged_at, v.asked, v.reason_position, v.diagnoses_position
 FROM (SELECT u.visit, u.member, u.kind, u.on_day, u.facility, u.told_by, u.reason, u.judged_by, u.judged_at,
+        u.reason_position, u.diagnoses_position,
         CASE WHEN u.avoidable IS NULL THEN 'open' WHEN u.avoidable THEN 'avoidable' ELSE 'not_avoidable' END AS judged,
         EXISTS (SELECT FROM process_obligation o WHERE o.member = u.member AND o.rule = '{LOOK}' AND o.state = 'open') AS asked,
         u.on_day || '|' || u.visit AS sorted
     FROM (SELECT s.key AS visit, s.member, s.stay_class AS kind,
             coalesce(s.admitted_on, (s.admitted_at AT TIME ZONE 'America/Los_Angeles')::date) AS on_day, s.facility,
-            'hospital' AS told_by, j.avoidable, coalesce(j.reason, '') AS reason, coalesce(j.by, '') AS judged_by, j.judged_at
+            'hospital' AS told_by, j.avoidable, coalesce(j.reason, '') AS reason, coalesce(j.by, '') AS judged_by, j.judged_at,
+            coalesce(j.reason_position, 0) AS reason_position, coalesce(j.diagnoses_position, 0) AS diagnoses_position
         FROM read.stays s LEFT JOIN read.judged_visits j ON j.member = s.member AND j.visit = s.key
         WHERE s.member IS NOT NULL AND s.status IN ('admitted', 'discharged') AND s.stay_class IN ('emergency', 'inpatient')
             AND (s.admitted_on IS NOT NULL OR s.admitted_at IS NOT NULL)
         UNION ALL
-        SELECT j.visit, j.member, j.kind, j.on_day, '', j.learned_from, j.avoidable, j.reason, j.by, j.judged_at
+        SELECT j.visit, j.member, j.kind, j.on_day, '', j.learned_from, j.avoidable, j.reason, j.by, j.judged_at, 0, 0
         FROM read.judged_visits j WHERE j.on_day IS NOT NULL) AS u) AS v"""
 
 PROPOSALS = """SELECT p.episode, p.population, p.state, p.since, p.by, '', p.grounds, p.policy, p.reason, coalesce(e.member, ''),
@@ -45,7 +49,8 @@ FROM read.referral_proposals p LEFT JOIN read.episodes e ON e.key = p.episode"""
 @dataclass(frozen=True, slots=True)
 class UtilisationVisit:
     """An emergency visit or a stay. `visit`: its id, which `judge-visit` takes. `judged`: open, avoidable, not_avoidable. `asked`:
-    the worklist asks somebody to judge this member's visits."""
+    the worklist asks somebody to judge this member's visits. `admit_reason`, `diagnoses`: what the hospital says brought them, in
+    its words, where they are asked for; they may tell of substance use (42 CFR Part 2)."""
 
     visit: str
     member: str
@@ -60,6 +65,8 @@ class UtilisationVisit:
     judged_by_name: str
     judged_at: datetime | None
     asked: bool
+    admit_reason: str = ""
+    diagnoses: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +101,29 @@ class AvoidableQueries(Reader):
         limit: int = LIMIT_DEFAULT,
         cursor: str | None = None,
         names: bool = False,
+        unseal: bool = False,
     ) -> Page[UtilisationVisit]:
-        """Emergency visits and stays, the earliest first; left to itself, of members whose visits somebody is asked to judge."""
+        """Emergency visits and stays, the earliest first; left to itself, of members whose visits somebody is asked to judge.
+        `unseal`: with what the hospital says brought them."""
         ask = Ask(VISITS)
         if state is not None:
             known("state", (state,), JUDGED)
         ask.equal("v.member", member).equal("v.judged", state)
         ask.equal("v.asked", asked if member is None else None).if_given("v.on_day >= %s", since)
         ask.order("v.member", "v.sorted").page(limit, cursor)
-        page = ask.paged(self._rows(*ask.sql()), lambda row: UtilisationVisit(*row))
-        return self._named(page, names, {"member_name": "member", "judged_by_name": "judged_by"})
+        found = ask.paged(self._rows(*ask.sql()), lambda row: (UtilisationVisit(*row[:-2]), row[-2:]))
+        words = self._words(at for _, positions in found.items for at in positions) if unseal else {}
+        visits = tuple(
+            replace(visit, admit_reason=words.get(reason, ""), diagnoses=words.get(diagnoses, ""))
+            for visit, (reason, diagnoses) in found.items
+        )
+        return self._named(Page(visits, found.next_cursor), names, {"member_name": "member", "judged_by_name": "judged_by"})
+
+    def _words(self, positions: Iterable[int]) -> dict[int, str]:
+        """What hospitals said, by where it stands in the log; nothing of whose data was erased."""
+        with away():
+            told = [stored.recorded for stored in self._log.at(sorted({at for at in positions if at}))]
+        return {r.position: r.fact.words for r in told if isinstance(r.fact, VisitExplained) and r.fact.words}
 
     def referral_proposals(
         self,

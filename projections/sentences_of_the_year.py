@@ -78,6 +78,7 @@ from domain.member.circumstances import (
     VisitJudged,
     VisitReported,
 )
+from domain.member.visit_words import VisitExplained
 from projections.words import approval, because, listed, minutes, plain, several, whom
 
 TENTHS = 10
@@ -109,6 +110,8 @@ def _of_life(fact: Fact) -> str:
             return f"Visit reported: {plain(kind)} on {day.isoformat()}{judged} (from {plain(source)})"
         case VisitJudged(avoidable=avoidable, reason=reason):
             return f"A visit was found {'avoidable' if avoidable else 'not avoidable'}{because(reason)}"
+        case VisitExplained(about=about):
+            return f"A hospital said what brought the member: {plain(about)}"
         case CountyLearned(county=county, learned_from=source):
             return f"Lives in the county {plain(county).title()} (from {plain(source)})"
         case PartyNamed(relation=relation):

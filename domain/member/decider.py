@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from domain.core import Command, Context, Decider, Decision, EventId, Instant, On, Recorded, Refusal, StreamId, personal
-from domain.member import circumstances, identity, sharing
+from domain.member import circumstances, identity, sharing, visit_words
 from domain.member.circumstances import CircumstanceCommand, CircumstanceFact, Circumstances
 from domain.member.facts import (
     Channel,
@@ -40,6 +40,7 @@ from domain.member.facts import (
 )
 from domain.member.identity import CinReplaced, CinReplacementWithdrawn, Identity, IdentityCommand, IdentityFact
 from domain.member.sharing import Sharing, SharingCommand, SharingFact
+from domain.member.visit_words import ExplainVisit, Explanations, VisitExplained
 from domain.staff.decider import actor_stream, refused
 from domain.staff.facts import Role
 from domain.timeline import Span, Timeline, put, spans
@@ -234,6 +235,7 @@ class Member:
     erased: bool = False
     sharing: Sharing = field(default_factory=Sharing)
     identity: Identity = field(default_factory=Identity)
+    explained: Explanations = field(default_factory=dict)
 
     def cins(self) -> tuple[str, ...]:
         """The CIN that counts, and the frozen ones that still mean this member."""
@@ -354,7 +356,10 @@ def evolve(state: Member, recorded: Recorded) -> Member:
             attribution = Attribution(f.stay, f.episode, f.evidence, recorded.event_id, recorded.recorded_at)
             return replace(state, stays={**state.stays, f.stay: attribution})
         case StayDetached(stay=stay):
-            return replace(state, stays={k: v for k, v in state.stays.items() if k != stay})
+            explained = visit_words.without(state.explained, stay)
+            return replace(state, stays={k: v for k, v in state.stays.items() if k != stay}, explained=explained)
+        case VisitExplained():
+            return replace(state, explained=visit_words.evolve(state.explained, recorded))
         case CinReplaced(cin=cin) | CinReplacementWithdrawn(cin=cin):
             return replace(state, cin=cin, identity=identity.evolve(state.identity, recorded))
         case fact if isinstance(fact, IdentityFact):
@@ -368,6 +373,7 @@ def evolve(state: Member, recorded: Recorded) -> Member:
         case PersonalDataErased():
             nobody = replace(state, cin=None, family_name=None, given_name=None, birth_date=None, born_by="", erased=True)
             nobody = replace(nobody, sharing=state.sharing.forgotten(), identity=state.identity.forgotten())
+            nobody = replace(nobody, explained=visit_words.forgotten(state.explained))
             return replace(nobody, points={k: replace(p, value=None) for k, p in state.points.items()})
         case _:
             return state
@@ -454,6 +460,8 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
             return (StayAttributed(stay=c.stay, episode=c.episode, evidence=c.evidence),)
         case DetachStay(stay=stay, reason=reason):
             return (StayDetached(stay=stay, reason=reason),) if stay in state.stays else ()
+        case ExplainVisit() as c:
+            return () if state.erased else visit_words.decide(c, state.explained)
         case c if isinstance(c, SharingCommand):
             return sharing.decide(c, state.sharing, state.timezone, at)
         case ErasePersonalData(reason=reason):

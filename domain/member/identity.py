@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from domain.core import Command, Context, Decision, Fact, Instant, On, Recorded, Refusal, StreamId, personal
+from domain.member import visit_words
 from domain.member.facts import (
     Claimed,
     ContactPointLearned,
@@ -729,6 +730,7 @@ def _move_stay(command: MoveStay, member: Any, context: Context) -> Decision:
     if death is not None and to.death() is None:
         moved.append(On(command.rightful, DeathReported(source="hospital"), death.at))
     moved.append(On(command.rightful, StayAttributed(stay=command.stay, episode=command.episode, evidence=BY_HAND)))
+    moved += visit_words.moved(member.explained, command.stay, command.rightful)
     for known in taught:
         if known.key not in to.identity.numbers:
             moved.append(On(command.rightful, RecordNumberLearned(authority=known.authority, key=known.key, number=known.number)))

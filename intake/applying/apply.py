@@ -19,6 +19,7 @@ from domain.core import Instant, Recorded, Refusal, StreamId
 from domain.episode.state import Episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.identity import MoveStay
+from domain.member.visit_words import ExplainVisit
 from domain.stay.course import Course, course_of
 from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import (
@@ -267,6 +268,7 @@ class Applier:
         if anew:
             flags = (*flags, FLAG_REPLAY_DIFFERS)
         orders = [*self._orders(seen, reading, said, who, evidence, by, anew, heard.member)]
+        orders += self._explained(seen.sight, reading, said, who)
         told = {"occurred_at": occurred_at_of(said, row.received_at), "said_at": said.said_at, "message_id": str(row.inbox_id)}
         for taught in self._recogniser.taught(seen, reading, said.member, who, **told):
             if isinstance(taught, str):
@@ -319,6 +321,18 @@ class Applier:
                 yield reading.order(self._identity, f"attribution|{whose}|{concerned}|{episode}", AttributeStay(
                     stream=whose, by=by, stay=concerned, episode=episode, evidence=evidence, **told,
                 ))  # fmt: skip
+
+    def _explained(self, sight: Sight, reading: Reading, said: Notification, member: StreamId) -> Iterator[Order]:
+        """What the hospital says brought the member: on the stream of whoever has the stay, whose key seals it."""
+        row, stay, order = reading.row, reading.stay, rank_of(said, reading.row)
+        assert stay is not None
+        whose = next((one for one in sight.person(member) if stay in sight.member(one).stays), member)
+        for about, words in said.explained.items():
+            digest = self._identity.digest("words", order, words).hex()[:16]  # read anew, it may say something else
+            yield reading.order(self._identity, f"explained|{whose}|{about}|{digest}", ExplainVisit(
+                stream=whose, by=f"source:{reading.source.name}", visit=stay, about=about, order=order, words=words,
+                occurred_at=occurred_at_of(said, row.received_at), said_at=said.said_at, message_id=str(row.inbox_id),
+            ))  # fmt: skip
 
     def _between_houses(
         self, sight: Sight, reading: Reading, said: Notification, member: StreamId, order: str, occurred_at: Instant

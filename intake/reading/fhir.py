@@ -10,12 +10,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
+from domain.member.visit_words import About
 from domain.stay.facts import Move
 from intake.reading.dispositions import Disposition, disposition_table
 from intake.reading.identifiers import cin_of, phone_key, plausible_birth_date, zip_key
 from intake.reading.notification import (
+    DIAGNOSES_MAX,
     FLAG_BIRTH_DATE_INVALID,
     FLAG_CIN_CONFLICT,
     FLAG_CIN_INVALID,
@@ -34,12 +37,15 @@ from intake.reading.notification import (
     SAID_AFTER_RECEIPT_MAX,
     SAID_BEFORE_RECEIPT_MAX,
     UNKNOWN_CLASS,
+    WORDS_CHARS_MAX,
     Ignored,
     Kind,
     MemberKeys,
     Notification,
     VisitKey,
     VisitKeyBasis,
+    diagnosis,
+    is_a_word,
     is_newborn,
     means_a_record,
 )
@@ -238,6 +244,7 @@ def normalise(bundle: Bundle, source: Source, received_at: datetime) -> Notifica
         location=_location(encounter),
         move=Move.ADMISSION if what is Kind.ANNOUNCED else "",
         expected=admitted.day if what is Kind.ANNOUNCED and admitted is not None else None,
+        explained=_explained(bundle),
         flags=tuple(dict.fromkeys((*flags, *member_flags, *visit_flags))),
     )
 
@@ -331,6 +338,20 @@ def _visit(bundle: Bundle, source: Source, known: Facility | None) -> tuple[str,
     subject = text_of(encounter.get("subject"), "reference")
     key = VisitKey(scope, f"{subject}|{text_of(encounter.get('period'), 'start')[:10]}", VisitKeyBasis.SYNTHETIC)
     return facility, key, [*flags, FLAG_VISIT_KEY_WEAK]
+
+
+def _explained(bundle: Bundle) -> dict[About, str]:
+    """The encounter's reasons, and the conditions that come with it, in the hospital's words."""
+    reasons = [_words(concept) for concept in items_of(bundle.encounter, "reasonCode")]
+    conditions = [_words(condition.get("code")) for condition in islice(bundle.of_type("Condition"), DIAGNOSES_MAX)]
+    said = {About.REASON: reasons, About.DIAGNOSES: conditions}
+    told = {about: "; ".join(dict.fromkeys(filter(is_a_word, words)))[:WORDS_CHARS_MAX] for about, words in said.items()}
+    return {about: words for about, words in told.items() if words}
+
+
+def _words(concept: object) -> str:
+    coding = next(iter(items_of(concept, "coding")), {})
+    return diagnosis(text_of(coding, "code"), text_of(concept, "text") or text_of(coding, "display"), "")
 
 
 def _location(encounter: dict[str, Any]) -> str:

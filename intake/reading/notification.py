@@ -5,11 +5,14 @@ Reads, normalises and flags; it does not look anything up and decides nothing. W
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from domain.member.visit_words import About
 from intake.reading.dispositions import Disposition, disposition_table
 from intake.reading.er7 import DELETED, Deleted, Message, Repetition, Segment
 from intake.reading.identifiers import cin_in, name_key, phone_key, plausible_birth_date, zip_key
@@ -185,6 +188,14 @@ class MemberKeys:
     newborn: bool = False
 
 
+WORDS_CHARS_MAX: Final = 1_000
+DIAGNOSES_MAX: Final = 20
+WORD_LETTERS_MIN: Final = 3
+"""Of what a hospital says brought its patient so much is kept; a code has three letters and digits at least."""
+
+_DIAGNOSED_AS: Final = {"A": "admitting", "W": "working", "F": "final", "D": "discharge"}
+
+
 @dataclass(frozen=True, slots=True)
 class Notification:
     """One message's statement.
@@ -197,6 +208,8 @@ class Notification:
     `move` and `expected` belong to announcements. `prior_visit` is the number that the visit had before, or the same visit at
     `prior_facility`, from which the member was moved here, or brought back. `houses` are the sender's facilities that may be meant
     where the message names none, or does not say from which one the member was moved here: where the visit is, the log knows.
+
+    `explained`: what the hospital says brought the patient, in its own words; empty words where it takes them back.
     """
 
     kind: Kind
@@ -222,6 +235,7 @@ class Notification:
     prior_visit: VisitKey | None = None
     prior_facility: str = ""
     houses: tuple[str, ...] = ()
+    explained: Mapping[About, str] = dataclasses.field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
     @property
@@ -358,6 +372,7 @@ def normalise(message: Message, source: Source, received_at: datetime, house: st
         prior_visit=prior_visit,
         prior_facility=prior_facility,
         houses=() if prior_visit is not None else _houses(message, source, what, facility, visit),
+        explained=_explained(message),
         flags=tuple(dict.fromkeys(flags)),
     )
 
@@ -386,6 +401,37 @@ def _expected(message: Message, trigger: str, zone: Zone) -> date | None:
     field = {"admission": 8, "discharge": 9}.get(MOVES.get(trigger, ""))
     said = _day(message.first("PV2").text(field), zone) if field is not None else None
     return said or (_day(message.first("EVN").text(3), zone) if trigger in MOVES else None)
+
+
+def _explained(message: Message) -> dict[About, str]:
+    """The reason of admission (PV2-3) and the diagnoses (DG1) as the hospital writes them: code, name, which kind of diagnosis, and
+    by which coding. What is no word is none (messages.md 1.2)."""
+    found: dict[About, str] = {}
+    reason = message.first("PV2").first(3)
+    said = reason.text(2) or reason.text(1)
+    if reason.value() is DELETED:
+        found[About.REASON] = ""
+    elif is_a_word(said):
+        found[About.REASON] = said[:WORDS_CHARS_MAX]
+    diagnoses = []
+    for segment in message.all("DG1")[:DIAGNOSES_MAX]:
+        code, name = segment.text(3), segment.text(3, 2) or segment.text(4)
+        kinds = (_DIAGNOSED_AS.get(segment.text(6).upper(), ""), segment.text(3, 3))
+        if is_a_word(f"{code} {name}"):
+            diagnoses.append(diagnosis(code, name, ", ".join(filter(None, kinds))))
+    if diagnoses:
+        found[About.DIAGNOSES] = "; ".join(dict.fromkeys(diagnoses))[:WORDS_CHARS_MAX]
+    return found
+
+
+def is_a_word(said: str) -> bool:
+    """Whether somebody may make something of it: `!` and other junk stands in these fields."""
+    return sum(map(str.isalnum, said)) >= WORD_LETTERS_MIN
+
+
+def diagnosis(code: str, name: str, kind: str) -> str:
+    """As it is shown: F10.20 Alcohol dependence (admitting, I10)."""
+    return " ".join(filter(None, (code, name if name != code else "", f"({kind})" if kind else "")))
 
 
 def _location(pv1: Segment) -> str:

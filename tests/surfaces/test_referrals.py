@@ -191,6 +191,27 @@ def test_visits_are_judged_and_propose_a_referral_that_is_dismissed(world: World
     assert world.post("/v1/episodes/referrals", anew).status_code == 201
 
 
+def test_whoever_judges_a_visit_may_see_what_the_hospital_says_brought_the_member(world: World) -> None:
+    now, facility = world.clock.now(), world.door.sources.rows[0].facilities[0].aliases[0]
+    message = built(
+        "A01", cin=CIN, name=f"{PLANTED_NAME}^Maria", born="1959-04-03", visit="V-78", facility=facility, patient_class="E",
+        disposition="", at=now, now=now,
+    )  # fmt: skip
+    headers = {**world.as_role(Role.HOSPITAL), "Content-Type": "application/hl7-v2"}
+    words = b"PV2|||^ran out of insulin\rDG1|1||E10.10^Ketoacidosis^I10|||A\r"
+    assert world.api.post("/v1/hl7", content=message + words, headers=headers).status_code == 200
+    world.door.worker.work_off()
+    plan_and_project(world)
+    (sealed,) = world.get("/v1/utilisation-visits", member=world.member).json()["items"]
+    assert (sealed["kind"], sealed["admit_reason"], sealed["diagnoses"]) == ("emergency", "", "")
+    (shown,) = world.get("/v1/utilisation-visits", member=world.member, unseal=True).json()["items"]
+    assert (shown["admit_reason"], shown["diagnoses"]) == ("ran out of insulin", "E10.10 Ketoacidosis (admitting, I10)")
+    assert "insulin" not in give(world, "avoidable-visits", CIN, "--json").output
+    assert "ran out of insulin" in give(world, "avoidable-visits", CIN, "--unseal", "--json").output
+    timeline = world.get(f"/v1/members/{world.member}/timeline").text
+    assert "A hospital said what brought the member" in timeline and "insulin" not in timeline
+
+
 def advanced(world: World) -> None:
     """What worker and projector would do."""
     advance, _ = world.system.activities("test")

@@ -242,17 +242,21 @@ def avoidable_visits(
     limit: Limit = 50,
     cursor: Cursor = None,
     names: Names = True,
+    unseal: Annotated[
+        bool, typer.Option("--unseal", help="Show what the hospital says brought them: its reason and its diagnoses.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Emergency visits and stays of members who came often: somebody says of each whether it could have been avoided.
 
-    No message can show that, so `throughline record judge-visit` takes a person's word for each.
+    No message can show that, so `throughline record judge-visit` takes a person's word for each. What the hospital says brought
+    them helps to judge; it may tell of substance use (42 CFR Part 2), and is shown with --unseal.
 
     Examples:
 
         throughline avoidable-visits --state open
 
-        throughline avoidable-visits 91234567A --json
+        throughline avoidable-visits 91234567A --unseal
     """
     with f.opened() as system:
         page = queries_of(system).visits(
@@ -261,16 +265,19 @@ def avoidable_visits(
             limit=limit,
             cursor=cursor,
             names=names,
+            unseal=unseal,
         )
         if json:
             f.as_json(page)
             return
         rows = [
             (v.member_name or f.short(v.member), v.on_day.isoformat(), plain(v.kind), v.facility, plain(v.told_by), plain(v.judged),
-             v.reason, v.judged_by_name or f.short(v.judged_by), v.visit)
+             v.reason, v.judged_by_name or f.short(v.judged_by), v.visit,
+             *((v.admit_reason, v.diagnoses) if unseal else ()))
             for v in page.items
         ]  # fmt: skip
-        columns = ("member", "day", "kind", "facility", "told by", "judged", "reason", "by", "visit")
+        columns: tuple[str, ...] = ("member", "day", "kind", "facility", "told by", "judged", "reason", "by", "visit")
+        columns += ("came for", "diagnoses") if unseal else ()
         f.table("Visits", columns, rows, empty="No visit has to be judged.", note=note(system, page))
 
 
