@@ -55,11 +55,13 @@ class RecordStatement(Command):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinStay(Command):
-    """The hospital's word that the visit of `other` is this one under another number."""
+    """The hospital's word that the visit of `other` is this one under another number; or under the same one in messages that named
+    no house, where it turned out to be in this `facility`."""
 
     other: StreamId
     source: str
     trigger: str = ""
+    facility: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,9 +219,14 @@ def _join(command: JoinStay, survivor: StreamId, stay: Stay, context: Context) -
         return Refusal(
             "too_many_statements", "other: holds too many statements for a renumbered visit; ask the sender what is wrong"
         )
-    taken = (On(survivor, said.fact, said.occurred_at) for said in other.said if _record(said.fact, stay))
+    said_there = ((_in_house(said.fact, command.facility), said.occurred_at) for said in other.said)
+    taken = (On(survivor, statement, at) for statement, at in said_there if _record(statement, stay))
     ended = StayContinuedElsewhere(stay=survivor, source=command.source, trigger=command.trigger)
     return (On(gone, ended), *taken)
+
+
+def _in_house(statement: StayStatement, facility: str) -> StayStatement:
+    return replace(statement, facility=facility) if facility else statement
 
 
 def _says_the_same(a: StayStatement, b: StayStatement) -> bool:

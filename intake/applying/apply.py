@@ -20,11 +20,12 @@ from domain.episode.state import Episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
 from domain.member.identity import MoveStay
 from domain.member.visit_words import ExplainVisit
-from domain.stay.course import Course, course_of
+from domain.stay.course import Course, Said, course_of
 from domain.stay.decider import JoinStay, RecordStatement, Stay
 from domain.stay.facts import (
     MOVED_AWAY,
     AdmissionCancelled,
+    MemberAdmitted,
     MemberDischarged,
     MemberMoved,
     MoveCancelled,
@@ -124,6 +125,7 @@ class Applier:
             row=row, source=source, said=said, parser=found.parser, semantic=semantic, trace=trace, stay=stay,
             statement_key=self._statement_key(stay, said), renumbered=renumbered, left=left,
             houses=tuple((house, self._stay_of(said.in_house(house))) for house in said.houses),
+            unhoused=self._stay_of(said.unhoused) if said.unhoused is not None else None,
         )  # fmt: skip
 
     def _continued(self, batch: Messages, readings: Sequence[Reading]) -> list[Reading]:
@@ -145,7 +147,11 @@ class Applier:
         """Messages of which none bears on another."""
         settled: list[tuple[Row, Settlement]] = []
         housed: list[Reading] = []
+        named = [r.unhoused for r in wave if r.unhoused is not None]
+        unhoused = self._gateway.load_many(named) if named else {}
         for reading in wave:
+            if reading.unhoused is not None and unhoused[reading.unhoused].state.said:
+                reading = self._with_what_named_no_house(reading, unhoused[reading.unhoused].state)
             at = self._in_its_house(batch, reading)
             if isinstance(at, Settlement):
                 settled.append((reading.row, at))
@@ -198,6 +204,27 @@ class Applier:
             return replace(reading, said=said, left=stay, houses=())
         said = replace(said_at[house], facility=house, visit=said.in_house(house))
         return replace(reading, said=said, stay=stay, statement_key=self._statement_key(stay, said), houses=())
+
+    def _with_what_named_no_house(self, reading: Reading, unhoused: Stay) -> Reading:
+        """The message with the stay of those that came before it and named no house, where each of them would be about its house,
+        had it come after (`_in_its_house`); else they stay by themselves. In another zone they would have said other times."""
+        said, source, here = reading.said, reading.source, reading.stay
+        assert isinstance(said, Notification) and here is not None
+        if unhoused.continued_as is not None or reading.renumbered is not None or source.zone_at(said.facility) != source.timezone:
+            return reading
+        stays = {house.id: self._stay_of(said.in_house(house.id)) for house in source.facilities} | {said.facility: here}
+        loaded = self._gateway.load_many(stays.values())
+        states: dict[str, Stay] = {house: loaded[stay].state for house, stay in stays.items()}
+        order, at = rank_of(said, reading.row), reading.row.received_at
+        told = (Said(fact, "", at, at, "") for fact in statements_of(said, source, at, order))
+        states[said.facility] = Stay(tuple(sorted((*states[said.facility].said, *told), key=lambda one: one.rank)))
+        known = {house: state for house, state in states.items() if state.said and state.continued_as is None}
+        for statement in (entry.fact for entry in unhoused.said):
+            open_ = [house for house, state in known.items() if _is_open(state, statement.order)]
+            begins = isinstance(statement, MemberAdmitted)
+            if (open_ or ([] if begins else list(known))) != [said.facility]:
+                return reading
+        return replace(reading, renumbered=reading.unhoused)
 
     def _said_in(self, batch: Messages, reading: Reading, house: str) -> Notification:
         """What a message that names no house says if it is about one's visit: its times are of that house's zone."""
@@ -255,6 +282,8 @@ class Applier:
                     )  # fmt: skip
         theirs = seen.sight.person(who)
         foreign = {stay: owners[stay] for stay in reading.besides if stay in owners and owners[stay] not in theirs}
+        if reading.unhoused is not None and foreign.pop(reading.unhoused, None) is not None:
+            reading = reading.without({reading.unhoused})  # somebody else's, in another house
         if foreign and evidence != BY_HAND:
             proposed = tuple(dict.fromkeys((who, *foreign.values())))
             return reading.settled(Status.WAITING, Reason.VISIT_OF_ANOTHER.value, flags, proposed=proposed)
@@ -292,7 +321,10 @@ class Applier:
         told: dict[str, Any] = {"occurred_at": occurred_at, "said_at": said.said_at, "message_id": str(row.inbox_id)}
         feed = f"source:{source.name}"
         if reading.renumbered is not None:
-            join = JoinStay(stream=stay, by=feed, other=reading.renumbered, source=source.name, trigger=said.trigger, **told)
+            house = said.facility if reading.renumbered == reading.unhoused else ""
+            join = JoinStay(
+                stream=stay, by=feed, other=reading.renumbered, source=source.name, trigger=said.trigger, facility=house, **told
+            )  # fmt: skip
             yield reading.order(self._identity, "join", join)
         order, which = rank_of(said, row), f"|{anew}" if anew else ""
         order += f"|~{anew:04d}" if anew else ""  # ranks right above what this message was understood to say before
@@ -327,7 +359,10 @@ class Applier:
         row, stay, order = reading.row, reading.stay, rank_of(said, reading.row)
         assert stay is not None
         whose = next((one for one in sight.person(member) if stay in sight.member(one).stays), member)
-        for about, words in said.explained.items():
+        before = sight.member(whose).explained.items()
+        taken = [(about, e.order, e.words or "") for (of, about), e in before if of == reading.renumbered and of is not None]
+        told = [*taken, *((about, order, words) for about, words in said.explained.items())]
+        for about, order, words in sorted(told, key=lambda each: each[1]):
             digest = self._identity.digest("words", order, words).hex()[:16]  # read anew, it may say something else
             yield reading.order(self._identity, f"explained|{whose}|{about}|{digest}", ExplainVisit(
                 stream=whose, by=f"source:{reading.source.name}", visit=stay, about=about, order=order, words=words,

@@ -79,7 +79,8 @@ class Reading:
 
     `stay` is the one for which the message counts; `renumbered` the stay of a number that turned out to be the same visit's; `left`
     the stay in another facility that the member was moved from, or brought back from. `houses`: the sender's facilities that may be
-    meant, and the stay that the visit would be there."""
+    meant, and the stay that the visit would be there. `unhoused`: the stay of what was said of the visit without naming a house;
+    `renumbered` too, where this message shows in which house it is."""
 
     row: Row
     source: Source
@@ -92,6 +93,7 @@ class Reading:
     renumbered: StreamId | None = None
     left: StreamId | None = None
     houses: tuple[tuple[str, StreamId], ...] = ()
+    unhoused: StreamId | None = None
 
     @property
     def question(self) -> Question:
@@ -105,7 +107,8 @@ class Reading:
     @property
     def concerned(self) -> tuple[StreamId, ...]:
         """All the stays that it bears on."""
-        return (*((self.stay,) if self.stay is not None else ()), *self.besides, *(stay for _, stay in self.houses))
+        alone = (stay for stay in (self.stay, self.unhoused) if stay is not None)
+        return (*alone, *self.besides, *(stay for _, stay in self.houses))
 
     def without(self, stays: Container[StreamId]) -> Reading:
         """The message as far as it does not bear on some stays of other numbers."""

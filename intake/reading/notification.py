@@ -209,6 +209,8 @@ class Notification:
     `prior_facility`, from which the member was moved here, or brought back. `houses` are the sender's facilities that may be meant
     where the message names none, or does not say from which one the member was moved here: where the visit is, the log knows.
 
+    `unhoused`: the visit of this number as messages of the sender's say it that name no house, where this one names one.
+
     `explained`: what the hospital says brought the patient, in its own words; empty words where it takes them back.
     """
 
@@ -235,6 +237,7 @@ class Notification:
     prior_visit: VisitKey | None = None
     prior_facility: str = ""
     houses: tuple[str, ...] = ()
+    unhoused: VisitKey | None = None
     explained: Mapping[About, str] = dataclasses.field(default_factory=dict)
     flags: tuple[str, ...] = ()
 
@@ -372,6 +375,7 @@ def normalise(message: Message, source: Source, received_at: datetime, house: st
         prior_visit=prior_visit,
         prior_facility=prior_facility,
         houses=() if prior_visit is not None else _houses(message, source, what, facility, visit),
+        unhoused=_unhoused(message, source, known, visit),
         explained=_explained(message),
         flags=tuple(dict.fromkeys(flags)),
     )
@@ -590,6 +594,16 @@ def _header_facility(message: Message) -> str:
     return message.msh.text(4) or message.msh.text(4, 2)
 
 
+def _unhoused_scope(message: Message, source: Source) -> str:
+    return f"source:{source.name}:{_header_facility(message).upper()}"
+
+
+def _unhoused(message: Message, source: Source, known: Facility | None, visit: VisitKey) -> VisitKey | None:
+    if known is None or len(source.facilities) < 2 or visit.basis is VisitKeyBasis.SYNTHETIC:
+        return None
+    return VisitKey(_unhoused_scope(message, source), visit.value, visit.basis)
+
+
 def _visit(
     message: Message, source: Source, known: Facility | None, called: str, member: MemberKeys, when: Time | None
 ) -> tuple[str, VisitKey, list[str]]:  # fmt: skip
@@ -599,7 +613,7 @@ def _visit(
         facility, scope = known.id, f"facility:{known.id}"
     else:
         # Scoped by the header's facility, which every message of a sender has, so that a stay does not fall in two.
-        facility, scope = called, f"source:{source.name}:{_header_facility(message).upper()}"
+        facility, scope = called, _unhoused_scope(message, source)
         flags.append(FLAG_FACILITY_UNKNOWN)
     if pv1.text(19):
         return facility, VisitKey(scope, pv1.text(19), VisitKeyBasis.VISIT_NUMBER), flags

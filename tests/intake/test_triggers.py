@@ -11,6 +11,7 @@ import pytest
 
 from domain.member.decider import WithdrawDeathReport
 from domain.member.identity import RecogniseMessage
+from domain.member.visit_words import About
 from domain.staff.facts import Role
 from domain.stay.course import Course
 from domain.stay.facts import MemberAdmitted, Move, StayClass, StayContinuedElsewhere, VisitBecame
@@ -381,3 +382,56 @@ def test_a_message_that_names_no_house_is_read_in_the_zone_of_the_one_that_has_t
     assert world.course(MARISOL) == course
     world.door.close()
     world.opened.close()
+
+
+IN = adt("A01", control_id="1", sent="20260308090500", admitted="20260308090000", location="4W^401^A^SOUTH")
+NOTE = adt("A08", control_id="2", sent="20260308120500", location="") + "PV2|||^fell at home\r"
+MOVED = adt("A02", control_id="3", sent="20260308150500", occurred="20260308150000", location="ICU^1^^SOUTH")
+OUT = adt("A03", control_id="4", sent="20260309090500", discharged="20260309090000", location="", disposition="06")
+UNDONE = adt("A13", control_id="5", sent="20260309100500", occurred="20260309100000", location="")
+OUT_AGAIN = adt("A03", control_id="6", sent="20260310090500", discharged="20260310090000", location="", disposition="01")
+
+
+@pytest.mark.parametrize(
+    ("order", "together"),
+    [
+        *((order, False) for order in permutations((IN, NOTE, OUT, UNDONE))),
+        *((order, False) for order in permutations((IN, MOVED, OUT))),
+        ((OUT_AGAIN, OUT, UNDONE, IN), False),
+        ((OUT_AGAIN, OUT, NOTE, UNDONE, IN), True),
+        ((NOTE, IN, OUT), True),
+    ],
+)
+def test_what_named_no_house_is_one_stay_with_the_admission_that_names_it_in_every_order(
+    two_houses: World, order: tuple[str, ...], together: bool
+) -> None:
+    world = two_houses
+    for messages in (order,) if together else zip(order):
+        world.deliver(*messages)
+    assert {row.status for row in world.rows()} == {Status.APPLIED}
+    found = {house: c for house, c in courses_of(world, MARISOL).items() if c.admission is not None or c.discharges}
+    ((house, course),) = found.items()
+    assert house == "south" and course.admission is not None and course.admission.at == utc(2026, 3, 8, 16)
+    left = course.discharge
+    if OUT_AGAIN in order:
+        assert left is not None and (left.at, left.disposition) == (utc(2026, 3, 10, 16), "01")
+    elif UNDONE in order:
+        assert left is None and [d.stop_reason for d in course.discharges] == ["discharge_cancelled"]
+    else:
+        assert left is not None and (left.at, left.disposition) == (utc(2026, 3, 9, 16), "06")
+    if NOTE in order:
+        (stay,) = [s for s in world.member(MARISOL).stays if world.gateway.load(s).state.course() == course]
+        assert world.member(MARISOL).explained[stay, About.REASON].words == "fell at home"
+    for row in world.rows():
+        world.door.inbox.replay(row.inbox_id, by="staff-somebody", now=world.clock.now())
+    world.door.worker.work_off()
+    assert {house: c for house, c in courses_of(world, MARISOL).items() if c.admission is not None or c.discharges} == found
+
+
+def test_what_named_no_house_and_is_of_somebody_else_stays_by_itself(two_houses: World) -> None:
+    world = two_houses
+    world.deliver(adt("A03", control_id="T", person=TOMAS, sent="20260309080500", discharged="20260309080000", location=""))
+    (row,) = world.deliver(IN)
+    assert row.status is Status.APPLIED
+    assert [c.discharge is not None for c in courses_of(world, TOMAS).values()] == [True]
+    assert courses_of(world, MARISOL)["south"].discharge is None
