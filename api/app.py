@@ -35,7 +35,8 @@ and why it was broken.
 * Send `Authorization: Bearer <token>`; `throughline token create` makes one, with a role.
 * Every command needs an `Idempotency-Key`: the same key again gives the first result.
 * `If-Match` with the `ETag` of what you read makes sure that nothing changed meanwhile (412).
-* Errors are `application/problem+json` with `code`, `detail`, and the `field` at fault.
+* Errors are `application/problem+json` with `code`, `detail`, and the `field` at fault; below `/v1/fhir/` OperationOutcomes.
+  Where fields of the request are wrong (422, `invalid`), `faults` names each with what to send instead, and never its value.
 * Lists come in pages: pass `next` as `cursor` until there is none.
 """
 
@@ -67,7 +68,7 @@ def create_app(services: Services) -> FastAPI:
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            app.openapi_schema = with_examples(made)
+            app.openapi_schema = with_examples(problems.described(made))
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]

@@ -72,7 +72,7 @@ def verify(
     """Needs no key: what is sealed is checked as it is stored, so an erased member's events are proved too."""
     log, after = services.gateway.log, cursor or ""
     if stream is not None and cursor is not None:
-        raise Problem(400, "filter_faulty", "One stream is verified in one go; leave the cursor out.", "cursor")
+        raise Problem(422, "filter_faulty", "One stream is verified in one go; leave the cursor out.", "cursor")
     until = None if stream is not None else log.stream_after(after, limit)
     checked = 0
 

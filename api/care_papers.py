@@ -162,4 +162,4 @@ def _instant(text: str | None, field: str) -> datetime | None:
     try:
         return instant_of(text)
     except ValueError:
-        raise Problem(400, "instant_faulty", "Write a day (2026-11-20) or an instant (2026-11-20T15:00-08:00).", field) from None
+        raise Problem(422, "instant_faulty", "Write a day (2026-11-20) or an instant (2026-11-20T15:00-08:00).", field) from None

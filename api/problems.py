@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +22,7 @@ from domain.core import Refusal
 from eventlog.gateway import Conflict
 from eventlog.recorder import LogAway
 from intake.files.profiles import PlanUnknown
+from intake.reading.faults import InputFault, fault_of
 from intake.store.inbox import CannotStore
 from projections.answers import BadFilter, NotReady, QueryAway
 
@@ -75,6 +76,48 @@ def of_refusal(refusal: Refusal, *, said: frozenset[str] = frozenset()) -> Probl
     return Problem(status, refusal.code, detail, where)
 
 
+def of_validation(errors: Sequence[Mapping[str, Any]], content_type: str) -> Problem:
+    """What the models found wrong with a request: 400 where its body is no JSON, 415 where it does not say that it is, else 422
+    with every fault. `field` and `detail` are of the first one."""
+    if any(error["type"] == "json_invalid" for error in errors):
+        at = next(error["loc"][-1] for error in errors if error["type"] == "json_invalid")
+        return Problem(400, "invalid", f"The body is no JSON from character {at} on; send one JSON object in UTF-8.", "body")
+    if not _says_json(content_type) and any(_is_whole_body(error) and error["type"] != "missing" for error in errors):
+        return Problem(
+            415, "media_type", "The body is not said to be JSON; send it with Content-Type: application/json.", "Content-Type"
+        )
+    faults = [(str(error["loc"][0]), _fault(error)) for error in errors[:FAULTS_MAX]]
+    told = [{"in": where, "field": f.field, "fault": f.fault, "remedy": f.remedy} for where, f in faults]
+    first = faults[0][1]
+    named = _CALLED.get(faults[0][0], "")
+    return Problem(422, "invalid", f"{named}{first.field} {first.fault}; {first.remedy}.", first.field, {"faults": told})
+
+
+_CALLED = {"query": "The query's ", "path": "The address's ", "header": "The header ", "body": ""}
+_HEADERS_MISSING = {
+    "Idempotency-Key": "send an id of your own for this request, such as a UUID: the same one again gives the first result",
+}
+"""What to send where a header is missing."""
+
+
+def _fault(error: Mapping[str, Any]) -> InputFault:
+    found = fault_of(error, skip=1)
+    if _is_whole_body(error):
+        return dataclasses.replace(found, field="body", remedy="send one JSON object")
+    if error["type"] == "missing" and found.field in _HEADERS_MISSING:
+        return dataclasses.replace(found, remedy=_HEADERS_MISSING[found.field])
+    return found
+
+
+def _is_whole_body(error: Mapping[str, Any]) -> bool:
+    return tuple(error["loc"]) == ("body",)
+
+
+def _says_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
 def of_conflict(conflict: Conflict) -> Problem:
     return Problem(
         412,
@@ -118,6 +161,64 @@ def _outcome(problem: Problem) -> JSONResponse:
     return JSONResponse(said, problem.status, dict(problem.headers), FHIR_MEDIA_TYPE)
 
 
+_PROBLEM = {
+    "title": "Problem",
+    "type": "object",
+    "description": "What went wrong, in which field, and what to do. It names no person.",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "For programs"},
+        "detail": {"type": "string", "description": "For people: what is wrong and what to send instead"},
+        "field": {"type": "string", "description": "Such as person.birth_date or goals[0].text"},
+        "faults": {
+            "type": "array",
+            "description": f"Every fault of a request with the code `invalid`, at most {FAULTS_MAX}",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "in": {"type": "string", "enum": ["body", "query", "path", "header"]},
+                    "field": {"type": "string"},
+                    "fault": {"type": "string"},
+                    "remedy": {"type": "string"},
+                },
+            },
+        },
+        "trace_id": {"type": "string", "description": "Finds the request in our log"},
+    },
+    "examples": [
+        {
+            "type": "urn:throughline:problem:invalid", "title": "Unprocessable Entity", "status": 422, "code": "invalid",
+            "detail": "person.birth_date is no day; write it as 2026-11-20.", "field": "person.birth_date",
+            "faults": [
+                {"in": "body", "field": "person.birth_date", "fault": "is no day", "remedy": "write it as 2026-11-20"},
+            ],
+        },
+    ],
+}  # fmt: skip
+_OF_THE_FRAMEWORK = ("HTTPValidationError", "ValidationError")
+
+
+def described(made: dict[str, Any]) -> dict[str, Any]:
+    """The description of the API with our errors in place of the framework's."""
+    schemas = made["components"]["schemas"]
+    for name in _OF_THE_FRAMEWORK:
+        schemas.pop(name, None)
+    schemas["Problem"] = _PROBLEM
+    ours = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, operations in made["paths"].items():
+        for operation in operations.values():
+            for status, told in operation.get("responses", {}).items():
+                if status == "422" and told.get("description") == "Validation Error":
+                    told["description"] = "A field is wrong"
+                    told["content"] = {FHIR_MEDIA_TYPE: {}} if path.startswith(FHIR_PATH) else ours
+                elif MEDIA_TYPE in told.get("content", {}):
+                    told["content"] = ours
+    return made
+
+
 def install(app: FastAPI) -> None:
     """Every way in which a request can go wrong ends in `answer`."""
 
@@ -127,17 +228,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
-        faults = [
-            {"field": ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]), "fault": fault["msg"]}
-            for fault in error.errors()[:FAULTS_MAX]
-        ]
-        first = faults[0] if faults else {"field": "", "fault": "The request could not be read."}
-        status = 400 if any(fault["type"] == "json_invalid" for fault in error.errors()) else 422
-        return answer(Problem(status, "invalid", first["fault"], first["field"], {"faults": faults}), request.url.path)
+        return answer(of_validation(error.errors(), request.headers.get("content-type", "")), request.url.path)
 
     @app.exception_handler(HTTPException)
     def of_framework(request: Request, error: HTTPException) -> Response:
         known = {
+            400: ("invalid", "The body could not be read; send one JSON object in UTF-8."),
             404: ("unknown_address", "There is nothing here; /v1/openapi.json lists what there is."),
             405: ("method_not_allowed", "The address exists, but not for this method; see /v1/openapi.json."),
         }
@@ -150,7 +246,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(BadFilter)
     def wrong_filter(request: Request, error: BadFilter) -> Response:
-        return answer(Problem(400, "filter_faulty", error.because, error.field), request.url.path)
+        return answer(Problem(422, "filter_faulty", error.because, error.field), request.url.path)
 
     def away(request: Request, error: Exception) -> Response:
         return answer(unavailable("database"), request.url.path)

@@ -152,7 +152,7 @@ def _version(if_match: str | None) -> int | None:
         return None
     found = re.fullmatch(r'\s*(?:W/)?"?(\d{1,18})"?\s*', if_match)
     if found is None:
-        raise Problem(400, "if_match_faulty", 'Write the version as the ETag showed it, such as "7".', "If-Match")
+        raise Problem(422, "if_match_faulty", 'Write the version as the ETag showed it, such as "7".', "If-Match")
     return int(found[1])
 
 

@@ -17,6 +17,8 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from intake.reading.faults import fault_of, path_of
+
 KEY_BYTES = 32
 KEY_MODE = 0o600
 SECRETS_FOLDER = Path("/run/secrets")
@@ -174,7 +176,7 @@ def load_settings() -> Settings:
     try:
         settings = Settings(_secrets_dir=SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(f"{path_of(fault['loc']).upper()} {fault_of(fault)}" for fault in error.errors(include_input=False))
         raise SettingsError(f"Wrong in the environment: {faults}") from None
     if settings.throughline_mode == "production":
         missing = [

@@ -18,6 +18,7 @@ from domain.episode.referrals import ReferralSource, Urgency
 from domain.staff.facts import OFFICE_ZONE
 from intake.files.memberfile import RowProblem, dialled, read_date
 from intake.files.tables import HEADER_WITHIN_ROWS, FileRefused, tables_of
+from intake.reading.faults import fault_of
 from intake.reading.identifiers import CinProblem, cin_of, name_key, phone_key, plausible_birth_date
 from intake.reading.notification import MemberKeys
 
@@ -147,10 +148,11 @@ def read_form(raw: bytes, received_on: date, line: int = 0) -> InboundReferral |
 
 def problems_of(wrong: ValidationError, line: int = 0) -> Iterator[RowProblem]:
     """Each mistake by its field; the values stay out."""
-    for error in wrong.errors(include_input=False, include_url=False, include_context=False):
-        where = ".".join(str(part) for part in error["loc"]) or "referral"
-        reason, _, remedy = error["msg"].removeprefix("Value error, ").partition("; ")
-        yield RowProblem(line, where, reason, remedy or REMEDIES.get(where, "correct it, or leave it out"))
+    for error in wrong.errors(include_input=False, include_url=False):
+        found = fault_of(error)
+        where = found.field or "referral"
+        remedy = found.remedy if error["type"] in ("value_error", "extra_forbidden") else REMEDIES.get(where, found.remedy)
+        yield RowProblem(line, where, found.fault, remedy)
 
 
 REMEDIES: Final = {

@@ -41,7 +41,7 @@ def test_pages_go_on_with_a_cursor_and_a_foreign_cursor_is_refused(told: World) 
     assert seen == whole and len(whole) > 4
     wrong = told.get("/v1/deadlines", cursor="bm9wZQ")
     assert (
-        wrong.status_code == 400
+        wrong.status_code == 422
         and wrong.json()["field"] == "cursor"
         and wrong.headers["content-type"].startswith("application/problem")
     )

@@ -237,7 +237,7 @@ def test_beyond_the_cap_is_shown_with_who_allowed_it_on_any_day(tight: World, ca
     assert lead not in {c["staff"] for c in json.loads(call("caseload", "--over-cap", "--as-of", "2026-11-15", "--json").stdout)}
     then = tight.get("/v1/caseload", as_of="2026-11-16", over_cap=True).json()
     assert lead in {c["staff"] for c in then}
-    assert tight.get("/v1/caseload", as_of="the other day").status_code == 400
+    assert tight.get("/v1/caseload", as_of="the other day").status_code == 422
     unled = tight.get("/v1/members-without-lead").json()["items"]
     assert tight.episode in {row["episode"] for row in unled}
 

@@ -20,6 +20,7 @@ from domain.staff.facts import Role
 from eventlog.clock import FixedClock
 from intake.listening.mllp import framed
 from intake.listening.tls import server_context
+from intake.referrals.referral import EXAMPLE
 from intake.senders.sources import load_sources
 from tests.intake.certificates import Authority
 from tests.surfaces.conftest import MONDAY, World, open_world
@@ -145,6 +146,11 @@ def test_what_the_page_sends_over_http_and_fhir_is_answered_as_it_says(connected
     refused = post("/v1/fhir/$process-message", bundle.replace('"type": "message"', '"type": "batch"', 1), "application/fhir+json")
     (outcome,) = blocks("json answered fhir 400")
     assert refused.status_code == 400 and refused.json() == json.loads(outcome)
+
+    american = {**EXAMPLE, "person": {**EXAMPLE["person"], "birth_date": "07/09/1961"}}
+    wrong = world.api.post("/v1/referrals", json=american, headers=token)
+    (problem,) = blocks("json answered referral 422")
+    assert wrong.status_code == 422 and {k: v for k, v in wrong.json().items() if k != "trace_id"} == json.loads(problem)
 
 
 def test_a_backend_gets_a_token_as_the_page_says(connected: tuple[World, Authority, Path]) -> None:

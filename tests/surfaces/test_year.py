@@ -299,7 +299,7 @@ def test_the_board_and_who_was_not_spoken_with(call: Call, lived: World) -> None
         assert lived.get("/v1/members", no_contact_days=60).json()["items"] == []
     finally:
         at(lived, at_first)
-    assert lived.get("/v1/members", no_contact_days=0).status_code == 400
+    assert lived.get("/v1/members", no_contact_days=0).status_code == 422
 
 
 def test_contacts_with_how_late_they_were_written_down(call: Call, lived: World) -> None:

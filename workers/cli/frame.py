@@ -34,6 +34,7 @@ from domain.stay.facts import day_alone
 from eventlog.gateway import Accepted, Conflict, Outcome
 from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
+from intake.reading.faults import fault_of
 from intake.senders.sources import SourcesInvalid
 from intake.store.inbox import CannotStore, UnknownMessage
 from projections.runner import ProjectorAway, ProjectorStopped
@@ -157,9 +158,9 @@ def tell(error: Exception, *, json: bool, command: str = "throughline") -> int:
             if _NO_ID in said and (about := getattr(error, "param", None)) is not None:
                 stop = Stop("that is no id.", field=about.name, remedy=about.help, code="usage", status=USAGE)
         case ValidationError():
-            first = error.errors()[0]
-            named = ".".join(str(part) for part in first["loc"])
-            stop = Stop(str(first["msg"]), field=named, remedy="see the command's --help", code="invalid", status=USAGE)
+            first = fault_of(error.errors(include_input=False, include_url=False)[0])
+            remedy = first.remedy.replace("/v1/docs", "the command's --help")
+            stop = Stop(f"{first.fault}.", field=first.field, remedy=remedy, code="invalid", status=USAGE)
         case _ if isinstance(error, _SAYS_ITSELF):
             status = AWAY if isinstance(error, _UNAVAILABLE) else USAGE if isinstance(error, SettingsError) else REFUSED
             remedy = "see `throughline inbox list`" if isinstance(error, UnknownMessage) else ""
