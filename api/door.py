@@ -303,10 +303,12 @@ async def livez() -> dict[str, str]:
 
 @health.get("/readyz", summary="Everything that requests need is there", responses={503: {"description": "Something is missing"}})
 def readyz(services: Use) -> Response:
+    """`waiting`: requests are answered, hospitals' too, but deadlines wait for what is away."""
     found = services.ready()
-    ready = all(dependency.ready for dependency in found)
+    answering = all(dependency.ready for dependency in found if dependency.needed)
+    complete = all(dependency.ready for dependency in found)
     said: dict[str, Any] = {
-        "status": "ready" if ready else "not_ready",
+        "status": "ready" if complete else "waiting" if answering else "not_ready",
         "dependencies": {d.name: {"ready": d.ready, "found": d.found} for d in found},
     }
-    return JSONResponse(said, 200 if ready else 503)
+    return JSONResponse(said, 200 if answering else 503)

@@ -24,11 +24,12 @@ from projections.queries import Queries
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """One thing without which requests fail. `found` says what is the case, in a few plain words."""
+    """One thing that the system stands on. `found` says what is the case, in plain words; `needed`: requests fail without it."""
 
     name: str
     ready: bool
     found: str
+    needed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

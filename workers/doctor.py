@@ -31,7 +31,7 @@ from workers.ground.postgres import PostgresServer, packaged_binaries, postgres_
 from workers.ground.temporal import TemporalServer
 from workers.ground.temporal_build import web_pages_program
 from workers.ground.temporal_program import SKIPS_TIME_FROM, Program, find_program
-from workers.heartbeat import SILENCE_SECONDS_MAX, silence_seconds
+from workers.heartbeat import SILENCE_SECONDS_MAX, TEMPORAL, silence_seconds, waits_for
 from workers.settings import KEY_MODE, Settings, SettingsError
 
 PYTHON_MIN = (3, 11)
@@ -40,6 +40,7 @@ DISK_WARN_BYTES = 2 * 1024**3
 DISK_FAIL_BYTES = 200 * 1024**2
 ANSWER_SECONDS = 5.0
 WORKERS = ("worker", "router", "projector", "intake", "api")
+MEANWHILE = "Meanwhile hospitals are answered and what they send is recorded; deadlines and messages wait."
 LOCK_FILE = Path(__file__).resolve().parents[1] / "requirements.lock"
 
 
@@ -240,7 +241,7 @@ def _temporal_answer(address: str, source: str) -> Check:
     try:
         version = asyncio.run(asyncio.wait_for(_temporal_version(address), ANSWER_SECONDS))
     except (RPCError, RuntimeError, TimeoutError) as error:
-        remedy = "Is the server up and TEMPORAL_ADDRESS its host:port?"
+        remedy = f"Is the server up and TEMPORAL_ADDRESS its host:port? {MEANWHILE}"
         return Check("temporal", Status.FAIL, f"{source}: no answer ({type(error).__name__})", remedy)
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     if numbers < SKIPS_TIME_FROM:
@@ -280,7 +281,10 @@ def _workers(settings: Settings) -> Iterator[Check]:
         yield Check("workers", Status.OK, "none has run here yet; `throughline up` starts them")
         return
     for name, silence in seen.items():
-        if silence <= SILENCE_SECONDS_MAX:
+        if silence <= SILENCE_SECONDS_MAX and (server := waits_for(settings.throughline_home, name)):
+            remedy = f"It goes on by itself once {server} answers. {MEANWHILE}" if server == TEMPORAL else f"Is {server} up?"
+            yield Check(name, Status.WARN, f"alive {silence:.0f} s ago, waits for {server}", remedy)
+        elif silence <= SILENCE_SECONDS_MAX:
             yield Check(name, Status.OK, f"alive {silence:.0f} s ago")
         else:
             ago = timedelta(seconds=int(silence))

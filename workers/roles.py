@@ -57,7 +57,8 @@ class Shared:
 
     system: System
     door: FrontDoor
-    client: Client
+    client: Client | None
+    """None where no Temporal is known: only the API may do without."""
     projector: Projector
     stop: asyncio.Event
     say: Say
@@ -73,7 +74,8 @@ async def work(system: System, projector: Projector, roles: Sequence[str], stop:
     with contextlib.suppress(LogAway):  # an erasure that a crash cut short; else the next start finishes it
         await asyncio.to_thread(erasure.finish, system.log, system.opened.keys, forget=system.gateway.forget)
     try:
-        shared = Shared(system, door, await connect_temporal(system.settings), projector, stop, say)
+        client = await connect_temporal(system.settings) if system.settings.temporal_address else None
+        shared = Shared(system, door, client, projector, stop, say)
         tasks = [asyncio.create_task(_ROLES[role](shared), name=role) for role in roles]
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((*tasks, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -94,6 +96,7 @@ async def _worker(shared: Shared) -> None:
 
 async def _router(shared: Shared) -> None:
     system = shared.system
+    assert shared.client is not None, "whoever starts a router knows of a Temporal"
     router = Router(system.log, system.router_store(), system.programme, shared.client)
     await router.run(shared.stop, beat=shared.beat(ROUTER))
 
@@ -169,10 +172,11 @@ async def _api(shared: Shared) -> None:
         ready=lambda: readiness(system, shared.client, loop),
         feedback=feedback_of(system),
     )
+    app = await asyncio.to_thread(create_app, services)  # it takes a second, in which the HL7 listener answers
     listening = socket.create_server((settings.throughline_host, settings.throughline_api_port), backlog=API_BACKLOG)
     server = _Server(
         uvicorn.Config(
-            create_app(services),
+            app,
             log_config=None,
             access_log=False,
             server_header=False,

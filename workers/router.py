@@ -24,6 +24,7 @@ from eventlog.codec import StoredFact
 from eventlog.log import Batch, Log
 from eventlog.recorder import LogAway
 from eventlog.wake import Poller
+from workers.heartbeat import POSTGRESQL, TEMPORAL, Beat, unheard
 from workers.programme import Programme
 from workers.reconcile import age_of_last_pass
 from workers.router_store import AnotherIncarnation, AnotherRouter, Findings, RouterStore
@@ -67,7 +68,7 @@ class Router:
         self._pace = pace
         self._slots = asyncio.Semaphore(pace.in_flight)
 
-    async def run(self, stop: asyncio.Event, beat: Callable[[], None] = lambda: None) -> None:
+    async def run(self, stop: asyncio.Event, beat: Beat = unheard) -> None:
         """Route until told to stop. Raises AnotherIncarnation where the log was restored."""
         with Poller(self._log) as poller:
             await asyncio.gather(
@@ -157,7 +158,7 @@ class Router:
         await _all(map(one_by_one, together.values()))
         return failed
 
-    async def _tail(self, stop: asyncio.Event, poller: Poller, beat: Callable[[], None]) -> None:
+    async def _tail(self, stop: asyncio.Event, poller: Poller, beat: Beat) -> None:
         watermark: int | None = None
         while not stop.is_set():
             try:
@@ -202,9 +203,7 @@ class Router:
             await asyncio.to_thread(self._store.parked_again, process, due[process], code)
         await asyncio.to_thread(self._store.released, [process for process in due if process not in failed])
 
-    async def _until(
-        self, stop: asyncio.Event, work: Callable[[], Awaitable[None]], beat: Callable[[], None] = lambda: None
-    ) -> None:
+    async def _until(self, stop: asyncio.Event, work: Callable[[], Awaitable[None]], beat: Beat = unheard) -> None:
         """Go on with some work until told to stop, through outages of PostgreSQL and Temporal. Other errors end the router."""
         pause = self._pace.away_seconds
         while not stop.is_set():
@@ -215,7 +214,7 @@ class Router:
                 if asyncio.get_running_loop().time() - began > self._pace.away_seconds_max:
                     pause = self._pace.away_seconds
                 _log.warning("away", error=type(error).__name__, retry_seconds=pause)
-                beat()
+                beat(TEMPORAL if isinstance(error, TemporalAway) else POSTGRESQL)
                 await _pause(stop, pause)
                 pause = min(pause * 2, self._pace.away_seconds_max)
             except BaseException:

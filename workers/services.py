@@ -25,7 +25,7 @@ from projections.runner import Projector
 from workers.composition import System, addresses
 
 LAG_MAX = 20_000
-"""A router that is further behind than this wakes processes for what was long ago: not ready."""
+"""A router that is further behind than this wakes processes for what was long ago."""
 
 HEALTH_SECONDS = 3.0
 
@@ -95,7 +95,8 @@ def services_of(
 def readiness(
     system: System, client: Client | None = None, loop: asyncio.AbstractEventLoop | None = None
 ) -> tuple[Dependency, ...]:
-    """What requests depend on: the database, the log's life, how far the router is behind, Temporal (asked on its loop)."""
+    """What requests depend on, the database and the log's life; and what only deadlines wait for: how far the router is behind,
+    Temporal (asked on its loop)."""
     database = _database(system)
     if not database.ready:
         return (database,)
@@ -122,7 +123,7 @@ def _lag(system: System) -> Dependency:
     with system.pool.connection(timeout=HEALTH_SECONDS) as conn:
         row = conn.execute("SELECT min(position) FROM router_tracking").fetchone()
     behind = 0 if row is None or row[0] is None else max(0, system.log.watermark() - int(row[0]))
-    return Dependency("lag", behind <= LAG_MAX, f"the router is {behind} positions behind")
+    return Dependency("lag", behind <= LAG_MAX, f"the router is {behind} positions behind", needed=False)
 
 
 def _temporal(client: Client, loop: asyncio.AbstractEventLoop) -> Dependency:
@@ -133,4 +134,4 @@ def _temporal(client: Client, loop: asyncio.AbstractEventLoop) -> Dependency:
         answers = asyncio.run_coroutine_threadsafe(asked(), loop).result(HEALTH_SECONDS)
     except (RPCError, RuntimeError, FutureTimeoutError, CancelledError):
         answers = False
-    return Dependency("temporal", answers, "answers" if answers else "does not answer; deadlines wait for it")
+    return Dependency("temporal", answers, "answers" if answers else "does not answer; deadlines wait for it", needed=False)

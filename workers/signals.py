@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Final
+
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -17,6 +20,10 @@ AWAY = (
     RPCStatusCode.NOT_FOUND,
 )
 """Answers that say nothing about the process: Temporal is away, or its namespace is not there yet."""
+
+
+SIGNAL_SECONDS_MAX: Final = 30.0
+"""A server that takes a connection and says nothing is away too."""
 
 
 class TemporalAway(Exception):
@@ -38,20 +45,21 @@ async def send_nudge(client: Client, process: ProcessRef) -> None:
 
 async def _signal(client: Client, process: ProcessRef, signal: str, args: list[int]) -> None:
     try:
-        await client.start_workflow(
-            process.kind,
-            process,
-            id=process.stream,
-            task_queue=WORKFLOW_QUEUE,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            start_signal=signal,
-            start_signal_args=args,
-            static_summary=process.kind,
-        )
+        async with asyncio.timeout(SIGNAL_SECONDS_MAX):
+            await client.start_workflow(
+                process.kind,
+                process,
+                id=process.stream,
+                task_queue=WORKFLOW_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                start_signal=signal,
+                start_signal_args=args,
+                static_summary=process.kind,
+            )
     except RPCError as error:
         if error.status in AWAY:
             raise TemporalAway from None
         raise
-    except RuntimeError:  # a lazy client that cannot connect
+    except (RuntimeError, TimeoutError):  # a lazy client that cannot connect
         raise TemporalAway from None

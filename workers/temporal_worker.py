@@ -33,8 +33,10 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.only_codes import OnlyCodes
 from eventlog.recorder import LogAway
 from workers.composition import System, connect_temporal
+from workers.heartbeat import POSTGRESQL, TEMPORAL, Beat, unheard
 from workers.reconcile import Reconciler, ensure_schedule
 from workers.router import check_incarnation
+from workers.settings import Settings
 from workflows.reconcile import Reconcile
 from workflows.shell import DELIVER_QUEUE, WORKFLOW_QUEUE
 
@@ -42,6 +44,9 @@ WORKFLOW_TASKS_PER_CORE = 10
 GRACEFUL_SHUTDOWN = timedelta(seconds=30)
 INCARNATION_CHECK_SECONDS = 10.0
 AWAY_SECONDS = 1.0
+ANSWER_SECONDS = 10.0
+"""At the start: a server that takes a connection and says nothing is away too."""
+
 SWITCH_SECONDS = 0.001
 M_ARENA_MAX, ARENAS_MAX = -8, 2
 """An option of glibc's mallopt, and its value."""
@@ -167,29 +172,61 @@ async def run_worker(
     schedule: bool = True,
     capacity: Capacity = Capacity(),
     graceful: timedelta = GRACEFUL_SHUTDOWN,
-    beat: Callable[[], None] = lambda: None,
+    beat: Beat = unheard,
 ) -> None:
-    """Work until told to stop. Raises AnotherIncarnation where the log was restored."""
+    """Work, as soon as PostgreSQL and Temporal are there, until told to stop. Raises AnotherIncarnation where the log was
+    restored."""
     few_arenas()
     store = system.router_store()
-    await _patiently(stop, lambda: asyncio.to_thread(check_incarnation, system.log, store))
-    client = await _patiently(stop, lambda: connect_temporal(system.settings, lazy=False))
-    if schedule and client is not None:
-        await _patiently(stop, lambda: ensure_schedule(client))
-    if client is None or stop.is_set():
-        return
+
+    def check() -> None:
+        check_incarnation(system.log, store)
+
+    await _patiently(stop, POSTGRESQL, beat, lambda: asyncio.to_thread(check))
     build = build_id()
-    async with contextlib.AsyncExitStack() as running:
-        for worker in workers_of(system, client, build=build, capacity=capacity, graceful=graceful):
-            await running.enter_async_context(worker)
+    while not stop.is_set():
+        client = await _patiently(stop, TEMPORAL, beat, lambda: _connected(system.settings, schedule))
+        if client is None:
+            return
+        try:
+            await _serve(workers_of(system, client, build=build, capacity=capacity, graceful=graceful), stop, beat, check)
+        except (RPCError, RuntimeError) as error:  # Temporal went away again before they had begun
+            _log.error("worker ended", error=type(error).__name__, retry_seconds=AWAY_SECONDS)
+            await _pause(stop, TEMPORAL, beat)
+
+
+async def _connected(settings: Settings, schedule: bool) -> Client:
+    """A client of its own for each try: the SDK takes no second worker of a queue on one."""
+    client = await connect_temporal(settings, lazy=False)
+    if schedule:
+        await ensure_schedule(client)
+    return client
+
+
+async def _serve(workers: Sequence[Worker], stop: asyncio.Event, beat: Beat, check: Callable[[], None]) -> None:
+    """Run both workers until told to stop, and `check` from time to time. Raises what ended the first of them."""
+    stopped = asyncio.create_task(stop.wait())
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    try:
         settle_interpreter()
-        _log.info("worker runs", version=build)
-        while not stop.is_set():
+        _log.info("worker runs")
+        while True:
             beat()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), INCARNATION_CHECK_SECONDS)
+            ended, _ = await asyncio.wait(
+                (stopped, *running), timeout=INCARNATION_CHECK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if ended:
+                break
             with contextlib.suppress(LogAway, psycopg.OperationalError, PoolTimeout):
-                await asyncio.to_thread(check_incarnation, system.log, store)
+                await asyncio.to_thread(check)
+    finally:
+        stopped.cancel()
+        for each in running:
+            each.cancel()  # gracefully: it finishes what it has begun
+        results = await asyncio.gather(*running, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 @cache
@@ -209,13 +246,19 @@ def settle_interpreter() -> None:
     gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
 
 
-async def _patiently(stop: asyncio.Event, work: Callable[[], Awaitable[_T]]) -> _T | None:
+async def _patiently(stop: asyncio.Event, server: str, beat: Beat, work: Callable[[], Awaitable[_T]]) -> _T | None:
     """Try until it works (the result) or we are told to stop (None): an outage at the start is an outage like any other."""
     while not stop.is_set():
         try:
-            return await work()
-        except (RPCError, RuntimeError, LogAway, psycopg.OperationalError, PoolTimeout) as error:
-            _log.warning("away", error=type(error).__name__, retry_seconds=AWAY_SECONDS)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), AWAY_SECONDS)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await work()
+        except (RPCError, RuntimeError, TimeoutError, LogAway, psycopg.OperationalError, PoolTimeout) as error:
+            _log.warning("away", waiting_for=server.lower(), error=type(error).__name__, retry_seconds=AWAY_SECONDS)
+            await _pause(stop, server, beat)
     return None
+
+
+async def _pause(stop: asyncio.Event, waits_for: str, beat: Beat) -> None:
+    beat(waits_for)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), AWAY_SECONDS)

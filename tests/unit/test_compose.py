@@ -104,3 +104,7 @@ def test_the_image_holds_every_package() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"} | {"policies"}
     assert {package for package in packages if f"COPY {package} {package}" in dockerfile} == packages
     assert re.search(r"^USER (?!root|0)", dockerfile, re.MULTILINE)
+
+
+def test_nobody_of_ours_is_kept_from_starting_by_temporal() -> None:
+    assert all(set(service["depends_on"]) == {"log-postgres"} for service in OURS.values())

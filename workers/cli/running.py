@@ -19,7 +19,7 @@ from workers.cli.frame import Json, Stop
 from workers.composition import System, open_system
 from workers.first_policies import adopt_first_policies
 from workers.ground.child import GroundError
-from workers.ground.temporal import TemporalServer, provide_temporal
+from workers.ground.temporal import TemporalGround, TemporalServer, begin_temporal, provide_temporal
 from workers.ground.temporal_program import find_program
 from workers.ground.temporal_web import provide_web_pages
 from workers.services import projector_of
@@ -48,9 +48,14 @@ class Role(StrEnum):
     API = "api"
 
 
+NEED_TEMPORAL = frozenset((Role.WORKER, Role.ROUTER))
+"""All else works without it, and does not wait for it."""
+
+
 def up() -> None:
     """Run everything in this terminal: PostgreSQL and Temporal where none are given, all workers, the API, the HL7 listener.
 
+    Hospitals are answered as soon as PostgreSQL is there; deadlines and messages wait for Temporal.
     Ctrl-C ends all of it; what was recorded stays. The first start adopts the policies of the folder `policies/`.
 
     Example:
@@ -60,8 +65,7 @@ def up() -> None:
     settings = f.asked.load()
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
-        settings = stack.enter_context(temporal(settings, web=True))
-        _run(settings, tuple(role.value for role in Role), stack, first=True)
+        _run(settings, tuple(Role), stack)
 
 
 def run(role: Annotated[Role, typer.Argument(help="Which one.")]) -> None:
@@ -74,8 +78,7 @@ def run(role: Annotated[Role, typer.Argument(help="Which one.")]) -> None:
     settings = f.asked.load()
     with contextlib.ExitStack() as stack:
         settings = stack.enter_context(f.ground(settings))
-        settings = stack.enter_context(temporal(settings))
-        _run(settings, (role.value,), stack, first=role is Role.WORKER)
+        _run(settings, (role,), stack)
 
 
 def doctor(json: Json = False) -> None:
@@ -98,35 +101,24 @@ def doctor(json: Json = False) -> None:
 
 
 @contextlib.contextmanager
-def temporal(settings: Settings, *, start: bool = True, web: bool = False) -> Iterator[Settings]:
+def temporal(settings: Settings, *, start: bool = True) -> Iterator[Settings]:
     """Settings with Temporal's address: the one given, else a server of our own, started for as long as this needs it.
 
-    Not `start`: a server that runs, or no address. `web`: its web pages too, and the addresses on the screen. Raises GroundError.
+    Not `start`: a server that runs, or no address. Raises GroundError.
     """
-    home = settings.throughline_home
     if settings.temporal_address is None and not start:
         yield settings.model_copy(update={"temporal_address": _running_temporal(settings)})
         return
     found = provide_temporal(
-        home,
+        settings.throughline_home,
         address=settings.temporal_address,
         namespace=settings.temporal_namespace,
         port=settings.throughline_temporal_port,
-        say=lambda line: f.err.print(line, style="dim", markup=False),
+        say=_dim,
     )
-    pages = None
     try:
-        if web:
-            f.out.print(f"Temporal       {found.address}, {found.source}")
-            pages = provide_web_pages(
-                home, temporal_address=found.address, namespace=found.namespace, port=settings.throughline_temporal_ui_port
-            )
-        if pages is not None:
-            f.out.print(f"Temporal web   http://127.0.0.1:{settings.throughline_temporal_ui_port}")
         yield settings.model_copy(update={"temporal_address": found.address})
     finally:
-        if pages is not None:
-            pages.stop()
         found.stop()
 
 
@@ -138,11 +130,23 @@ def _running_temporal(settings: Settings) -> str | None:
     return server.address if server.found() else None
 
 
-def _run(settings: Settings, roles: Sequence[str], stack: contextlib.ExitStack, *, first: bool) -> None:
+def _run(settings: Settings, roles: Sequence[Role], stack: contextlib.ExitStack) -> None:
     logs = settings.throughline_home / "logs"
     alone = len(roles) == 1
+    ground = None
+    if NEED_TEMPORAL.isdisjoint(roles):
+        settings = settings.model_copy(update={"temporal_address": settings.temporal_address or _running_temporal(settings)})
+    else:
+        ground = begin_temporal(
+            settings.throughline_home, address=settings.temporal_address, namespace=settings.temporal_namespace,
+            port=settings.throughline_temporal_port, say=_dim,
+        )  # fmt: skip
+        stack.callback(ground.stop)
+        settings = settings.model_copy(update={"temporal_address": ground.address})
+        if not alone:
+            f.out.print(f"Temporal       {ground.address}, {ground.source}")
     telemetry = start_telemetry(
-        roles[0] if alone else "up",
+        roles[0].value if alone else "up",
         TelemetryTargets(
             log_file=None if alone else logs / "up.jsonl",
             spans_file=None if alone else logs / "spans.jsonl",
@@ -154,18 +158,18 @@ def _run(settings: Settings, roles: Sequence[str], stack: contextlib.ExitStack, 
     system = stack.enter_context(open_system(settings))
     projector = projector_of(system)
     stack.enter_context(telemetry.watching(lambda: readings(system, projector)))
-    if first and (adopted := adopt_first_policies(system)):
+    if Role.WORKER in roles and (adopted := adopt_first_policies(system)):
         f.out.print(f"Adopted {adopted} policies of policies/, because none was adopted yet.")
     if not alone:
         f.out.print(f"Logs           {logs}")
     try:
-        asyncio.run(_until_told(system, projector, roles))
+        asyncio.run(_until_told(system, projector, roles, ground))
     finally:
         telemetry.flush()
     f.out.print("Stopped.")
 
 
-async def _until_told(system: System, projector: Projector, roles: Sequence[str]) -> None:
+async def _until_told(system: System, projector: Projector, roles: Sequence[Role], ground: TemporalGround | None) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def told() -> None:
@@ -183,6 +187,7 @@ async def _until_told(system: System, projector: Projector, roles: Sequence[str]
         f.out.print("Ctrl-C stops everything.")
     from workers.roles import work  # brings the web framework, which no other command needs
 
+    attending = None if ground is None else asyncio.create_task(_attend(system.settings, ground, web=len(roles) > 1))
     try:
         await work(system, projector, roles, stop, lambda line: f.out.print(line, markup=False))
     except OSError as error:
@@ -192,6 +197,26 @@ async def _until_told(system: System, projector: Projector, roles: Sequence[str]
             f"A port could not be bound: {error.strerror or type(error).__name__}.",
             remedy="`throughline doctor` shows which port is taken and which setting moves it", status=f.AWAY,
         ) from None  # fmt: skip
+    finally:
+        if attending is not None:
+            attending.cancel()
+
+
+async def _attend(settings: Settings, ground: TemporalGround, *, web: bool) -> None:
+    """See that Temporal answers, while everything that does not need it works; then `web`, its pages."""
+    await ground.answers(_dim)
+    if not web:
+        return
+    pages = await asyncio.to_thread(
+        provide_web_pages, settings.throughline_home, temporal_address=ground.address, namespace=ground.namespace,
+        port=settings.throughline_temporal_ui_port,
+    )  # fmt: skip
+    if pages is not None:
+        f.out.print(f"Temporal web   http://127.0.0.1:{pages.port}")
+
+
+def _dim(line: str) -> None:
+    f.err.print(line, style="dim", markup=False)
 
 
 def mount(app: typer.Typer) -> None:

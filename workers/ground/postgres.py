@@ -153,8 +153,7 @@ class PostgresServer:
 
     def _start(self, binaries: Path) -> None:
         self._make_folder(binaries)
-        if self.found():
-            self._wait_until_ready()
+        if self.found() and self._wait_until_ready():
             return
         remembered = self._remembered_port()
         if self.port is None:
@@ -221,9 +220,10 @@ class PostgresServer:
         return self._wait_until_ready()
 
     def _wait_until_ready(self) -> bool:
+        """Whether it answers; False where it ended instead, as one does that was told to stop when its starter was killed."""
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
-            if self._child is not None and self._child.poll() is not None:
+            if self._ended():
                 return False
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url(), connect_timeout=5).close()
@@ -232,6 +232,9 @@ class PostgresServer:
         raise GroundError(
             f"PostgreSQL in {self.folder} did not answer within {START_SECONDS:.0f} s. The end of its log:\n{tail(self.log)}"
         )
+
+    def _ended(self) -> bool:
+        return self._postmaster() is None if self._child is None else self._child.poll() is not None
 
     def _make_folder(self, binaries: Path) -> None:
         if (self.folder / "PG_VERSION").exists():

@@ -47,6 +47,12 @@ RETENTION = timedelta(days=30)
 START_SECONDS = 60.0
 NAMESPACE_SECONDS = 30.0
 STARTS_MAX = 3
+ANSWER_SECONDS = 10.0
+"""One try to reach a server, which may take a connection and then say nothing."""
+
+AGAIN_SECONDS_MIN, AGAIN_SECONDS_MAX = 0.1, 5.0
+PATIENCE_SECONDS = 10.0
+"""A server of our own needs some seconds: only after so long somebody is told that it does not answer."""
 
 PORTS = (
     "FRONTEND_GRPC_PORT",
@@ -71,10 +77,51 @@ class TemporalGround:
     source: str
     server: TemporalServer | None
 
+    async def answers(self, say: Say = silent) -> None:
+        """Return once Temporal answers and has the namespace, however long that takes. A server of our own that ended meanwhile is
+        launched again. `say` gets a line where it takes long, and another one when it is over."""
+        began, pause, told = time.monotonic(), AGAIN_SECONDS_MIN, False
+        while True:
+            try:
+                if self.server is not None:
+                    await asyncio.to_thread(self.server.launch)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await _make_namespace(self.address, self.namespace, RETENTION)
+                break
+            except Exception as error:  # whatever it is: others of this process do not need Temporal, so it may not end them
+                if not told and time.monotonic() - began > PATIENCE_SECONDS:
+                    told = True
+                    say(
+                        f"Temporal at {self.address} does not answer ({type(error).__name__}): {self._remedy()} It is asked again "
+                        "until it does; whatever does not need it goes on."
+                    )
+            await asyncio.sleep(pause)
+            pause = min(AGAIN_SECONDS_MAX, 1.5 * pause)
+        if told:
+            say(f"Temporal at {self.address} answers.")
+
+    def _remedy(self) -> str:
+        return "is it up, and is TEMPORAL_ADDRESS its host:port?" if self.server is None else f"its log is {self.server.log}."
+
     def stop(self) -> None:
         """Stop the server if it was started here; one that was found stays."""
         if self.server is not None:
             self.server.stop()
+
+
+def begin_temporal(
+    home: Path, *, address: str | None, namespace: str = NAMESPACE, port: int | None = None, say: Say = silent
+) -> TemporalGround:
+    """Find Temporal or launch it, without waiting until it answers: see `TemporalGround.answers`. `say` gets a line of progress
+    where its program has to be made first.
+
+    Raises GroundError with the remedies where no program can be had.
+    """
+    if address:
+        return TemporalGround(address, namespace, "TEMPORAL_ADDRESS", None)
+    program = find_program(say)
+    server = TemporalServer(home / "temporal", program=program, port=port).launch()
+    return TemporalGround(server.address, namespace, _source(program, server), server)
 
 
 def provide_temporal(
@@ -90,8 +137,7 @@ def provide_temporal(
     else:
         program = find_program(say)
         server = TemporalServer(home / "temporal", program=program, port=port).start()
-        address = server.address
-        source = f"{program.source}, {'started now' if server.owned else 'already running'}"
+        address, source = server.address, _source(program, server)
     asyncio.run(register_namespace(address, namespace))
     return TemporalGround(address, namespace, source, server)
 
@@ -99,14 +145,9 @@ def provide_temporal(
 async def register_namespace(address: str, namespace: str, *, retention: timedelta = RETENTION) -> None:
     """Make a namespace unless it is there, and return when it can be used. Raises GroundError where the server does not answer."""
     until = time.monotonic() + NAMESPACE_SECONDS
-    registered = False
     while True:
         try:
-            client = await Client.connect(address, namespace=namespace)
-            if not registered:
-                await _register(client, namespace, retention)
-                registered = True
-            await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+            await _make_namespace(address, namespace, retention)
             return
         except (RPCError, RuntimeError) as error:
             if time.monotonic() > until:
@@ -117,7 +158,9 @@ async def register_namespace(address: str, namespace: str, *, retention: timedel
             await asyncio.sleep(0.1)
 
 
-async def _register(client: Client, namespace: str, retention: timedelta) -> None:
+async def _make_namespace(address: str, namespace: str, retention: timedelta) -> None:
+    """Make a namespace unless it is there, and ask for it. Raises RPCError or RuntimeError where it cannot be used yet."""
+    client = await Client.connect(address, namespace=namespace)
     request = RegisterNamespaceRequest(
         namespace=namespace, workflow_execution_retention_period=Duration(seconds=int(retention.total_seconds()))
     )
@@ -126,6 +169,11 @@ async def _register(client: Client, namespace: str, retention: timedelta) -> Non
     except RPCError as error:
         if error.status is not RPCStatusCode.ALREADY_EXISTS:
             raise
+    await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+
+
+def _source(program: Program, server: TemporalServer) -> str:
+    return f"{program.source}, {'started now' if server.owned else 'already running'}"
 
 
 class TemporalServer:
@@ -185,11 +233,26 @@ class TemporalServer:
             self._start()
         return self
 
+    def launch(self) -> TemporalServer:
+        """Launch the server, or find the one that runs in the folder, and return at once: its address is settled from now on.
+        Does nothing where that was done and it still runs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with one_at_a_time(self.folder / "start.lock"):
+            if not self.found():
+                self._choose_ports()
+                self._launch()
+                if not self.owned:
+                    self.owned = True
+                    self._forget = stop_at_exit(self.stop)
+            self._port = self._ports[0]
+        return self
+
     def _start(self) -> None:
         if self.found():
-            if not self._wait_until_healthy():
+            if self._wait_until_healthy():
+                return
+            if self.running:
                 raise GroundError(f"Temporal runs in {self.folder} but does not answer. The end of its log:\n{tail(self.log)}")
-            return
         for attempt in range(1, STARTS_MAX + 1):
             self._choose_ports()
             self._launch()
@@ -287,7 +350,7 @@ class TemporalServer:
     async def _healthy(self) -> bool:
         until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
-            if self._child is not None and self._child.poll() is not None:
+            if not self.running or (self._child is not None and self._child.poll() is not None):
                 return False
             with contextlib.suppress(RPCError, RuntimeError):
                 client = await Client.connect(self.address)
