@@ -36,7 +36,7 @@ class FeedRow(BaseModel):
 
 
 class NoticeRow(BaseModel):
-    """Something to look at: a silent feed, missed events, a refused sender."""
+    """Something to look at: a silent feed, missed events, a refused sender, work of ours that keeps failing."""
 
     notice_id: int
     kind: str
@@ -97,7 +97,7 @@ def feeds(services: Use, caller: Looker) -> list[FeedRow]:
     ]  # fmt: skip
 
 
-@router.get("/notices", summary="What somebody has to look at: silent feeds, missed events, refused senders")
+@router.get("/notices", summary="What somebody has to look at: silent feeds, refused senders, failing work")
 def notices(
     services: Use, caller: Looker, ended: Annotated[bool, Query(description="Those that are over too")] = False
 ) -> list[NoticeRow]:

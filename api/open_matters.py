@@ -1,8 +1,9 @@
 """What the front door leaves for a person: everything that waits for somebody's word, with why, since when, and what to do.
 
-Feeds that fell silent, files that stopped, questions about who somebody is, people whom nobody knows and who come again and again,
-messages that could not be understood; and what hospitals' and plans' messages made a process ask for: a new episode, a referral,
-visits to judge. It names nobody where names are not asked for, and tells each role what it may see and do.
+Feeds that fell silent, work of ours that keeps failing, files that stopped, questions about who somebody is, people whom nobody
+knows and who come again and again, messages that could not be understood; and what hospitals' and plans' messages made a process
+ask for: a new episode, a referral, visits to judge. It names nobody where names are not asked for, and tells each role what it may
+see and do.
 """
 
 from __future__ import annotations
@@ -25,8 +26,7 @@ from intake.operating.heaps import Heap, heaps
 from intake.people.identity_desk import QUESTIONS_MAX, Choice, Question
 from intake.people.identity_desk import Kind as QuestionKind
 from intake.referrals.strangers import Stranger
-from intake.senders.notices import Kind as NoticeKind
-from intake.senders.notices import Notice
+from intake.senders.notices import ENDS_BY_ITSELF, Notice
 from intake.store.inbox import Row
 from projections.answers import WorkItem
 from projections.queries import Queries
@@ -163,7 +163,7 @@ def _of_notice(notice: Notice) -> Matter:
     look = ToDo(notice.remedy, "throughline inbox feeds", "GET /v1/feeds", {}, OPERATIONS)
     return Matter(
         kind=MatterKind.NOTICE, id=number, why=notice.said, since=notice.since, count=notice.times, source=notice.source_id,
-        todo=(look,) if notice.kind == NoticeKind.SILENT_FEED else (look, end),
+        todo=(look,) if notice.kind in ENDS_BY_ITSELF else (look, end),
     )  # fmt: skip
 
 

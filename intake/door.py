@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
@@ -35,7 +34,7 @@ from intake.reading.subscriptions import Subscriptions
 from intake.referrals.desk import ReferralDesk
 from intake.referrals.strangers import Strangers
 from intake.senders.feeds import FeedWatch
-from intake.senders.notices import Notices, Oddities, Refusals
+from intake.senders.notices import ACKS, FEEDS, INTAKE, Notices, Oddities, Refusals, Trouble
 from intake.senders.sources import Sources
 from intake.store.inbox import Inbox, MonthlyKeys
 from intake.worker import Worker
@@ -94,9 +93,12 @@ class FrontDoor:
 
     def start_workers(self, stop: threading.Event, threads: int = 2) -> tuple[threading.Thread, ...]:
         """Threads that work the inbox off, watch the feeds and send application acknowledgements, until `stop` is set."""
-        works = {f"intake-{n}": self.worker.run for n in range(threads)}
-        works |= {"intake-feeds": self.feeds.run, "intake-application-acks": self.application_acks.run}
-        started = tuple(threading.Thread(target=partial(_kept_up, name, work, stop), name=name) for name, work in works.items())
+        works = [(INTAKE, f"{INTAKE}-{n}", self.worker.run) for n in range(threads)]
+        works += [(name, name, run) for name, run in ((FEEDS, self.feeds.run), (ACKS, self.application_acks.run))]
+        started = tuple(
+            threading.Thread(target=_kept_up, args=(name, run, stop, Trouble(self.notices, self.feeds.clock, work)), name=name)
+            for work, name, run in works
+        )
         for thread in started:
             thread.start()
         return started
@@ -107,15 +109,16 @@ class FrontDoor:
         self._pool.close()
 
 
-def _kept_up(name: str, work: Callable[[threading.Event], None], stop: threading.Event) -> None:
-    """Do the work until told to stop. What no part of it expects is told in the log and tried again: the process beats while this
-    thread lives, and nobody would see that it does not."""
+def _kept_up(name: str, work: Callable[[threading.Event, Trouble], None], stop: threading.Event, trouble: Trouble) -> None:
+    """Do the work until told to stop. What no part of it expects is told in the log and tried again, and noted where it comes again
+    and again: the process beats while this thread lives, and nobody would see that it does not."""
     while not stop.is_set():
         try:
-            work(stop)
+            work(stop, trouble)
             return
         except Exception as failure:
             log.error("thread_failed", operation=name, failure=type(failure).__name__, exc_info=True)
+            trouble.met(type(failure))
             stop.wait(AGAIN_SECONDS)
 
 

@@ -27,7 +27,7 @@ from intake.people.index import IdentityIndex
 from intake.referrals.desk import TRANSPORT as REFERRAL
 from intake.referrals.desk import ReferralDesk
 from intake.senders import measured
-from intake.senders.notices import Oddities
+from intake.senders.notices import Oddities, Trouble
 from intake.senders.sources import Sources
 from intake.store.claims import next_messages, next_of_files
 from intake.store.inbox import Inbox, Row, Settlement, Status
@@ -52,7 +52,11 @@ log = structlog.get_logger("intake.worker")
 
 
 class Away(Exception):
-    """PostgreSQL or the keys cannot be reached now. Nothing was attempted."""
+    """PostgreSQL or the keys cannot be reached now. Nothing was attempted. The text is the name of `failure`, and nothing else."""
+
+    def __init__(self, failure: type[Exception]) -> None:
+        super().__init__(failure.__name__)
+        self.failure = failure
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class Worker:
     odd: Oddities
     bell: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, trouble: Trouble) -> None:
         """Works until told to stop. Survives PostgreSQL's absence."""
         since, looked_at, late_at = CATCH_UP_LOOK, 0.0, 0.0
         while not stop.is_set():
@@ -83,6 +87,7 @@ class Worker:
                     since = 0
                 done = self.work_some() if rung or self.inbox.has_work(self.clock.now()) else 0
                 since += done
+                trouble.round_went_well()
                 if done:
                     continue
                 if time.monotonic() - looked_at >= CATCH_UP_SECONDS:
@@ -91,7 +96,9 @@ class Worker:
                         self.index.catch_up(self.clock.now())
                 self.bell.wait(POLL_SECONDS)
             except (Away, LogAway, CannotUnwrap, psycopg.Error, PoolTimeout) as away:
-                log.warning("intake_waits", failure=type(away).__name__)
+                failure = away.failure if isinstance(away, Away) else type(away)
+                log.warning("intake_waits", failure=failure.__name__)
+                trouble.met(failure)
                 stop.wait(AWAY_SECONDS)
 
     def work_off(self, limit: int = 100_000) -> int:
@@ -110,7 +117,7 @@ class Worker:
         try:
             return self._messages() + self._file()
         except _ABSENCES as away:
-            raise Away(type(away).__name__) from None
+            raise Away(type(away)) from None
 
     def _messages(self) -> int:
         taken: tuple[Row, ...] = ()

@@ -317,15 +317,16 @@ def _front_door(settings: Settings) -> Iterator[Check]:
     try:
         with _connect(url) as connection:
             found = connection.execute(
-                "SELECT kind, source_id, subject, since FROM intake.notices WHERE ended_at IS NULL ORDER BY since LIMIT 20"
+                "SELECT kind, source_id, subject, since, times FROM intake.notices WHERE ended_at IS NULL ORDER BY since LIMIT 20"
             ).fetchall()
     except psycopg.Error:
         return  # not set up yet, or away: another check says so
-    for kind, source, subject, since in found:
-        said = f"{str(kind).replace('_', ' ')} {source}: {subject}, since {since:%Y-%m-%d %H:%M} UTC"
+    for kind, source, subject, since, times in found:
+        often = "" if times == 1 else f", {times} times"
+        said = f"{str(kind).replace('_', ' ')} {source}: {subject}, since {since:%Y-%m-%d %H:%M} UTC{often}"
         yield Check("front door", Status.WARN, said, remedy_of(Kind(str(kind)), str(source)))
     if not found:
-        yield Check("front door", Status.OK, "no feed is silent, no sender refused, no event missed")
+        yield Check("front door", Status.OK, "no feed is silent, no sender refused, no event missed, no work fails")
 
 
 def _alive(settings: Settings, worker: str) -> bool:

@@ -17,6 +17,7 @@ from api.services import Dependency, Feedback, Services
 from eventlog.recorder import LogAway
 from intake.door import FrontDoor, open_door
 from intake.files.profiles import PROFILES, Profiles
+from intake.senders.notices import Kind
 from intake.senders.sources import load_sources
 from intake.store import inbox
 from projections.queries import Queries
@@ -100,7 +101,7 @@ def readiness(
     database = _database(system)
     if not database.ready:
         return (database,)
-    told = (database, _incarnation(system), _lag(system))
+    told = (database, _incarnation(system), _lag(system), _work(system))
     return told if client is None or loop is None else (*told, _temporal(client, loop))
 
 
@@ -124,6 +125,17 @@ def _lag(system: System) -> Dependency:
         row = conn.execute("SELECT min(position) FROM router_tracking").fetchone()
     behind = 0 if row is None or row[0] is None else max(0, system.log.watermark() - int(row[0]))
     return Dependency("lag", behind <= LAG_MAX, f"the router is {behind} positions behind", needed=False)
+
+
+def _work(system: System) -> Dependency:
+    with system.pool.connection(timeout=HEALTH_SECONDS) as conn:
+        rows = conn.execute(
+            "SELECT source_id, subject FROM intake.notices WHERE kind = %s AND ended_at IS NULL ORDER BY since",
+            (Kind.FAILING_WORK,),
+        ).fetchall()
+    failing = ", ".join(f"{work} ({failure})" for work, failure in rows)
+    said = f"fails again and again: {failing}; see `throughline inbox feeds`" if failing else "goes well"
+    return Dependency("work", not failing, said, needed=False)
 
 
 def _temporal(client: Client, loop: asyncio.AbstractEventLoop) -> Dependency:

@@ -23,6 +23,7 @@ from eventlog.keys import CannotUnwrap
 from eventlog.recorder import LogAway
 from intake.listening.acks import Header, Verdict, accept_code, acknowledge, judge, peek
 from intake.listening.mllp import END_BLOCK, framed
+from intake.senders.notices import Trouble
 from intake.senders.sources import AckMode, Source, Sources
 from intake.store.inbox import Inbox, Status, id_at
 
@@ -64,13 +65,15 @@ class ApplicationAcks:
         self._away: dict[str, tuple[int, datetime]] = {}
         """Sources that could not be reached: how often in a row, and until when they are left alone."""
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, trouble: Trouble) -> None:
         """Send until told to stop; nothing to do where no source wants any."""
         while self._sources and not stop.is_set():
             try:
                 self.send_due(self._clock.now())
+                trouble.round_went_well()
             except (psycopg.Error, PoolTimeout, CannotUnwrap, LogAway) as away:
                 log.warning("acknowledgements_wait", failure=type(away).__name__)
+                trouble.met(type(away))
             stop.wait(LOOK_SECONDS)
 
     def send_due(self, now: datetime) -> int:

@@ -18,7 +18,7 @@ from psycopg_pool import PoolTimeout
 
 from domain.core import SYSTEM
 from eventlog.clock import Clock
-from intake.senders.notices import Kind, Notices
+from intake.senders.notices import Kind, Notices, Trouble
 from intake.senders.sources import WEEK, Source, Sources
 from intake.store.inbox import Inbox, Status, UnknownMessage, id_at
 
@@ -56,13 +56,15 @@ class FeedWatch:
         self._sources = sources
         self.clock = clock
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, trouble: Trouble) -> None:
         """Look until told to stop. Survives PostgreSQL's absence."""
         while not stop.is_set():
             try:
                 self.look(self.clock.now())
+                trouble.round_went_well()
             except (psycopg.Error, PoolTimeout) as away:
                 log.warning("feeds_not_watched", failure=type(away).__name__)
+                trouble.met(type(away))
             stop.wait(LOOK_SECONDS)
 
     def look(self, now: datetime) -> tuple[Feed, ...]:

@@ -21,6 +21,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.core import SYSTEM
 from eventlog.clock import Clock
+from eventlog.recorder import LogAway
 
 Pool = ConnectionPool[Connection[TupleRow]]
 
@@ -31,6 +32,11 @@ ODD_SECONDS: Final = 60.0
 """What is odd about a source's messages is noted once a minute at most."""
 REFUSALS_MAX: Final = 200
 """The same refusal is noted once a minute, and so many different ones at most."""
+FAILURES_MIN: Final = 3
+WELL_SECONDS: Final = 30.0
+"""Work that fails so often, without having gone well for so long in between, fails again and again."""
+
+OUTAGES: Final = (LogAway, psycopg.OperationalError, PoolTimeout)
 REFUSED_FOR: Final = timedelta(days=1)
 """A refusal that did not come again for so long is over: somebody scanned the port, or the sender was put right."""
 
@@ -45,7 +51,11 @@ class Kind(StrEnum):
     TEST_MESSAGES = "test_messages"
     UNKNOWN_CODE = "unknown_code"
     INPATIENT_REGISTRATIONS = "inpatient_registrations"
+    FAILING_WORK = "failing_work"
 
+
+ENDS_BY_ITSELF: Final = (Kind.SILENT_FEED, Kind.FAILING_WORK)
+"""What a person need not end: it is over once the feed is heard again, or the work goes well."""
 
 REMEDIES: Final = {
     Kind.SILENT_FEED: "Call the sender: is its interface engine running, does it resend? What it sends late is applied at its own "
@@ -60,6 +70,9 @@ REMEDIES: Final = {
     " `throughline inbox replay --source {source} --flag …`.",
     Kind.INPATIENT_REGISTRATIONS: "Are these admissions? Nothing follows from an A04 of an inpatient class. Ask the sender to send"
     " an A01 for each, or put what its class means into the registry of sources.",
+    Kind.FAILING_WORK: "Nothing is lost: what came is kept, and worked off once this is mended. CannotUnwrap or KeysAway: is the"
+    " keys' database up, and THROUGHLINE_MASTER_KEY the one that sealed? Anything else is a defect of ours: report it, with the"
+    " log's lines of that time (logs/up.jsonl in THROUGHLINE_HOME), which name its place.",
 }
 
 
@@ -67,6 +80,14 @@ def remedy_of(kind: Kind, source_id: str) -> str:
     """What to do about a notice of a source, with commands that can be pasted."""
     return REMEDIES[kind].format(source=shlex.quote(source_id))
 
+
+INTAKE, FEEDS, ACKS = "intake", "intake-feeds", "intake-application-acks"
+OUR_WORK: Final = {
+    INTAKE: "working messages and files off",
+    FEEDS: "watching the feeds",
+    ACKS: "sending application acknowledgements",
+}
+"""What a thread of ours does, by its name; a notice of failing work has the name as its source."""
 
 ODD_FLAGS: Final = {
     "class_unknown": "a class (PV1-2)",
@@ -111,6 +132,8 @@ class Notice:
                 return f"{self.source_id} writes {self.subject} that the registry does not know"
             case Kind.INPATIENT_REGISTRATIONS:
                 return f"{self.source_id} registers inpatients: {self.subject}"
+            case Kind.FAILING_WORK:
+                return f"{OUR_WORK.get(self.source_id, self.source_id)} fails again and again ({self.subject})"
 
 
 class Refusals:
@@ -169,6 +192,41 @@ class Oddities:
                 log.warning("oddity_not_noted", failure=type(away).__name__)
 
 
+class Trouble:
+    """What goes wrong in one thread of ours again and again: noted from the third time on, until it has gone well for a while. An
+    outage of PostgreSQL is none: nothing could be noted, and everybody sees it."""
+
+    def __init__(self, notices: Notices, clock: Clock, work: str) -> None:
+        self._notices = notices
+        self._clock = clock
+        self._work = work
+        self._times = 0
+        self._since = clock.now()
+        self._failed_at = -WELL_SECONDS
+        self._noted = True
+        """Or may be: somebody may have died of it."""
+
+    def met(self, failure: type[Exception]) -> None:
+        """A round failed. Only the kind of failure is kept: its text may quote what a message says."""
+        if issubclass(failure, OUTAGES):
+            return
+        now, self._failed_at = self._clock.now(), time.monotonic()
+        self._since = self._since if self._times else now
+        self._times += 1
+        if self._times >= FAILURES_MIN:
+            self._noted = True
+            try:
+                self._notices.note(Kind.FAILING_WORK, self._work, failure.__name__, now, since=self._since, times=self._times)
+            except (psycopg.Error, PoolTimeout) as away:
+                log.warning("trouble_not_noted", failure=type(away).__name__)
+
+    def round_went_well(self) -> None:
+        if (self._noted or self._times) and time.monotonic() - self._failed_at >= WELL_SECONDS:
+            if self._noted:
+                self._notices.end(Kind.FAILING_WORK, self._work, self._clock.now())
+            self._noted, self._times = False, 0
+
+
 class UnknownNotice(LookupError):
     """There is no open notice with this number."""
 
@@ -179,16 +237,18 @@ class Notices:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    def note(self, kind: Kind, source_id: str, subject: str, now: datetime, *, since: datetime | None = None) -> bool:
-        """Note a trouble; whether it is a new one."""
+    def note(
+        self, kind: Kind, source_id: str, subject: str, now: datetime, *, since: datetime | None = None, times: int = 1
+    ) -> bool:
+        """Note a trouble; whether it is a new one. `times`: how often it was met before it was first noted, this time included."""
         with self._pool.connection() as conn:
             row = conn.execute(
-                "INSERT INTO intake.notices (kind, source_id, subject, since, noticed_at, last_at) VALUES (%s, %s, %s, %s, %s, %s)"
-                " ON CONFLICT (kind, source_id, subject) WHERE ended_at IS NULL DO UPDATE SET times = notices.times + 1,"
-                " last_at = EXCLUDED.last_at RETURNING times",
-                (kind.value, source_id, subject[:SUBJECT_CHARS_MAX], since or now, now, now),
+                "INSERT INTO intake.notices (kind, source_id, subject, since, noticed_at, last_at, times)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (kind, source_id, subject) WHERE ended_at IS NULL"
+                " DO UPDATE SET times = notices.times + 1, last_at = EXCLUDED.last_at RETURNING times",
+                (kind.value, source_id, subject[:SUBJECT_CHARS_MAX], since or now, now, now, times),
             ).fetchone()
-        return row is not None and row[0] == 1
+        return row is not None and row[0] == times
 
     def end(self, kind: Kind, source_id: str, now: datetime, *, by: str = SYSTEM) -> int:
         """A source's trouble of a kind is over; how many notices that ended."""

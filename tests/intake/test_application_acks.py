@@ -14,6 +14,7 @@ from intake.answering.application_acks import ApplicationAcks, send_over_mllp
 from intake.listening.acks import acknowledge, judge, peek
 from intake.listening.mllp import framed
 from intake.listening.receive import Received
+from intake.senders.notices import ACKS, Trouble
 from intake.senders.sources import AckMode, Sources
 from intake.store.inbox import Arrival, Status
 from tests.intake.conftest import NOW, World
@@ -164,5 +165,5 @@ def test_while_the_keys_are_away_acknowledgements_wait(world: World, monkeypatch
 
     monkeypatch.setattr(acks, "send_due", away)
     monkeypatch.setattr(application_acks, "LOOK_SECONDS", 0.0)
-    acks.run(stop)
+    acks.run(stop, Trouble(world.door.notices, world.clock, ACKS))
     assert len(looks) == 2

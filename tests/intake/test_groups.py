@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from eventlog import arrays
 from eventlog.keys import KeysAway
 from intake import door as intake_door
 from intake import worker as intake_worker
+from intake.answering import application_acks
 from intake.answering.application_acks import ApplicationAcks
 from intake.listening import arrivals as intake_arrivals
 from intake.listening import receive as intake_receive
@@ -26,8 +28,10 @@ from intake.listening.loop_connection import opened
 from intake.listening.mllp import Answers, Listener
 from intake.listening.receive import Reception
 from intake.people.index import IdentityIndex
+from intake.senders import feeds as intake_feeds
+from intake.senders import notices as intake_notices
 from intake.senders.feeds import FeedWatch
-from intake.senders.notices import Notices
+from intake.senders.notices import FAILURES_MIN, Kind, Notices, Trouble
 from intake.store import inbox as intake_inbox
 from intake.store.inbox import FLAG_CONTROL_ID_REUSED, Arrival, CannotStore, Inbox, Status, Stored
 from tests.intake.conftest import NOW, World
@@ -367,6 +371,73 @@ def test_a_defect_ends_no_thread_without_a_word(world: World, monkeypatch: pytes
     assert world.rows()[0].status is Status.APPLIED
     told = [line["operation"] for line in said if line["event"] == "thread_failed"]
     assert sorted(told) == ["intake-0", "intake-application-acks", "intake-feeds"]
+
+
+def open_notices(world: World) -> set[tuple[str, str, str]]:
+    return {(notice.kind, notice.source_id, notice.subject) for notice in world.door.notices.open()}
+
+
+def noticed(world: World, wanted: set[tuple[str, str, str]]) -> bool:
+    for _ in range(200):
+        if open_notices(world) == wanted:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_what_fails_again_and_again_is_shown_until_it_goes_well(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect in each of the loops: one that nobody expects, one that looks like an outage and is none, and an outage."""
+    monkeypatch.setattr(intake_door, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(intake_feeds, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(application_acks, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(intake_notices, "WELL_SECONDS", 0.3)
+    world.door.application_acks._sources["valley-general"] = world.source
+    broken = True
+
+    def fails(owner: type, name: str, failure: Exception) -> None:
+        usual = getattr(owner, name)
+
+        def at_first(*given: object) -> object:
+            if broken:
+                raise failure
+            return usual(*given)
+
+        monkeypatch.setattr(owner, name, at_first)
+
+    fails(IdentityIndex, "is_behind", ZeroDivisionError("Tomas Quintanilla"))
+    fails(FeedWatch, "look", psycopg.errors.UndefinedTable("Tomas Quintanilla"))
+    fails(ApplicationAcks, "send_due", psycopg.OperationalError("Tomas Quintanilla"))
+    stop = threading.Event()
+    threads = world.door.start_workers(stop, threads=2)
+    try:
+        failing = {("failing_work", "intake", "ZeroDivisionError"), ("failing_work", "intake-feeds", "UndefinedTable")}
+        assert noticed(world, failing), open_notices(world)
+        (first, *_) = (notice for notice in world.door.notices.open() if notice.source_id == "intake")
+        assert first.times >= FAILURES_MIN and first.since == NOW
+        assert first.said == "working messages and files off fails again and again (ZeroDivisionError)"
+        assert "Quintanilla" not in str(world.door.notices.all())
+        broken = False
+        assert noticed(world, set()), open_notices(world)
+        assert {notice.ended_by for notice in world.door.notices.all()} == {"system"}
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+
+
+def test_what_failed_once_or_in_a_life_before_is_not_shown(world: World) -> None:
+    notices = world.door.notices
+    notices.note(Kind.FAILING_WORK, "intake", "ZeroDivisionError", NOW)
+    trouble = Trouble(notices, world.clock, "intake")
+    trouble.round_went_well()
+    assert notices.open() == (), "whoever met it is gone, and it went well since"
+    for _ in range(FAILURES_MIN - 1):
+        trouble.met(ZeroDivisionError)
+    assert notices.open() == ()
+    trouble.round_went_well()
+    trouble.met(ZeroDivisionError)
+    (notice,) = notices.open()
+    assert notice.times == FAILURES_MIN, "one round in between is not yet well"
 
 
 def test_two_listeners_share_a_port_only_where_both_are_told_to(world: World) -> None:

@@ -54,9 +54,7 @@ def test_56_who_refuses_contact_in_hospital_is_left_alone_and_the_liaison_goes_o
     assert f"discharge_review/{STAY}/0" in story.open_keys(), "somebody still looks after the stay"
     story.talks("2026-11-18 10:00 PST", to=SpokenTo.FACILITY)
     story.discharged("2026-11-20 10:00 PST")
-    assert {story.state(item) for item in PAPERS} == {OPEN}, (
-        "papers and appointment are settled without the member"
-    )
+    assert {story.state(item) for item in PAPERS} == {OPEN}, "papers and appointment are settled without the member"
     story.completes("discharge_document", "2026-11-20 11:00 PST").completes("discharge_risk_assessment", "2026-11-20 11:05 PST")
     assert {story.state(item) for item in PAPERS[:2]} == {MET}
     assert story.state(f"synchronous_interaction/{STAY}") is OPEN, "a refusal, and a talk with the ward, are no interaction"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from intake.senders.notices import Kind
+from domain.staff.facts import Role
+from intake.senders.notices import FAILURES_MIN, Kind, Trouble
 from tests.surfaces.conftest import CIN, PLANTED_NAME, World
 from tests.surfaces.test_api_feeds import message, sent
 from workers.cli import app, frame, sending
@@ -101,3 +102,22 @@ def test_a_feed_is_expected_in_the_minutes_that_the_registry_says(terminal: Worl
 def test_a_batch_is_its_messages_and_the_words_within_begin_none() -> None:
     said = b"\xef\xbb\xbfFHS|^~\\&\nBHS|^~\\&\r\nMSH|^~\\&|A\r\nNTE|1||see MSH|9\r\n\x1c\r\x0bMSH#^~\\&#B\n"
     assert sending._messages(said) == (b"MSH|^~\\&|A\rNTE|1||see MSH|9\r", b"MSH#^~\\&#B\r")
+
+
+def test_work_that_keeps_failing_is_shown_wherever_operations_look(terminal: World) -> None:
+    trouble = Trouble(terminal.door.notices, terminal.clock, "intake")
+    for _ in range(FAILURES_MIN):
+        trouble.met(ZeroDivisionError)
+    found = {check.name: check for check in examine(terminal.system.settings)}["front door"]
+    assert found.status is Status.WARN and "failing work intake: ZeroDivisionError, since 2026-11-16" in found.found
+    assert found.found.endswith(f"{FAILURES_MIN} times") and "Nothing is lost" in found.remedy
+    assert "fails again and again (ZeroDivisionError)" in typed("inbox", "feeds").stdout
+    assert "working messages and files off fails again and again" in typed("worklist").output
+    (matter,) = terminal.get("/v1/worklist/front-door", role=Role.OPERATOR, kind="notice").json()["items"]
+    assert [todo["what"].split(":")[0] for todo in matter["todo"]] == ["Nothing is lost"], "it ends by itself"
+    ready = terminal.api.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "waiting"), "requests are answered all the same"
+    assert "intake (ZeroDivisionError)" in ready.json()["dependencies"]["work"]["found"]
+    Trouble(terminal.door.notices, terminal.clock, "intake").round_went_well()
+    assert terminal.api.get("/readyz").json()["status"] == "ready"
+    assert {check.name: check for check in examine(terminal.system.settings)}["front door"].status is Status.OK

@@ -85,7 +85,8 @@ class Chaos:
     def faults(self) -> Mapping[str, Callable[[], str | None]]:
         """Every kind of fault that is done at a moment; what it did in words, None where it could not be done now."""
         kills: dict[str, Callable[[], str | None]] = {
-            kind: (lambda names=names: self._kill(names)) for kind, names in KILLED.items()  # type: ignore[misc]
+            kind: (lambda names=names: self._kill(names))
+            for kind, names in KILLED.items()  # type: ignore[misc]
         }
         return {
             **kills,

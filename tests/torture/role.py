@@ -284,7 +284,6 @@ class Writer:
                     return NOT_YET
         return ""
 
-
     def _posted(self, happening: Happening, command: RecordAttempt) -> str:
         """The same over the API; empty where it was accepted, else the code of the refusal. Raises Away."""
         settings = self.system.settings
