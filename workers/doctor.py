@@ -31,6 +31,7 @@ from workers.ground.postgres import PostgresServer, packaged_binaries, postgres_
 from workers.ground.temporal import TemporalServer
 from workers.ground.temporal_build import web_pages_program
 from workers.ground.temporal_program import SKIPS_TIME_FROM, Program, find_program
+from workers.ground.temporal_web import served_on
 from workers.heartbeat import SILENCE_SECONDS_MAX, TEMPORAL, silence_seconds, waits_for
 from workers.settings import KEY_MODE, Settings, SettingsError
 
@@ -259,15 +260,20 @@ async def _temporal_version(address: str) -> str:
 
 
 def _ports(settings: Settings) -> Iterator[Check]:
+    beside = settings.throughline_hl7_loopback_port if settings.throughline_hl7_certificate is not None else None
+    pages = settings.throughline_temporal_ui_port
     listeners = (
-        ("api port", "THROUGHLINE_API_PORT", settings.throughline_api_port, "api"),
-        ("hl7 port", "THROUGHLINE_HL7_PORT", settings.throughline_hl7_port, "intake"),
-        ("temporal web port", "THROUGHLINE_TEMPORAL_UI_PORT", settings.throughline_temporal_ui_port, ""),
+        ("api port", "THROUGHLINE_API_PORT", settings.throughline_api_port, _alive(settings, "api")),
+        ("hl7 port", "THROUGHLINE_HL7_PORT", settings.throughline_hl7_port, _alive(settings, "intake")),
+        ("hl7 loopback port", "THROUGHLINE_HL7_LOOPBACK_PORT", beside, _alive(settings, "intake")),
+        ("temporal web port", "THROUGHLINE_TEMPORAL_UI_PORT", pages, served_on(settings.throughline_home) == pages),
     )
-    for name, variable, port, worker in listeners:
+    for name, variable, port, ours in listeners:
+        if port is None:
+            continue
         if port_is_free(port):
             yield Check(name, Status.OK, f"{port} is free")
-        elif worker and _alive(settings, worker):
+        elif ours:
             yield Check(name, Status.OK, f"{port}, ours")
         else:
             remedy = f"If it is not a Throughline that runs already, stop it or set {variable} to another port."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 import eventlog.database
 from eventlog import opening
 from workers.doctor import Check, Status, examine, healthy
+from workers.ground.child import write_pid
 from workers.heartbeat import Heartbeat
 from workers.settings import load_settings
 
@@ -98,3 +101,17 @@ def test_a_port_in_use_names_the_setting_unless_it_is_ours(tmp_path: Path) -> No
         checks = look(THROUGHLINE_HOME=str(tmp_path), THROUGHLINE_API_PORT=port)
         assert checks["api port"].status is Status.OK
         assert checks["api"].found.startswith("alive")
+        assert "hl7 loopback port" not in checks, "it is bound only beside one with TLS"
+        set_to = {"THROUGHLINE_HL7_LOOPBACK_PORT": port, "THROUGHLINE_HL7_CERTIFICATE": "listener.pem"}
+        assert "LOOPBACK" in look(THROUGHLINE_HOME=str(tmp_path), **set_to)["hl7 loopback port"].remedy
+
+
+def test_our_own_web_pages_are_no_stranger_on_their_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        look_at = {"THROUGHLINE_HOME": str(tmp_path), "THROUGHLINE_TEMPORAL_UI_PORT": str(port)}
+        assert look(**look_at)["temporal web port"].status is Status.WARN
+        (tmp_path / "temporal" / "web").mkdir(parents=True)
+        (tmp_path / "temporal" / "web" / "throughline.yaml").write_text(json.dumps({"port": port}))
+        write_pid(tmp_path / "temporal" / "web.pid", os.getpid())
+        assert look(**look_at)["temporal web port"].found == f"{port}, ours"

@@ -13,6 +13,7 @@ from workers.ground.child import end, free_ports, living, port_is_free, spawn, s
 from workers.ground.temporal_build import web_pages_program
 
 START_SECONDS = 15.0
+_FOLDER, _PID_FILE, _CONFIGURATION = "temporal", "web.pid", "web/throughline.yaml"
 
 
 class TemporalWebPages:
@@ -24,7 +25,7 @@ class TemporalWebPages:
         self.port = port
         self._temporal_address = temporal_address
         self._namespace = namespace
-        self._pid_file = folder / "web.pid"
+        self._pid_file = folder / _PID_FILE
 
     @property
     def url(self) -> str:
@@ -35,7 +36,7 @@ class TemporalWebPages:
         """Start and wait until the pages are served; False where they are not within `START_SECONDS`."""
         if not port_is_free(self.port):
             self.port = free_ports(1)[0]
-        configuration = self.folder / "web" / "throughline.yaml"
+        configuration = self.folder / _CONFIGURATION
         configuration.parent.mkdir(parents=True, exist_ok=True)
         configuration.write_text(  # JSON is YAML
             json.dumps(
@@ -73,8 +74,15 @@ def provide_web_pages(home: Path, *, temporal_address: str, namespace: str, port
     program = web_pages_program()
     if program is None:
         return None
-    pages = TemporalWebPages(home / "temporal", program=program, temporal_address=temporal_address, namespace=namespace, port=port)
+    pages = TemporalWebPages(home / _FOLDER, program=program, temporal_address=temporal_address, namespace=namespace, port=port)
     try:
         return pages if pages.start() else None
     except OSError:
         return None
+
+
+def served_on(home: Path) -> int | None:
+    """The port on which our own web pages are served now; None where they are not."""
+    if living(home / _FOLDER / _PID_FILE) is None:
+        return None
+    return int(json.loads((home / _FOLDER / _CONFIGURATION).read_text())["port"])
