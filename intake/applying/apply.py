@@ -356,17 +356,21 @@ class Applier:
 
     def _explained(self, sight: Sight, reading: Reading, said: Notification, member: StreamId) -> Iterator[Order]:
         """What the hospital says brought the member: on the stream of whoever has the stay, whose key seals it."""
+        if not said.explained and reading.renumbered is None:
+            return
         row, stay, order = reading.row, reading.stay, rank_of(said, reading.row)
         assert stay is not None
+        occurred_at = occurred_at_of(said, row.received_at)
         whose = next((one for one in sight.person(member) if stay in sight.member(one).stays), member)
         before = sight.member(whose).explained.items()
-        taken = [(about, e.order, e.words or "") for (of, about), e in before if of == reading.renumbered and of is not None]
+        taken = [(about, e.order, e.words or "") for (of, about), e in before if of == reading.renumbered]
         told = [*taken, *((about, order, words) for about, words in said.explained.items())]
         for about, order, words in sorted(told, key=lambda each: each[1]):
-            digest = self._identity.digest("words", order, words).hex()[:16]  # read anew, it may say something else
+            # Read anew, it may say something else: then it is another command.
+            digest = self._identity.digest("words", order, words, occurred_at.isoformat()).hex()[:16]
             yield reading.order(self._identity, f"explained|{whose}|{about}|{digest}", ExplainVisit(
                 stream=whose, by=f"source:{reading.source.name}", visit=stay, about=about, order=order, words=words,
-                occurred_at=occurred_at_of(said, row.received_at), said_at=said.said_at, message_id=str(row.inbox_id),
+                occurred_at=occurred_at, said_at=said.said_at, message_id=str(row.inbox_id),
             ))  # fmt: skip
 
     def _between_houses(
