@@ -402,6 +402,8 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
     a_persons_word = isinstance(command, IdentityCommand) and not isinstance(command, identity.FromFeeds)
     if refusal := refused(command.by, context, now, *may, feeds=not a_persons_word):
         return refusal
+    if isinstance(command, RegisterMember | CorrectIdentity) and command.birth_date and not _is_day(command.birth_date):
+        return Refusal("birth_date_faulty", "birth_date: is no day; write it as 1961-07-09")
     if isinstance(command, RegisterMember):
         return _register(command, state, context)
     if not state.registered:
@@ -470,6 +472,13 @@ def decide(command: Any, state: Member, context: Context, book: Any, now: Instan
             return () if state.erased else (PersonalDataErased(reason=reason),)
         case _:
             raise AssertionError(f"member does not know {type(command).__name__}")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _register(command: RegisterMember, state: Member, context: Context) -> Decision:

@@ -6,6 +6,7 @@ so that taking it back restores both exactly. Numbers are named by keyed digests
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -374,6 +375,9 @@ IdentityCommand = (
     | RejectContactPoint
 )
 
+MESSAGE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""What the inbox calls a message."""
+
 # --- state ---------------------------------------------------------------------------------------------------------------------
 
 
@@ -543,6 +547,8 @@ def decide(command: Any, member: Any, context: Context, at: Instant) -> Decision
             return (separated, On(retired, separated))
         case KeepMembersApart() as c:
             return _keep_apart(c, state, context)
+        case RecogniseMessage(message=message) | DisownMessage(message=message) if not MESSAGE_ID.fullmatch(message):
+            return Refusal("message_faulty", "message: is no message's id; write it as `throughline inbox list` shows it")
         case RecogniseMessage(message=message, reason=reason):
             if refusal := _too_many(state.messages, message, MESSAGES_MAX, "message"):
                 return refusal

@@ -18,7 +18,7 @@ from opentelemetry import trace as otel
 from domain.core import Instant, Recorded, Refusal, StreamId
 from domain.episode.state import Episode
 from domain.member.decider import AttributeStay, Member, ReportDeath
-from domain.member.identity import MoveStay
+from domain.member.identity import MESSAGE_ID, MoveStay
 from domain.member.visit_words import ExplainVisit
 from domain.stay.course import Course, Said, course_of
 from domain.stay.decider import JoinStay, RecordStatement, Stay
@@ -578,7 +578,9 @@ class Applier:
         """Whether somebody found before that the report stands although this stay, or this hospital, takes it back."""
         state = self._gateway.load(member).state
         assert isinstance(state, Member)
-        recognised = [UUID(message) for message, theirs in state.identity.messages.items() if theirs]
+        recognised = [
+            UUID(message) for message, theirs in state.identity.messages.items() if theirs and MESSAGE_ID.fullmatch(message)
+        ]
         return batch.released(DEATH_TAKEN_BACK, reading.row.source_id, recognised, reading.stay, report.recorded_at)
 
     def _death_stands_alone(self, stay: Stay, member: StreamId) -> Entry | None:

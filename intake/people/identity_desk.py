@@ -19,6 +19,7 @@ from uuid import UUID, uuid5
 from psycopg.rows import class_row
 
 from domain.core import Command, Refusal, StreamId
+from domain.criteria import born_on
 from domain.episode.state import claim_on_open_episode
 from domain.member.decider import Member, WithdrawDeathReport
 from domain.member.facts import PointKind
@@ -437,7 +438,7 @@ def _keys_of(member: Member, known: Candidate) -> MemberKeys:
     phones = [phone_key(p.value) for p in member.points.values() if p.kind is PointKind.PHONE and p.value]
     return MemberKeys(
         family_name=member.family_name or "", given_name=member.given_name or "",
-        birth_date=date.fromisoformat(member.birth_date) if member.birth_date else None, sex=member.sex.upper()[:1],
+        birth_date=born_on(member), sex=member.sex.upper()[:1],
         phone=shared(phones, known),
     )  # fmt: skip
 
@@ -447,7 +448,7 @@ def _of_member(stream: StreamId, member: Member) -> Side:
         return tuple(p.value for p in member.points.values() if p.kind is kind and p.value)
 
     numbers = tuple(n.number for n in member.identity.numbers.values() if n.number)
-    born = date.fromisoformat(member.birth_date) if member.birth_date else None
+    born = born_on(member)
     return Side(
         stream, member.cins(), member.family_name, member.given_name, born, member.sex, values(PointKind.PHONE),
         values(PointKind.ADDRESS), numbers,

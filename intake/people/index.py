@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 
 from domain.catalog import entry_of
 from domain.core import Recorded, StreamId
+from domain.criteria import born_on
 from domain.episode.facts import AssignmentReceived, EpisodeClosed, EpisodeReinstated
 from domain.episode.rosters import RosterAbsenceSettled, missing
 from domain.member.decider import Member
@@ -33,6 +34,7 @@ from domain.member.facts import (
     StayDetached,
 )
 from domain.member.identity import (
+    MESSAGE_ID,
     CinReplaced,
     CinReplacementWithdrawn,
     ContactPointProposalRejected,
@@ -240,7 +242,7 @@ class IdentityIndex:
 
     def _named(self, news: _News, recorded: Recorded, member: Member) -> list[bytes]:
         """Somebody is registered, or called otherwise now."""
-        born = date.fromisoformat(member.birth_date) if member.birth_date else None
+        born = born_on(member)
         hints = self._identity.hints(member.family_name or "", member.given_name or "", born, ())
         keys = [] if not member.family_name or born is None else [self._identity.name_and_birth_date(member.family_name, born)]
         news.called[recorded.stream] = recorded.recorded_at
@@ -259,6 +261,8 @@ class IdentityIndex:
                 return self._inbox.wake_waiting(conn, (recorded.stream,), IDENTITY_REASONS, now)
             case DeathReportWithdrawn():
                 return self._inbox.wake_waiting(conn, (recorded.stream,), (DEATH_TAKEN_BACK,), now)
+            case MessageRecognised(message=message) | MessageDisowned(message=message) if not MESSAGE_ID.fullmatch(message):
+                return 0  # of a time when it was not looked at
             case MessageRecognised(message=message):
                 return self._inbox.recognised(conn, UUID(message), recorded.stream, by=recorded.actor, now=now)
             case MessageDisowned(message=message, numbers=numbers):

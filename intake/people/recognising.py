@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from domain.core import StreamId
+from domain.criteria import born_on
 from domain.episode.state import claim_on_open_episode
 from domain.member.facts import PointKind
 from domain.member.identity import NUMBERS_MAX, LearnRecordNumber
@@ -267,7 +268,7 @@ def candidate(sight: Sight, stream: StreamId, *, in_full: bool = False) -> Candi
 
 def _alone(sight: Sight, stream: StreamId, in_full: bool, also: tuple[Candidate, ...] = ()) -> Candidate:
     member = sight.member(stream)
-    born = date.fromisoformat(member.birth_date) if member.birth_date else None
+    born = born_on(member)
     former = tuple(cin for cin in member.cins() if cin != member.cin)
     plain = Candidate(stream, member.cin, member.family_name, member.given_name, born, former_cins=former, also=also)
     if not in_full:

@@ -129,7 +129,7 @@ WORDS: dict[str, tuple[Any, ...]] = {
     "key": ("number-1", "number-2"),
     "into": ("number-1", "number-2"),
     "numbers": ((), ("number-1",)),
-    "message": ("message-1", "message-2"),
+    "message": ("0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f90", "0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f91", "message-1"),
     "receiver": (LEAD, NURSE),
     "supervisor": (BOSS,),
     "plan": ("default", "defualt"),

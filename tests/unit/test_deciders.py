@@ -30,7 +30,16 @@ from domain.episode.holds import Hold, Resume
 from domain.episode.leads import AssignLeadCareManager, HandOver
 from domain.episode.referrals import ReceiveReferral, ReferralSource
 from domain.episode.state import claim_on_open_episode
-from domain.member.decider import LearnContactPoint, MarkContactPoint, OptIn, OptOut, RegisterMember, Relocate, WithdrawDeathReport
+from domain.member.decider import (
+    CorrectIdentity,
+    LearnContactPoint,
+    MarkContactPoint,
+    OptIn,
+    OptOut,
+    RegisterMember,
+    Relocate,
+    WithdrawDeathReport,
+)
 from domain.member.facts import (
     Channel,
     ChannelOptedIn,
@@ -45,6 +54,7 @@ from domain.member.facts import (
     PointKind,
     Released,
 )
+from domain.member.identity import DisownMessage, RecogniseMessage
 from domain.outreach.decider import RecordAttempt, RecordContact, RejectUnableToReach
 from domain.outreach.facts import AttemptMade, ContactMade, Outcome, OutreachOpened, UnableToReachProposed, UnableToReachRejected
 from domain.policy import PolicyBook
@@ -92,6 +102,18 @@ def test_a_member_is_registered_and_holds_the_claim_on_the_cin() -> None:
 def test_a_cin_belongs_to_one_member() -> None:
     taken = told("claim-a", Claimed(holder="member-2"), DAY_ONE)
     given(*STAFF, taken).when(RegisterMember(stream=MEMBER, by=SYSTEM, cin_claim="claim-a"), DAY_ONE).refused("cin_taken")
+
+
+@pytest.mark.parametrize("said", ["07/09/1961", "19610709", "1961-13-01", "somewhen in July"])
+def test_a_birth_date_that_is_none_is_refused(said: str) -> None:
+    registering = RegisterMember(stream=MEMBER, by=SYSTEM, cin_claim="claim-a", birth_date=said)
+    given(*STAFF).when(registering, DAY_ONE).refused("birth_date_faulty")
+    programme().when(CorrectIdentity(stream=MEMBER, by=BOSS, birth_date=said), DAY_TWO).refused("birth_date_faulty")
+
+
+def test_what_is_no_message_is_nobodys() -> None:
+    for command in (RecogniseMessage, DisownMessage):
+        programme().when(command(stream=MEMBER, by=BOSS, message="1e999"), DAY_TWO).refused("message_faulty")
 
 
 def receive(**more: Any) -> ReceiveAssignment:
