@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, create_model
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
 from api.offering import Given, Offer, is_mapping, part_of, plain
 from domain.core import Command, Refusal, StreamId
@@ -38,6 +38,19 @@ KEY_MAX = 200
 COMMAND_IDS = UUID("8f4a0f3c-7a52-4d0f-9d35-6a1d2c9be6f0")
 """The name space of command ids; never to be changed, or a repeated request would be carried out again."""
 
+YEAR_MIN, YEAR_MAX = 1900, 2199
+
+
+def _within_calendars(said: date) -> date:
+    if not YEAR_MIN <= said.year <= YEAR_MAX:
+        raise ValueError(f"is off by centuries; its year lies between {YEAR_MIN} and {YEAR_MAX}")
+    return said
+
+
+Day = Annotated[date, AfterValidator(_within_calendars)]
+Instant = Annotated[AwareDatetime, AfterValidator(_within_calendars)]
+MemberId = Annotated[str, Field(pattern=r"^member-[0-9A-Za-z-]{1,64}$")]
+
 _STRICT = ConfigDict(extra="forbid", str_strip_whitespace=True)
 
 
@@ -46,7 +59,7 @@ class Sent(BaseModel):
 
     model_config = _STRICT
 
-    occurred_at: AwareDatetime | None = Field(None, description="When it happened, with its zone; left out: now")
+    occurred_at: Instant | None = Field(None, description="When it happened, with its zone; left out: now")
     expected_version: int | None = Field(
         None, ge=0, description="The stream's version that you have seen; instead of If-Match. Refused with 412 when it moved on"
     )
@@ -72,7 +85,9 @@ def model_of(offer: Offer) -> type[Sent]:
 def _field(given: Given) -> tuple[Any, Any]:
     kind = _sent_type(given.type)
     if plain(given.type) is datetime and not given.required:
-        kind = AwareDatetime | None
+        kind = Instant | None
+    if given.name == "member":
+        kind = MemberId if given.required else MemberId | None
     about = f"One of: {', '.join(given.takes)}" if given.takes else None
     return kind, Field(... if given.required else given.default, description=about)
 
@@ -83,7 +98,9 @@ def _sent_type(hint: Any) -> Any:
     if kind is str:
         kind = Annotated[str, Field(max_length=TEXT_MAX)]
     elif kind is datetime:
-        kind = AwareDatetime
+        kind = Instant
+    elif kind is date:
+        kind = Day
     elif is_mapping(kind):
         value = _sent_type(get_args(kind)[1])
         kind = Annotated[dict[Annotated[str, Field(max_length=NAME_MAX)], value], Field(max_length=ITEMS_MAX)]  # type: ignore[valid-type]

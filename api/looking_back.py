@@ -354,9 +354,15 @@ def _consents(allowed: Sequence[Entry], at: Instant) -> dict[str, bool]:
     return said
 
 
+YEAR_MIN, YEAR_MAX = 1900, 2199
+
+
 def instant_of(text: str) -> datetime:
-    """An instant as people write it. A day alone means its end; without a zone it is the office's time. Raises ValueError."""
-    if len(text) == 10:
-        return end_of_day(date.fromisoformat(text), OFFICE_ZONE) - timedelta(microseconds=1)
+    """An instant as people write it. A day alone means its end; without a zone it is the office's time. Raises ValueError, also
+    where it is off by centuries: calendars end."""
     found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if not YEAR_MIN <= found.year <= YEAR_MAX:
+        raise ValueError("out of range")
+    if len(text) == 10:
+        return end_of_day(found.date(), OFFICE_ZONE) - timedelta(microseconds=1)
     return (found if found.tzinfo else found.replace(tzinfo=zone(OFFICE_ZONE))).astimezone(UTC)

@@ -60,6 +60,14 @@ class Problem(Exception):
     as_outcome: bool = False
 
 
+class Unread(HTTPException):
+    """The reading of a request was broken off. The framework lets exceptions of its own pass, and takes others for faulty JSON."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.status)
+        self.problem = problem
+
+
 def of_refusal(refusal: Refusal, *, said: frozenset[str] = frozenset()) -> Problem:
     """A refusal: 403 where the actor may not, 404 where the stream is nobody's, 422 where a field that was sent (`said`) is at
     fault, else 409."""
@@ -232,6 +240,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def of_framework(request: Request, error: HTTPException) -> Response:
+        if isinstance(error, Unread):
+            return answer(error.problem, request.url.path)
         known = {
             400: ("invalid", "The body could not be read; send one JSON object in UTF-8."),
             404: ("unknown_address", "There is nothing here; /v1/openapi.json lists what there is."),
@@ -246,7 +256,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(BadFilter)
     def wrong_filter(request: Request, error: BadFilter) -> Response:
-        return answer(Problem(422, "filter_faulty", error.because, error.field), request.url.path)
+        return answer(Problem(422, "filter_faulty", f"{error.field}: {error.because}.", error.field), request.url.path)
 
     def away(request: Request, error: Exception) -> Response:
         return answer(unavailable("database"), request.url.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -15,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import docs
-from api.problems import Problem, answer, unexpected
+from api.problems import FHIR_PATH, Problem, Unread, answer, unexpected
 from api.services import Services
 from api.tokens import Caller, caller_of
 from domain.staff.facts import Role
@@ -42,15 +43,13 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+LOOKED_BACK_BYTES = 16
+"""How much of a body's last piece is looked at again with the next one."""
 QUIET = ("/livez", "/readyz")
 
 _log = structlog.get_logger()
 _tracer = trace.get_tracer("throughline.api")
 _bearer = HTTPBearer(auto_error=False, description="A token of `throughline token create`")
-
-
-class TooLarge(Exception):
-    """A body went beyond its limit while it was read."""
 
 
 class Doorway:
@@ -90,6 +89,9 @@ class Doorway:
         if told.isdigit() and int(told) > limit:
             await answer(_too_large(limit), scope["path"])(scope, receive, send)
             return
+        if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
+            await answer(_UNSPEAKABLE, scope["path"])(scope, receive, send)
+            return
         started = False
 
         async def sending(message: Message) -> None:
@@ -98,14 +100,18 @@ class Doorway:
             await send(message)
 
         try:
-            await self._app(scope, _limited(receive, limit), sending)
-        except TooLarge:
+            await self._app(scope, _limited(receive, limit, json=_is_read_by_a_model(scope["path"], headers)), sending)
+        except Unread as unread:
             if not started:
-                await answer(_too_large(limit), scope["path"])(scope, receive, send)
+                await answer(unread.problem, scope["path"])(scope, receive, send)
         except Exception as error:
             problem = unexpected(error)
             if not started:
                 await answer(problem, scope["path"])(scope, receive, send)
+
+
+_NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_UNSPEAKABLE = Problem(422, "invalid", "The request holds the character NUL, which no text has; leave it out.")
 
 
 class _Told:
@@ -119,19 +125,30 @@ def _route(scope: Scope) -> str:
     return f"{prefix}{path}" if path.startswith("/") else path
 
 
+def _is_read_by_a_model(path: str, headers: Headers) -> bool:
+    """Whether a body is JSON for our own models. What hospitals send as FHIR is kept whatever it is, and read with care."""
+    return "json" in headers.get("content-type", "") and not path.startswith(FHIR_PATH)
+
+
 def _too_large(limit: int) -> Problem:
     return Problem(413, "body_too_large", f"The body may have at most {limit} bytes here; send less, or send it in parts.")
 
 
-def _limited(receive: Receive, limit: int) -> Receive:
-    seen = 0
+def _limited(receive: Receive, limit: int, *, json: bool) -> Receive:
+    """What is received, as long as it is not too much, and no text of a JSON body has a NUL: the database has no such texts, and
+    what was recorded with one could not be read into any table."""
+    seen, last = 0, b""
 
     async def receiving() -> Message:
-        nonlocal seen
+        nonlocal seen, last
         message = await receive()
-        seen += len(message.get("body", b""))
+        body = message.get("body", b"")
+        seen += len(body)
         if seen > limit:
-            raise TooLarge
+            raise Unread(_too_large(limit))
+        if json and _NUL_IN_JSON.search(last + body):
+            raise Unread(_UNSPEAKABLE)
+        last = body[-LOOKED_BACK_BYTES:]
         return message
 
     return receiving

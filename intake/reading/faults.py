@@ -63,7 +63,7 @@ def _of_form(context: Context) -> tuple[str, str]:
     pattern = str(context.get("pattern", ""))
     if (found := _OF_A_STREAM.fullmatch(pattern)) is not None:
         return (
-            f"is not the id of a {found[1]}",
+            f"is no {found[1]} id",
             f"write it as the lists show it, such as {found[1]}-{EXAMPLE}",
         )
     return FORMS.get(pattern, ("is not of the form that it must have", "write it as the description of the API shows it"))
@@ -78,10 +78,10 @@ FORMS: Final[Mapping[str, tuple[str, str]]] = {
     r"^[a-z0-9_]{3,60}$": _CODE,
     r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$": ("is not a code", "write up to 40 letters, digits, hyphens and underlines, such as 2a"),
     r"^[a-z]{2,20}-[0-9A-Za-z-]{1,64}$": (
-        "is not the id of a stream", f"write it as the lists show it, such as episode-{EXAMPLE}",
+        "is no stream id", f"write it as the lists show it, such as episode-{EXAMPLE}",
     ),
-    r"^[^\x00]{1,200}$": ("is not the id of a stream", "write up to 200 characters, as the lists show it"),
-    r"^[0-9a-f]{16}$": ("is not the id of a stranger", "write its 16 characters as the list shows them"),
+    r"^[^\x00]{1,200}$": ("is no stream id", "write up to 200 characters, as the lists show it"),
+    r"^[0-9a-f]{16}$": ("is no stranger id", "write its 16 characters as the list shows them"),
 }  # fmt: skip
 """What the patterns of our fields mean."""
 

@@ -175,7 +175,7 @@ def test_the_description_says_what_errors_look_like(app: FastAPI) -> None:
         ("GET", "/v1/files/17", {}, 422, "file_id",
          "The address's file_id is no id; send it as you got it, such as 0192f3a4-7b1c-7d2e-8f3a-4b5c6d7e8f90."),
         ("GET", "/v1/members/somebody", {}, 422, "member",
-         "The address's member is not the id of a member; write it as the lists show it, such as member-0192f3a4-"),
+         "The address's member is no member id; write it as the lists show it, such as member-0192f3a4-"),
         ("GET", "/v1/worklist?cursor=zzz", {}, 422, "cursor", ""),
         ("GET", f"/v1/members/member-1/history?as_of={SECRET}", {}, 422, "as_of", "Write a day (2026-11-20) or an instant"),
         ("POST", "/v1/members/registrations", {"json": {}}, 422, "Idempotency-Key",
