@@ -78,8 +78,8 @@ class TemporalGround:
     server: TemporalServer | None
 
     async def answers(self, say: Say = silent) -> None:
-        """Return once Temporal answers and has the namespace, however long that takes. A server of our own that ended meanwhile is
-        launched again. `say` gets a line where it takes long, and another one when it is over."""
+        """Return once Temporal answers and has the namespace, however long that takes. A server of our own is launched; again,
+        where it ended meanwhile. `say` gets a line where it takes long, and another one when it is over."""
         began, pause, told = time.monotonic(), AGAIN_SECONDS_MIN, False
         while True:
             try:
@@ -112,16 +112,18 @@ class TemporalGround:
 def begin_temporal(
     home: Path, *, address: str | None, namespace: str = NAMESPACE, port: int | None = None, say: Say = silent
 ) -> TemporalGround:
-    """Find Temporal or launch it, without waiting until it answers: see `TemporalGround.answers`. `say` gets a line of progress
-    where its program has to be made first.
+    """Find Temporal, or settle on the address of a server of our own. `TemporalGround.answers` launches it and waits for it, when
+    whatever does not need it has begun: its start takes the processors from them. `say` gets a line of progress where its program
+    has to be made first.
 
     Raises GroundError with the remedies where no program can be had.
     """
     if address:
         return TemporalGround(address, namespace, "TEMPORAL_ADDRESS", None)
     program = find_program(say)
-    server = TemporalServer(home / "temporal", program=program, port=port).launch()
-    return TemporalGround(server.address, namespace, _source(program, server), server)
+    server = TemporalServer(home / "temporal", program=program, port=port)
+    server.settle()
+    return TemporalGround(server.address, namespace, _source(program, found=server.running), server)
 
 
 def provide_temporal(
@@ -137,7 +139,7 @@ def provide_temporal(
     else:
         program = find_program(say)
         server = TemporalServer(home / "temporal", program=program, port=port).start()
-        address, source = server.address, _source(program, server)
+        address, source = server.address, _source(program, found=not server.owned)
     asyncio.run(register_namespace(address, namespace))
     return TemporalGround(address, namespace, source, server)
 
@@ -172,8 +174,8 @@ async def _make_namespace(address: str, namespace: str, retention: timedelta) ->
     await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
 
 
-def _source(program: Program, server: TemporalServer) -> str:
-    return f"{program.source}, {'started now' if server.owned else 'already running'}"
+def _source(program: Program, *, found: bool) -> str:
+    return f"{program.source}, {'already running' if found else 'started now'}"
 
 
 class TemporalServer:
@@ -233,19 +235,24 @@ class TemporalServer:
             self._start()
         return self
 
-    def launch(self) -> TemporalServer:
-        """Launch the server, or find the one that runs in the folder, and return at once: its address is settled from now on.
-        Does nothing where that was done and it still runs."""
+    def settle(self) -> None:
+        """Settle on the address: that of the server that runs in the folder, else the one at which `launch` will start it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with one_at_a_time(self.folder / "start.lock"):
             if not self.found():
                 self._choose_ports()
-                self._launch()
-                if not self.owned:
-                    self.owned = True
-                    self._forget = stop_at_exit(self.stop)
             self._port = self._ports[0]
-        return self
+
+    def launch(self) -> None:
+        """Launch the server at the address that was settled on, and do not wait for it. Nothing to do where it runs."""
+        with one_at_a_time(self.folder / "start.lock"):
+            if self.found():
+                return
+            self._choose_ports()
+            self._launch()
+            if not self.owned:
+                self.owned = True
+                self._forget = stop_at_exit(self.stop)
 
     def _start(self) -> None:
         if self.found():
