@@ -154,6 +154,15 @@ def test_a_worker_alone_says_that_it_waits_and_ends_when_it_is_told_to(start: Ca
     assert worker.process.wait(60) == 0
 
 
+def test_a_front_door_alone_knows_the_plans_before_any_worker_ever_ran(start: Callable[..., Started], tmp_path: Path) -> None:
+    door = start("run", "intake")
+    door.until("an admission is acknowledged", door.hears)
+    roster = tmp_path / "roster.csv"
+    roster.write_text(ROSTER)
+    loaded = door.call("import-members", str(roster), "--plan", "default", "--json")
+    assert json.loads(loaded.stdout)["accepted"] == 1, loaded.stderr
+
+
 def _works(worker: Started) -> bool:
     return "waits" not in worker.checks()["worker"]["found"]
 

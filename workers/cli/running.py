@@ -158,7 +158,7 @@ def _run(settings: Settings, roles: Sequence[Role], stack: contextlib.ExitStack)
     system = stack.enter_context(open_system(settings))
     projector = projector_of(system)
     stack.enter_context(telemetry.watching(lambda: readings(system, projector)))
-    if Role.WORKER in roles and (adopted := adopt_first_policies(system)):
+    if adopted := adopt_first_policies(system):
         f.out.print(f"Adopted {adopted} policies of policies/, because none was adopted yet.")
     if not alone:
         f.out.print(f"Logs           {logs}")
