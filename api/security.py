@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
+from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import Depends, Request
@@ -90,7 +92,7 @@ class Doorway:
             await answer(_too_large(limit), scope["path"])(scope, receive, send)
             return
         if b"%00" in scope["query_string"] or "\x00" in scope["path"]:
-            await answer(_UNSPEAKABLE, scope["path"])(scope, receive, send)
+            await answer(_unspeakable(scope["query_string"]), scope["path"])(scope, receive, send)
             return
         started = False
 
@@ -112,6 +114,12 @@ class Doorway:
 
 _NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _UNSPEAKABLE = Problem(422, "invalid", "The request holds the character NUL, which no text has; leave it out.")
+
+
+def _unspeakable(query: bytes) -> Problem:
+    """What is wrong with an address that holds a NUL: of which of its parameters, where it is one's."""
+    asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return replace(_UNSPEAKABLE, field=next((name for name, value in asked if "\x00" in value and "\x00" not in name), ""))
 
 
 class _Told:

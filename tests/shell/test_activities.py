@@ -182,6 +182,7 @@ async def test_a_plan_that_fails_is_counted_and_called_stuck_after_ten_minutes(d
     broken = replace(the_programme(), processes={"outreach": replace(sound, plan=explode)})
     with opened(database, tmp_path, broken) as make:
         world: World = await make()
+        world.adopt()
         ref = world.assign(world.member())
         began = world.system.clock.now()
         for after, stuck in ((timedelta(), ""), (STUCK_AFTER / 2, ""), (STUCK_AFTER + timedelta(seconds=5), "defect_assertion")):
